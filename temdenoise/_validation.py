@@ -1,0 +1,291 @@
+"""Checks of what users hand in: each error names the offending thing, its place and the mend."""
+
+import math
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+
+# NumPy's kinds of dtype that are real numbers: bool, signed, unsigned, floating.
+_REAL_KINDS = "biuf"
+
+
+def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, name="X"):
+    """Check a stack of images and return it as float32.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_images, height, width)
+        Electron counts per pixel, or values proportional to them, of any real dtype.
+    estimator_name : str, default="temdenoise"
+        Who asks; it appears in the error messages.
+    counts : bool, default=False
+        If True, negative values are refused: they cannot be counts.
+    min_size : int, default=1
+        Smallest height and width allowed, in pixels.
+    name : str, default="X"
+        Name of the argument in the error messages.
+
+    Returns
+    -------
+    X : ndarray of shape (n_images, height, width), dtype float32
+        The images, C-contiguous. It is the input itself where no conversion was needed, so never
+        write to it.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not a dense, real, finite, non-empty stack of three axes, if an image is smaller
+        than `min_size`, if a value overflows float32, or if `counts` is True and one is negative.
+    TypeError
+        If `X` holds objects that are not numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._validation import check_images
+    >>> check_images(np.ones((2, 4, 4), dtype=np.uint8)).dtype
+    dtype('float32')
+    """
+    X = _as_real_array(X, name, estimator_name)
+    _check_stack_shape(X, name, estimator_name, min_size)
+    # A value beyond float32 becomes inf here, which the next check tells from an inf in the input.
+    with np.errstate(over="ignore"):
+        images = np.ascontiguousarray(X, dtype=np.float32)
+    _check_finite(images, X, name, estimator_name)
+    if counts and images.min() < 0:
+        where = images < 0
+        raise ValueError(
+            f"Negative values in data passed to {estimator_name}: {name} holds {_place(X, where)}, "
+            "but electron counts cannot be negative. If a dark reference was subtracted, add it "
+            "back (or its mean) first."
+        )
+    return images
+
+
+def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1):
+    """Check a stack of images and its partner of the same shape.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_images, height, width)
+        First stack, for instance the noisy images.
+    y : array-like of shape (n_images, height, width)
+        Second stack, for instance the clean images.
+    estimator_name, counts, min_size
+        As for `check_images`; `counts` concerns `X` only, as a target may be any real image.
+
+    Returns
+    -------
+    X, y : ndarrays of shape (n_images, height, width), dtype float32
+        The two stacks.
+
+    Raises
+    ------
+    ValueError
+        If either is no valid stack, or if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._validation import check_pair
+    >>> X, y = check_pair(np.ones((2, 4, 4)), np.zeros((2, 4, 4)))
+    """
+    X = check_images(X, estimator_name=estimator_name, counts=counts, min_size=min_size)
+    y = check_images(y, estimator_name=estimator_name, min_size=min_size, name="y")
+    if X.shape != y.shape:
+        raise ValueError(
+            f"X and y must have the same shape, one target per image: X has {X.shape}, "
+            f"y has {y.shape}."
+        )
+    return X, y
+
+
+def check_mask(mask, shape):
+    """Check a mask of the pixels not to trust.
+
+    Parameters
+    ----------
+    mask : None or bool array-like of shape (height, width) or (n_images, height, width)
+        True marks pixels not to trust (a label burned in, a dead column). A mask of one image
+        counts for the whole stack.
+    shape : tuple of int
+        Shape (n_images, height, width) of the images.
+
+    Returns
+    -------
+    mask : None or bool ndarray of shape `shape`
+        None if nothing is masked; otherwise read-only if it was broadcast.
+
+    Raises
+    ------
+    ValueError
+        If the dtype is not bool, the shape does not fit, or an image is masked altogether.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._validation import check_mask
+    >>> check_mask(np.eye(3, dtype=bool), (5, 3, 3)).shape
+    (5, 3, 3)
+    """
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.dtype != np.bool_:
+        raise ValueError(
+            f"mask must be of dtype bool (True = pixels not to trust), got {mask.dtype}: "
+            "pass mask.astype(bool)."
+        )
+    shape = tuple(shape)
+    if mask.shape not in (shape, shape[1:]):
+        raise ValueError(
+            f"mask has shape {mask.shape}, but the images need {shape[1:]} (one mask for all) "
+            f"or {shape} (one mask per image)."
+        )
+    mask = np.broadcast_to(mask, shape)
+    if not mask.any():
+        return None
+    full = mask.all(axis=(1, 2))
+    if full.any():
+        raise ValueError(
+            f"mask hides every pixel of image {int(full.argmax())}: True marks the pixels NOT to "
+            "trust. Pass ~mask if it marks the good ones."
+        )
+    return mask
+
+
+def check_pixel_size(pixel_size):
+    """Check a pixel size in picometres.
+
+    Parameters
+    ----------
+    pixel_size : float
+        Length of a pixel's side, in pm.
+
+    Returns
+    -------
+    pixel_size : float
+        The same as a Python float.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is not positive and finite.
+
+    Examples
+    --------
+    >>> from temdenoise._validation import check_pixel_size
+    >>> check_pixel_size(6)
+    6.0
+    """
+    if not isinstance(pixel_size, Real) or isinstance(pixel_size, bool | np.bool_):
+        raise TypeError(f"pixel_size must be a number, in pm, got {pixel_size!r}.")
+    value = float(pixel_size)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"pixel_size must be positive and finite, in pm, got {pixel_size!r}.")
+    return value
+
+
+def _as_real_array(X, name, estimator_name):
+    if sparse.issparse(X):
+        raise ValueError(
+            f"Sparse data was passed as {name} to {estimator_name}, but images are dense: "
+            f"use {name}.toarray() and stack the images to (n_images, height, width)."
+        )
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{name} is a masked array with masked pixels, which would be lost. Pass its .data "
+            "and, to a method that takes one, mask=."
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} cannot be made an array (n_images, height, width); images of different "
+            f"sizes must be denoised one call each: {error}"
+        ) from error
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported\n{name} has dtype {array.dtype}; take its modulus or "
+            "its real part first."
+        )
+    if array.dtype.kind == "O":
+        array = _object_to_float(array, name)
+    if array.dtype.kind not in _REAL_KINDS:
+        raise ValueError(
+            f"{name} has dtype {array.dtype}, but {estimator_name} needs numbers: electron counts "
+            "per pixel."
+        )
+    return array
+
+
+def _object_to_float(array, name):
+    try:
+        return array.astype(np.float64)
+    except TypeError as error:
+        kind = ValueError if "complex" in str(error) else TypeError
+        prefix = "Complex data not supported\n" if kind is ValueError else ""
+        raise kind(f"{prefix}{name} holds objects that are not real numbers: {error}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{name} holds objects that are not numbers, or images of different sizes: {error}"
+        ) from error
+
+
+def _check_stack_shape(X, name, estimator_name, min_size):
+    if X.ndim == 2:
+        raise ValueError(
+            f"Expected 3D array, got 2D array instead: {name} has shape {X.shape}. "
+            f"{estimator_name} works on a stack of images (n_images, height, width). "
+            f"If {name} is a single image, pass {name}[np.newaxis]."
+        )
+    if X.ndim != 3:
+        raise ValueError(
+            f"Expected 3D array, got {X.ndim}D array instead: {name} has shape {X.shape}. "
+            "Reshape your data to (n_images, height, width)."
+        )
+    n_images, height, width = X.shape
+    if n_images == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required "
+            f"by {estimator_name}: {name} holds no image."
+        )
+    if height == 0 or width == 0:
+        raise ValueError(f"{name} holds images without pixels: its shape is {X.shape}.")
+    if min(height, width) < min_size:
+        raise ValueError(
+            f"{estimator_name} needs images of at least {min_size} x {min_size} pixels; those of "
+            f"{name} are {height} x {width}."
+        )
+
+
+def _check_finite(images, original, name, estimator_name):
+    # The sum is finite if all values are (and tells at once); it may also overflow, so look again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(images.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(images)
+    if not bad.any():
+        return
+    if original.dtype.kind == "f":
+        for what, where in (("NaN", np.isnan(original)), ("infinity", np.isinf(original))):
+            if where.any():
+                raise ValueError(
+                    f"Input {name} contains {what}: {_place(original, where)}. {estimator_name} "
+                    "does not accept missing values; mend those pixels (for instance by the "
+                    "median of their neighbours) first."
+                )
+    raise ValueError(
+        f"Input {name} contains a value too large for dtype('float32'): {_place(original, bad)}."
+    )
+
+
+def _place(X, where):
+    """Say which pixel is the first of those in `where`, and how many there are."""
+    first = tuple(int(i) for i in np.unravel_index(where.argmax(), where.shape))
+    n_bad = int(np.count_nonzero(where))
+    more = f" ({n_bad} such pixels in all)" if n_bad > 1 else ""
+    return f"{X[first]} at image {first[0]}, row {first[1]}, column {first[2]}{more}"

@@ -1,0 +1,134 @@
+"""Bins of pixels: fewer, larger pixels that stay Poisson, and the way back."""
+
+import numpy as np
+from scipy import ndimage
+
+
+def _sum_along_rows(counts, edges, rng):
+    """Sum rows (axis -2) between fractional `edges`; a row cut by an edge is shared out.
+
+    Integer counts are shared electron by electron (binomial draws): independent Poisson counts stay
+    independent Poisson counts. Other values are shared by area.
+    """
+    whole = np.minimum(np.floor(edges).astype(int), counts.shape[-2] - 1)
+    share = edges - whole
+    cut = counts[..., whole, :]
+    if rng is not None:
+        p = np.broadcast_to(share[:, None], cut.shape)
+        before = rng.binomial(cut.astype(np.int64), np.clip(p, 0, 1)).astype(np.float64)
+    else:
+        before = cut * share[:, None]
+    total = np.cumsum(counts, axis=-2, dtype=np.float64)
+    total = np.concatenate([np.zeros_like(total[..., :1, :]), total], axis=-2)
+    return np.diff(total[..., whole, :] + before, axis=-2)
+
+
+def bin_counts(images, factor, random_state=0):
+    """Sum counts over square bins whose side may be a fraction of pixels.
+
+    For a whole `factor` this is the plain sum over blocks. Otherwise each electron of a pixel that
+    straddles two bins goes to one of them at random, in proportion to the area, so that independent
+    Poisson pixels give independent Poisson bins; values that are not whole numbers are shared by
+    area. Incomplete bins at the lower and right border are filled by mirroring the image.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n_images, height, width)
+        Counts per pixel.
+    factor : float
+        Side of a bin in pixels, at least 1.
+    random_state : int, default=0
+        Seed of the sharing.
+
+    Returns
+    -------
+    ndarray, float32, shape (n_images, ceil(height / factor), ceil(width / factor))
+        Counts per bin.
+
+    Raises
+    ------
+    ValueError
+        If factor is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.binning import bin_counts
+    >>> bin_counts(np.ones((1, 4, 6)), 2)[0]
+    array([[4., 4., 4.],
+           [4., 4., 4.]], dtype=float32)
+    >>> bin_counts(np.ones((1, 5, 5)), 2.5)[0]
+    array([[6., 6.],
+           [7., 6.]], dtype=float32)
+    """
+    if not factor >= 1:
+        raise ValueError(
+            f"A bin cannot be smaller than a pixel: factor must be >= 1, got {factor}."
+        )
+    images = np.asarray(images)
+    height, width = images.shape[-2:]
+    shape = [int(np.ceil(n / factor - 1e-9)) for n in (height, width)]
+    pads = [
+        int(np.ceil(m * factor - 1e-9)) - n for m, n in zip(shape, (height, width), strict=True)
+    ]
+    padding = [(0, 0)] * (images.ndim - 2) + [(0, p) for p in pads]
+    images = np.pad(images, padding, mode="symmetric")
+    if float(factor).is_integer():
+        f = int(factor)
+        blocks = images.reshape(*images.shape[:-2], shape[0], f, shape[1], f)
+        return blocks.sum(axis=(-3, -1), dtype=np.float64).astype(np.float32)
+
+    whole_numbers = bool((images == np.round(images)).all()) and images.min() >= 0
+    rng = np.random.default_rng(random_state) if whole_numbers else None
+    for n in shape:  # rows first, then, transposed, columns
+        edges = np.arange(n + 1) * factor
+        images = np.swapaxes(_sum_along_rows(images, edges, rng), -1, -2)
+    return images.astype(np.float32)
+
+
+def unbin(rates, factor, shape):
+    """Interpolate values on bins back to pixels with cubic splines.
+
+    Parameters
+    ----------
+    rates : ndarray, shape (n_images, rows, columns)
+        Values per bin, as means (not sums) over its pixels.
+    factor : float
+        Side of a bin in pixels.
+    shape : tuple of int
+        (height, width) of the result.
+
+    Returns
+    -------
+    ndarray, float32, shape (n_images, height, width)
+        Values per pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.binning import unbin
+    >>> unbin(np.full((1, 3, 3), 7.0), 4, (12, 11)).round(4).max()
+    np.float32(7.0)
+    """
+    rows, columns = (
+        _spline_matrix(n, factor, m) for n, m in zip(np.shape(rates)[-2:], shape, strict=True)
+    )
+    return rows @ np.asarray(rates, dtype=np.float32) @ columns.T
+
+
+def _spline_matrix(n, factor, m):
+    """Matrix (m, n) that interpolates n bins at the centres of m pixels.
+
+    Splines are linear: interpolating the unit vectors gives the matrix once and for all, and two
+    matrix products then serve any stack.
+    """
+    if n == 1:
+        return np.ones((m, 1), dtype=np.float32)
+    centres = (np.arange(m) + 0.5) / factor - 0.5
+    basis = ndimage.spline_filter1d(np.eye(n), order=3, axis=0, mode="reflect")
+    coordinates = np.meshgrid(centres, np.arange(n), indexing="ij")
+    # only the first axis is interpolated: the second falls on whole positions of a spline that was
+    # not filtered along it, so its coefficients must be those of an interpolating spline too
+    basis = ndimage.spline_filter1d(basis, order=3, axis=1, mode="reflect")
+    matrix = ndimage.map_coordinates(basis, coordinates, order=3, mode="reflect", prefilter=False)
+    return matrix.astype(np.float32)

@@ -1,0 +1,62 @@
+"""The small counted movie in the package."""
+
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from ..binning import unbin
+
+_PIXEL_SIZE, _BIN = 6.22, 4  # pm, pixels per stored value of the clean images
+
+
+def load_sample_movie():
+    """Load a small simulated movie of counted electrons.
+
+    Eight frames of a 2 nm Pt nanoparticle on CeO2, drawn at 0.45 electrons per pixel in vacuum, the
+    dose of the paper's 25 ms frames; from the fifth frame on a corner column of the particle is
+    gone. `benchmarks/make_sample_movie.py` makes it from physics.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        - data : ndarray, uint8, (8, 512, 512); electron counts
+        - clean : ndarray, float32, (8, 512, 512); the rates they were drawn from, counts/px
+        - columns : list of pandas.DataFrame; true atom columns of each frame: x, y (px), element,
+          occupancy (atoms)
+        - pixel_size : float; 6.22 pm
+        - DESCR : str
+
+    Examples
+    --------
+    >>> from temdenoise.datasets import load_sample_movie
+    >>> movie = load_sample_movie()
+    >>> movie.data.shape, movie.data.dtype
+    ((8, 512, 512), dtype('uint8'))
+    """
+    folder = files(__package__)
+    with (
+        folder.joinpath("data", "sample_movie.npz").open("rb") as file,
+        np.load(file, allow_pickle=False) as stored,
+    ):
+        counts, state = stored["counts"], stored["state"]
+        clean = unbin(stored["clean"], _BIN, counts.shape[1:])[state]
+        tables = [
+            pd.DataFrame(
+                {
+                    "x": stored[f"xy_{i}"][:, 0],
+                    "y": stored[f"xy_{i}"][:, 1],
+                    "element": stored[f"element_{i}"].astype(object),
+                    "occupancy": stored[f"occupancy_{i}"],
+                }
+            )
+            for i in range(state.max() + 1)
+        ]
+    return Bunch(
+        data=counts,
+        clean=clean,
+        columns=[tables[i] for i in state],
+        pixel_size=_PIXEL_SIZE,
+        DESCR=folder.joinpath("descr", "sample_movie.rst").read_text(encoding="utf-8"),
+    )

@@ -1,0 +1,39 @@
+"""Fill pixels that are not to be trusted, for methods that filter whole images."""
+
+import numpy as np
+from scipy import ndimage
+
+# Side, in pixels, of the window whose mean fills: wide enough that the noise of a low-dose image
+# averages out, narrow enough to follow the local brightness.
+_WINDOW = 15
+
+
+def fill_masked(X, mask):
+    """Replace masked pixels by the mean counts near the closest trusted pixel.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_images, height, width), dtype float32
+        Images; not modified.
+    mask : None or bool ndarray of shape (n_images, height, width)
+        True marks the pixels to fill. No image may be masked altogether.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_images, height, width), dtype float32
+        `X` itself if there is no mask.
+    """
+    if mask is None:
+        return X
+    filled = X.copy()
+    for image, hidden in zip(filled, mask, strict=True):
+        if not hidden.any():
+            continue
+        weight = ndimage.uniform_filter((~hidden).astype(np.float64), _WINDOW)
+        total = ndimage.uniform_filter(np.where(hidden, 0.0, image).astype(np.float64), _WINDOW)
+        # Around a trusted pixel the weight is at least one pixel's: no division by zero.
+        rows, columns = ndimage.distance_transform_edt(
+            hidden, return_distances=False, return_indices=True
+        )[:, hidden]
+        image[hidden] = total[rows, columns] / weight[rows, columns]
+    return filled

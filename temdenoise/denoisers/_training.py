@@ -1,0 +1,288 @@
+"""How networks are trained here: a skorch net whose batches come ready made."""
+
+import math
+import os
+import time
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is not a number."""
+
+
+class _FreshBatches:
+    """Iterates over an epoch's batches, new ones each time, until the budget is used up."""
+
+    def __init__(self, dataset, budget):
+        self.dataset = dataset
+        self.budget = budget
+
+    def __iter__(self):
+        self.dataset.first = self.budget.steps
+        for k in range(len(self.dataset)):
+            if self.budget.used >= 1:
+                return
+            yield self.dataset[k]
+
+
+class DenoisingNet(NeuralNet):
+    """A skorch net for denoising: ready-made batches, mixed precision, averaged weights.
+
+    Parameters
+    ----------
+    autocast : bool, default=False
+        Convolve in bfloat16.
+    averaging : float, default=0.998
+        Decay of the exponential moving average of the weights that is validated and kept.
+    budget : Budget
+        When it is used up, the epoch ends.
+    """
+
+    def __init__(self, *args, budget, autocast=False, averaging=0.998, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.budget = budget
+        self.autocast = autocast
+        self.averaging = averaging
+
+    def initialize_module(self):
+        """Build the module and its average."""
+        super().initialize_module()
+        self.module_.to(memory_format=torch.channels_last)
+        self.averaged_ = torch.optim.swa_utils.AveragedModel(
+            self.module_, multi_avg_fn=self._average, use_buffers=True
+        )
+        return self
+
+    @torch.no_grad()
+    def _average(self, averages, weights, n_averaged):
+        n = float(n_averaged)
+        decay = min(self.averaging, (1 + n) / (10 + n))  # short memory while all is still moving
+        for average, weight in zip(averages, weights, strict=True):
+            if average.is_floating_point():
+                average.lerp_(weight, 1 - decay)
+            else:
+                average.copy_(weight)
+
+    def get_iterator(self, dataset, training=False):
+        """Hand out the batches as they are."""
+        return _FreshBatches(dataset, self.budget) if training else dataset.batches
+
+    def infer(self, x, **fit_params):
+        """Apply the network being trained, or its average during validation."""
+        module = self.module_ if self.module_.training else self.averaged_.module
+        device_type = torch.device(self.device).type
+        with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast):
+            return module(x)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Squared error relative to the image's mean, times the root of the mean counts.
+
+        At low dose all errors are larger: without the weight they would drown the rest.
+        """
+        clean, _ = y_true
+        mean = clean.mean((-2, -1), keepdim=True).clamp_min(1e-12)
+        return (((y_pred - clean) / mean).square() * mean.sqrt()).mean()
+
+    def train_step(self, batch, **fit_params):
+        """Make one step and average the weights."""
+        step = super().train_step(batch, **fit_params)
+        self.averaged_.update_parameters(self.module_)
+        return step
+
+    def evaluation_step(self, batch, training=False):
+        """Predict in evaluation mode."""
+        self.averaged_.eval()
+        return super().evaluation_step(batch, training=training)
+
+
+class ValidationPSNR(Callback):
+    """Record ``valid_psnr``, in dB for a data range of one unit of the training images."""
+
+    def on_epoch_begin(self, net, **kwargs):  # noqa: D102
+        self.values_ = []
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):  # noqa: D102
+        if training:
+            return
+        clean, unit = batch[1]
+        error = ((y_pred.float() - clean) / unit).square().mean((1, 2, 3))
+        self.values_.append(-10 * torch.log10(error.clamp_min(1e-12)))
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        psnr = float(torch.cat(self.values_).mean())
+        seen = [row["valid_psnr"] for row in net.history[:-1]]
+        net.history.record("valid_psnr", psnr)
+        net.history.record("valid_psnr_best", not seen or psnr > max(seen))
+
+
+class StopWhenNotFinite(Callback):
+    """Stop at a loss that is NaN or infinite, before it reaches the averaged weights' record."""
+
+    def on_batch_end(self, net, loss=None, training=False, **kwargs):  # noqa: D102
+        if training and not math.isfinite(loss.item()):
+            raise TrainingDiverged(f"The loss became {loss.item()}")
+
+
+class KeepBestWeights(Callback):
+    """Keep the averaged weights of the epoch with the best validation PSNR."""
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        if net.history[-1, "valid_psnr_best"]:
+            state = net.averaged_.module.state_dict()
+            self.weights_ = {k: v.detach().clone() for k, v in state.items()}
+
+
+class Budget(Callback):
+    """Count steps and seconds, over interruptions too; say how much of the budget is used.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps in all.
+    max_seconds : float or None
+        Time in all; training stops after the batch that exceeds it.
+    """
+
+    def __init__(self, n_steps, max_seconds=None):
+        self.n_steps = n_steps
+        self.max_seconds = max_seconds
+        self.steps = 0
+        self.seconds = 0.0
+
+    def on_train_begin(self, net, **kwargs):  # noqa: D102
+        self.last_ = time.monotonic()
+
+    def tick(self):
+        """Add the time since the last call."""
+        now = time.monotonic()
+        self.seconds += now - self.last_
+        self.last_ = now
+
+    @property
+    def used(self):
+        """Share of the budget that is used, 0 to 1."""
+        share = self.steps / self.n_steps
+        if self.max_seconds is not None:
+            share = max(share, self.seconds / self.max_seconds)
+        return min(share, 1.0)
+
+    @property
+    def seconds_left(self):
+        """Time left at the rate so far."""
+        return self.seconds / self.used - self.seconds if self.used else math.inf
+
+    def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
+        if training:
+            self.steps += 1
+            self.tick()
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        self.tick()
+        if self.used >= 1:
+            raise KeyboardInterrupt  # how skorch's callbacks end a fit
+
+
+class CosineSchedule(Callback):
+    """Lower the learning rate along half a cosine over the budget, after a short warm-up."""
+
+    def __init__(self, budget, learning_rate, warmup_steps=50):
+        self.budget = budget
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+
+    def on_batch_begin(self, net, training=False, **kwargs):  # noqa: D102
+        if not training:
+            return
+        warmup = min(1.0, (self.budget.steps + 1) / self.warmup_steps)
+        rate = self.learning_rate * warmup * (0.505 + 0.495 * math.cos(math.pi * self.budget.used))
+        for group in net.optimizer_.param_groups:
+            group["lr"] = rate
+
+
+class Checkpoint(Callback):
+    """Write all there is to resume from after every epoch; never a half-written file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    budget : Budget
+    best : KeepBestWeights
+    settings : dict
+        What must be the same for a training to be resumed.
+    """
+
+    def __init__(self, path, budget, best, settings):
+        self.path = os.fspath(path)
+        self.budget = budget
+        self.best = best
+        self.settings = settings
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        state = {
+            "settings": self.settings,
+            "module": net.module_.state_dict(),
+            "averaged": net.averaged_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "best": self.best.weights_,
+            "history": net.history.to_list(),
+            "steps": self.budget.steps,
+            "seconds": self.budget.seconds,
+        }
+        partial = self.path + ".partial"
+        torch.save(state, partial)
+        os.replace(partial, self.path)
+
+    def resume(self, net):
+        """Continue from the file if there is one; return whether there was."""
+        if not os.path.exists(self.path):
+            return False
+        state = torch.load(self.path, map_location=net.device, weights_only=True)
+        if state["settings"] != self.settings:
+            changed = [k for k in self.settings if state["settings"].get(k) != self.settings[k]]
+            raise ValueError(
+                f"The checkpoint {self.path} belongs to a training with other {', '.join(changed)}:"
+                " give another path, or remove it to start anew."
+            )
+        net.module_.load_state_dict(state["module"])
+        net.averaged_.load_state_dict(state["averaged"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        self.best.weights_ = state["best"]
+        net.history = type(net.history)(state["history"])
+        self.budget.steps, self.budget.seconds = state["steps"], state["seconds"]
+        return True
+
+
+class ProgressBar(Callback):
+    """One line: epoch, share of the budget, validation PSNR, time left."""
+
+    def __init__(self, budget):
+        self.budget = budget
+
+    def on_train_begin(self, net, **kwargs):  # noqa: D102
+        from tqdm.auto import tqdm
+
+        layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout)
+        self.psnr_ = "no PSNR yet"
+
+    def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
+        if training:
+            self._show(net)
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        best = max(row["valid_psnr"] for row in net.history)
+        self.psnr_ = f"{net.history[-1, 'valid_psnr']:.2f} dB (best {best:.2f})"
+        self._show(net)
+
+    def _show(self, net):
+        left = int(min(self.budget.seconds_left, 359999))
+        clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+        self.bar_.set_postfix_str(f"epoch {len(net.history)}, {self.psnr_}, {clock} left", False)
+        self.bar_.update(self.budget.used - self.bar_.n)
+
+    def on_train_end(self, net, **kwargs):  # noqa: D102
+        self.bar_.close()

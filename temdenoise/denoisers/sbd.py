@@ -1,0 +1,421 @@
+"""Simulation-based denoising: a network trained on simulated images with fresh noise."""
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._validation import check_mask, check_pixel_size
+from ..base import BaseDenoiser
+from ..binning import bin_counts, unbin
+from ..noise import PoissonNoise
+from ..tiling import apply_tiled
+from ._masking import fill_masked
+
+# The bin the default network is made for, in pm: an image holds nothing finer than twice that.
+FOURIER_UNET_BIN = 24.9
+
+
+class SBDDenoiser(BaseDenoiser):
+    """Simulation-based denoising (SBD): a CNN trained on clean simulated images.
+
+    Section 3.1 of "Deep denoising for scientific discovery: a case study in electron microscopy"
+    (Mohan et al., arXiv:2010.12970). Noise is drawn afresh at every step, and images are rotated,
+    flipped and scaled on the fly; the weights with the best validation PSNR are kept.
+
+    Parameters
+    ----------
+    architecture : {"fourier_unet", "unet", "dncnn", "small_unet"}, default="fourier_unet"
+        The network. The default works on binned counts and trains on a laptop; the others are
+        those of Table 3.1 of the paper, which want a GPU at full resolution.
+    scales : int, optional
+        Scales of "fourier_unet" (default 5) or "unet" (default 4; the paper's largest has 6).
+    base_channels : int, optional
+        Channels at the finest scale of "fourier_unet" (default 32) or "unet" (default 32; the
+        paper's largest has 128).
+    bias_free : bool, default=True
+        Leave out all additive constants in "unet" and "dncnn", as the paper does.
+    pixel_size : float, default=6.22
+        Pixel size in pm of the frames to denoise, at which training images are sampled.
+    binning : int or "auto", default="auto"
+        The network works on sums of binning x binning pixels. "auto" takes what comes closest to
+        24.9 pm for "fourier_unet", and 1 for the others.
+    dose : float or (float, float), optional
+        Mean counts per pixel of the noisy images drawn in training; a pair is a range, drawn from
+        log-uniformly. By default the clean images are counts per pixel as they are.
+    patch_size : int, default=384
+        Side of training patches in pixels of `pixel_size`.
+    batch_size : int, default=16
+        Patches in a step.
+    rotation : float, default=180
+        Patches are rotated by up to this many degrees either way (45 in the paper).
+    scale : (float, float), default=(0.95, 1.06)
+        Range of the factor on the pixel size in training. ``transform`` accepts pixel sizes in
+        this range as they are.
+    learning_rate : float, default=1.2e-3
+        Highest learning rate of Adam with decoupled weight decay.
+    schedule : {"cosine", "plateau"}, default="cosine"
+        Lower the rate along a cosine over the budget, or halve it when the validation PSNR has not
+        improved for four epochs, as the paper does.
+    max_epochs : int, default=20
+        Epochs, each of `steps_per_epoch` steps.
+    steps_per_epoch : int, default=50
+        Steps in an epoch. Every step draws new patches and noise.
+    max_time : float, optional
+        Minutes after which training stops, if the epochs are not over before. The rates follow
+        whichever is nearer its end, so results depend on the machine's speed.
+    early_stopping : int, optional
+        Stop after this many epochs without a better validation PSNR.
+    validation_fraction : float, default=0.1
+        Share of the images held out for validation: the last ones, not shuffled, so that
+        neighbours in a defocus series or movie stay together.
+    warm_start : bool, default=False
+        Start from the weights of the last fit.
+    checkpoint : str or path-like, optional
+        File in which training is kept after every epoch. A fit with the same settings continues
+        from it.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of the convolutions in training; "auto" takes bfloat16 where the processor is
+        fast at it. Denoising is always in float32.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Determines weights, patches and noise: on a CPU a refit is bit-identical unless `max_time`
+        cuts it short.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The network with the best averaged weights.
+    net_ : skorch.NeuralNet
+        The trained net; not there after `from_pretrained`.
+    history_ : list of dict
+        Losses, validation PSNR and duration of each epoch.
+    bin_size_ : float
+        Side of the network's bins in pm.
+    noise_ : PoissonNoise
+        The noise trained with.
+
+    Examples
+    --------
+    >>> from temdenoise import SBDDenoiser, PoissonNoise
+    >>> from temdenoise.datasets import make_ptceo2
+    >>> sim = make_ptceo2(4, images_per_model=4, structure="PtNp3", random_state=0)
+    >>> sbd = SBDDenoiser(base_channels=8, scales=2, max_epochs=1, steps_per_epoch=2,
+    ...                   batch_size=2, random_state=0)
+    >>> sbd = sbd.fit(sim.data, pixel_size=sim.pixel_size)
+    >>> noisy = PoissonNoise(random_state=0).sample(sim.data)
+    >>> sbd.transform(noisy, pixel_size=sim.pixel_size).shape
+    (4, 256, 256)
+    """
+
+    _parameter_constraints = {
+        "architecture": [StrOptions({"fourier_unet", "unet", "dncnn", "small_unet"})],
+        "scales": [None, Interval(Integral, 1, 8, closed="both")],
+        "base_channels": [None, Interval(Integral, 1, None, closed="left")],
+        "bias_free": ["boolean"],
+        "pixel_size": [Interval(Real, 0, None, closed="neither")],
+        "binning": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "dose": [None, Interval(Real, 0, None, closed="neither"), tuple, list],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "rotation": [Interval(Real, 0, 180, closed="both")],
+        "scale": [tuple, list],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"cosine", "plateau"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "steps_per_epoch": [Interval(Integral, 1, None, closed="left")],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
+        "early_stopping": [None, Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "checkpoint": [None, str, os.PathLike],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        architecture="fourier_unet",
+        scales=None,
+        base_channels=None,
+        bias_free=True,
+        pixel_size=6.22,
+        binning="auto",
+        dose=None,
+        patch_size=384,
+        batch_size=16,
+        rotation=180.0,
+        scale=(0.95, 1.06),
+        learning_rate=1.2e-3,
+        schedule="cosine",
+        max_epochs=20,
+        steps_per_epoch=50,
+        max_time=None,
+        early_stopping=None,
+        validation_fraction=0.1,
+        warm_start=False,
+        checkpoint=None,
+        precision="auto",
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.architecture = architecture
+        self.scales = scales
+        self.base_channels = base_channels
+        self.bias_free = bias_free
+        self.pixel_size = pixel_size
+        self.binning = binning
+        self.dose = dose
+        self.patch_size = patch_size
+        self.batch_size = batch_size
+        self.rotation = rotation
+        self.scale = scale
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.non_deterministic = self.max_time is not None
+        return tags
+
+    def fit(self, X, y=None, *, pixel_size=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Clean images in counts per pixel (or proportional, if `dose` is set), to which fresh
+            noise is added at every step; or noisy images, if `y` is given.
+        y : array-like of shape (n_images, height, width), optional
+            Targets of the noisy images `X`, clean or noisy themselves.
+        pixel_size : float, optional
+            Pixel size of `X` in pm, if it is not that of the frames to denoise; clean images are
+            resampled. Their values keep their meaning: counts per pixel of the frames.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the images are not a valid stack, too small for a patch, or too coarse for the bins;
+            if a parameter is out of range, or the checkpoint belongs to another training.
+        """
+        from ._fit_sbd import train
+
+        X, y = self._check_fit_input(X, y)
+        low, high = self._check_scale()
+        if y is not None and pixel_size is not None:
+            raise ValueError("Pairs cannot be resampled: leave pixel_size out when y is given.")
+        pixel_size = self.pixel_size if pixel_size is None else check_pixel_size(pixel_size)
+        binning = self.binning
+        if binning == "auto":
+            fourier = self.architecture == "fourier_unet"
+            binning = max(1, round(FOURIER_UNET_BIN / self.pixel_size)) if fourier else 1
+        self.bin_size_ = binning * self.pixel_size
+        self.scale_ = (low, high)
+        self.noise_ = PoissonNoise(dose=self.dose)
+        train(self, X, y, pixel_size, binning)
+        return self
+
+    def _check_scale(self):
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < np.inf:
+            raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale!r}.")
+        return tuple(float(s) for s in self.scale)
+
+    def transform(self, X, *, mask=None, pixel_size=None):
+        """Denoise images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Noisy images in counts per pixel.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), optional
+            True marks pixels not to trust, such as a burnt-in label. The network sees noise of the
+            local mean there instead; the estimate under the mask says nothing.
+        pixel_size : float or "auto", optional
+            Pixel size of `X` in pm. By default that of the training; "auto" takes the one with the
+            smallest unbiased risk, which needs whole counts (see `estimate_pixel_size`).
+
+        Returns
+        -------
+        denoised : ndarray of shape (n_images, height, width), dtype float32
+            Estimated mean counts per pixel.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        ValueError
+            If the images are not a valid stack, the mask does not fit, or the pixels are coarser
+            than the network's bins.
+        """
+        X = self._check_transform_input(X)
+        mask = check_mask(mask, X.shape)
+        if isinstance(pixel_size, str) and pixel_size == "auto":
+            pixel_size = self.estimate_pixel_size(X, mask=mask)
+        factor = self._bin_factor(pixel_size)
+        X = _fill_with_noise(X, mask)
+        denoised = np.empty(X.shape, dtype=np.float32)
+        for image, out in zip(X, denoised, strict=True):
+            bins = bin_counts(image[None], factor)
+            rates = self._denoise_bins(bins[0])
+            out[...] = unbin(rates[None] / factor**2, factor, image.shape)[0]
+        return denoised
+
+    def estimate_pixel_size(self, X, *, mask=None, candidates=None):
+        """Find the pixel size at which the network predicts unseen electrons best.
+
+        The electrons are split at random into two halves; the first is denoised as if its pixels
+        had each size in turn, and compared with the second, which is independent of it: the squared
+        difference, less the noise of the second half, is an unbiased estimate of the error. No
+        clean image is needed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Counts: whole numbers.
+        mask : bool array-like, optional
+            True marks pixels not to trust.
+        candidates : array-like of float, optional
+            Pixel sizes to try, in pm. By default 2.5 to 12 pm in steps of 6 %.
+
+        Returns
+        -------
+        pixel_size : float
+            The best candidate in pm.
+
+        Raises
+        ------
+        ValueError
+            If the counts are not whole numbers: then only you can know the pixel size.
+        """
+        from ._pixel_size import estimate_pixel_size
+
+        X = self._check_transform_input(X)
+        return estimate_pixel_size(self, X, check_mask(mask, X.shape), candidates)
+
+    def _bin_factor(self, pixel_size):
+        """Side of the network's bin in pixels: a whole number where the training allows it."""
+        if pixel_size is None:
+            pixel_size = self.pixel_size
+        exact = self.bin_size_ / check_pixel_size(pixel_size)
+        low, high = self.scale_
+        whole = max(1, round(exact))
+        if low <= whole / exact <= high:
+            return whole
+        if exact < 1:
+            raise ValueError(
+                f"pixel_size={pixel_size:g} pm is too coarse: this network works on "
+                f"{self.bin_size_:.3g} pm. Train one for it with SBDDenoiser(pixel_size="
+                f"{pixel_size:g}).fit(...)."
+            )
+        return exact
+
+    def _denoise_bins(self, bins):
+        """Rates per bin of one image of counts per bin (rows, columns)."""
+        import torch
+
+        from ._fit_sbd import choose_device
+
+        device = choose_device(self.device)
+        network = self.network_.to(device)
+
+        def apply(tile):
+            with torch.inference_mode():
+                batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device)
+                return network(batch)[0, 0].cpu().numpy()
+
+        grid = getattr(network, "grid", network.stride)
+        return apply_tiled(apply, bins, tile=_TILE, halo=_HALO, multiple=grid)
+
+    def save_pretrained(self, path, *, overwrite=False, info=None):
+        """Write weights and settings into a folder: model.safetensors and config.json.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder.
+        overwrite : bool, default=False
+            Replace weights that are there.
+        info : dict, optional
+            What else to record: training set, measured figures, licence ...
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        FileExistsError
+            If the folder holds weights and `overwrite` is False.
+        """
+        from ._pretrained import save
+
+        save(self, path, overwrite=overwrite, info=info)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path="general", *, device="auto"):
+        """Load trained weights; nothing in them is executed.
+
+        Parameters
+        ----------
+        name_or_path : str or path-like, default="general"
+            A name of the weights in the package, or a folder written by `save_pretrained`.
+            "general" serves doses of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all contrasts.
+        device : str, default="auto"
+            As the parameter of the class.
+
+        Returns
+        -------
+        denoiser : SBDDenoiser
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such name or folder.
+        ValueError
+            If the files are damaged or do not belong together.
+        """
+        from ._pretrained import load
+
+        return load(cls, name_or_path, device=device)
+
+
+# In bins. The halo covers what the default network looks at (tests check for seams).
+_TILE, _HALO = 768, 96
+
+
+def _fill_with_noise(X, mask):
+    """Fill masked pixels with counts of the mean nearby, drawn with a fixed seed.
+
+    A smooth patch would be a structure of its own to a network that reads the noise too.
+    """
+    if mask is None or not mask.any():
+        return X
+    rng = check_random_state(0)
+    filled = fill_masked(X, mask)
+    filled = filled.copy() if filled is X else filled
+    filled[mask] = rng.poisson(np.maximum(filled[mask], 0))
+    return filled

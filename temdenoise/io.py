@@ -1,0 +1,526 @@
+"""Read and write stacks of images: TIFF (plain, ImageJ, OME) and NumPy files."""
+
+import json
+import os
+import re
+import struct
+import uuid
+import warnings
+import zipfile
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+SUFFIXES = (".tif", ".tiff", ".npy", ".npz")
+"""File name suffixes that :func:`read_stack` understands."""
+
+# Length units that ImageJ, OME and their users write, in pm.
+_UNITS = {
+    "pm": 1.0,
+    "a": 100.0,
+    "å": 100.0,
+    "ångström": 100.0,
+    "angstrom": 100.0,
+    "angstroms": 100.0,
+    "nm": 1e3,
+    "nanometer": 1e3,
+    "nanometers": 1e3,
+    "um": 1e6,
+    "µm": 1e6,
+    "micron": 1e6,
+    "microns": 1e6,
+    "mm": 1e9,
+    "cm": 1e10,
+    "m": 1e12,
+}
+
+# Classic TIFF cannot address more than 4 GiB, and the ImageJ format is always classic.
+_MAX_CLASSIC_TIFF = 2**32 - 2**25
+
+
+def read_stack(path, *, mmap=False):
+    """Read a stack of images.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A ``.tif`` or ``.tiff`` file with one or more grey-scale pages (also ImageJ and OME), a
+        ``.npy`` file, or a ``.npz`` file with one array or one named ``data``.
+    mmap : bool, default=False
+        Map the file into memory, read-only, where its format allows it (``.npy``, uncompressed
+        TIFF), so that only the images used are read. Other files are read whole.
+
+    Returns
+    -------
+    stack : ndarray of shape (n_images, height, width)
+        The values as stored, in their dtype. A file with a single image gives ``n_images = 1``.
+    metadata : sklearn.utils.Bunch
+        ``pixel_size`` (float, pm; None if the file does not say), ``axes`` (str, those of the file,
+        for instance ``"TYX"``), ``dtype`` (numpy.dtype), ``info`` (dict, what was given as
+        ``metadata`` to :func:`write_stack`, else empty), ``path`` (pathlib.Path).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the format is unknown, or the file is damaged, truncated or empty, or holds something
+        other than real grey-scale images on at most three axes.
+
+    Warns
+    -----
+    UserWarning
+        If the pixels of the file are not square: then no pixel size is returned.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from temdenoise import read_stack, write_stack
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "movie.tif"
+    ...     write_stack(path, np.ones((4, 32, 48)), pixel_size=6.22)
+    ...     stack, metadata = read_stack(path)
+    >>> stack.shape, stack.dtype, round(metadata.pixel_size, 4)
+    ((4, 32, 48), dtype('float32'), 6.22)
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder, not a file; pass the files in it.")
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"Cannot read {str(path)!r}: unknown format {suffix or 'without suffix'!r}. Known are "
+            f"{', '.join(SUFFIXES)}; export other formats (.dm3, .dm4, .ser, .emd, ...) as TIFF."
+        )
+    if path.stat().st_size == 0:
+        raise ValueError(f"{str(path)!r} is empty (0 bytes).")
+    reader = _read_tiff if suffix in (".tif", ".tiff") else _read_numpy
+    array, metadata = reader(path, mmap)
+    stack = _as_stack(array, metadata.axes, path)
+    return stack, Bunch(**metadata, dtype=stack.dtype, path=path)
+
+
+def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None, shape=None):
+    """Write a stack of images as float32.
+
+    The file appears under its name only when it is complete: it is written under a temporary name
+    in the same folder and renamed. If writing fails, nothing is left and an older file stays.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.tif`` or ``.tiff``: ImageJ TIFF, or OME-BigTIFF if larger than 4 GiB, with the pixel size
+        where ImageJ looks for it. ``.npy``: the array alone; it has no place for the pixel size
+        and the metadata. The folder must exist.
+    stack : array-like of shape (n_images, height, width), or iterable of images
+        Real numbers. With an iterator of images (and ``shape``), one image at a time is in memory.
+    pixel_size : float, optional
+        Pixel size in pm.
+    overwrite : bool, default=False
+        Replace an existing file.
+    metadata : dict, optional
+        Anything JSON can hold; :func:`read_stack` returns it as ``info``. TIFF only.
+    shape : tuple (n_images, height, width), optional
+        Needed if ``stack`` is an iterator, which cannot be asked.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is False.
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If the format is unknown, the stack does not have three axes, is empty, complex or textual,
+        has a value too large for float32, or an iterator does not give what ``shape`` says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from temdenoise import write_stack
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "denoised.npy"
+    ...     write_stack(path, (np.full((8, 8), k) for k in range(3)), shape=(3, 8, 8))
+    ...     np.load(path).shape
+    (3, 8, 8)
+    """
+    path = Path(path)
+    check_output(path, overwrite=overwrite)
+    if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
+        raise ValueError(f"pixel_size must be a positive finite number in pm, got {pixel_size!r}.")
+    info = json.dumps(metadata) if metadata else None  # before any file is opened
+    if shape is None:
+        if not hasattr(stack, "__len__"):
+            raise ValueError(
+                "Pass shape=(n_images, height, width) along with an iterator of images."
+            )
+        stack = stack if hasattr(stack, "shape") else np.asarray(stack)
+        shape = stack.shape
+    shape = tuple(int(n) for n in shape)
+    if len(shape) != 3 or 0 in shape:
+        mend = " For one image pass image[np.newaxis]." if len(shape) == 2 else ""
+        raise ValueError(
+            "Expected a non-empty stack of shape (n_images, height, width), got shape "
+            f"{shape}.{mend}"
+        )
+    images = _checked_images(stack, shape)
+    with replacing(path) as file:
+        if path.suffix.lower() == ".npy":
+            _write_npy(file, images, shape)
+        else:
+            _write_tiff(file, images, shape, pixel_size, info)
+
+
+def check_output(path, *, overwrite=False):
+    """Check that a stack can be written to a path, before the work that it would hold.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The output file.
+    overwrite : bool, default=False
+        Whether it may exist.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, ValueError
+        As :func:`write_stack` does.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff", ".npy"):
+        raise ValueError(
+            f"Cannot write {str(path)!r}: choose a name that ends in .tif, .tiff or .npy."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r}; make it first.")
+    if path.is_dir():
+        raise FileExistsError(f"{str(path)!r} is a folder; choose another name.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{str(path)!r} exists already; choose another name, or overwrite=True (--overwrite)."
+        )
+
+
+@contextmanager
+def replacing(path):
+    """Open a temporary neighbour of ``path`` that takes its name if all goes well.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to make or replace.
+
+    Yields
+    ------
+    file : binary file
+        Open for writing. Whatever is raised inside, nothing stays behind and ``path`` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:  # also KeyboardInterrupt
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _checked_images(stack, shape):
+    """Yield the images as float32, refusing what float32 cannot hold."""
+    count = 0
+    for count, image in enumerate(stack, start=1):
+        image = np.asarray(image)
+        if image.dtype.kind not in "buif":
+            raise ValueError(f"Expected real numbers, got dtype {image.dtype}.")
+        if image.shape != shape[1:] or count > shape[0]:
+            raise ValueError(
+                f"Image {count - 1} of shape {image.shape} does not fit a stack of shape {shape}."
+            )
+        with np.errstate(over="ignore"):
+            single = np.ascontiguousarray(image, dtype="<f4")
+        if np.isinf(single).any() and not np.isinf(image).any():
+            raise ValueError(f"Image {count - 1} holds values too large for float32.")
+        yield single
+    if count != shape[0]:
+        raise ValueError(f"Expected {shape[0]} images, got {count}.")
+
+
+def _write_npy(file, images, shape):
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for image in images:
+        file.write(image.tobytes())
+
+
+def _write_tiff(file, images, shape, pixel_size, info):
+    import tifffile
+
+    big = 4 * int(np.prod(shape, dtype=np.int64)) > _MAX_CLASSIC_TIFF
+    options = {"photometric": "minisblack", "dtype": "<f4", "shape": shape}
+    details = {"axes": "TYX"}
+    if big:
+        if pixel_size:
+            details |= {"PhysicalSizeX": pixel_size, "PhysicalSizeXUnit": "pm"}
+            details |= {"PhysicalSizeY": pixel_size, "PhysicalSizeYUnit": "pm"}
+        if info:
+            details["Description"] = info
+    else:
+        if pixel_size:
+            per_nm = 1e3 / pixel_size
+            options["resolution"] = (per_nm, per_nm)
+            details["unit"] = "nm"
+        if info:
+            details["Info"] = info
+    # The first image is fetched before tifffile is asked to write, so that an error in the
+    # computation behind an iterator surfaces as what it is.
+    images = chain([next(images)], images)
+    with tifffile.TiffWriter(file, bigtiff=big, imagej=not big, ome=big) as tiff:
+        tiff.write(images, metadata=details, **options)
+    # tifffile does not ask for more images than the shape says: let the count be checked.
+    for _ in images:
+        pass
+
+
+def _read_numpy(path, mmap):
+    metadata = Bunch(pixel_size=None, axes=None, info={})
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        else:
+            # Opened here, for np.load leaves the file open when it finds it damaged.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                names = archive.files
+                name = "data" if "data" in names else names[0] if len(names) == 1 else None
+                if name is None:
+                    raise _Unsuitable(
+                        f"{str(path)!r} holds {len(names)} arrays ({', '.join(names) or 'none'}); "
+                        "name the images 'data', or store them alone."
+                    )
+                array = archive[name]
+                if "pixel_size" in names:
+                    metadata.pixel_size = float(archive["pixel_size"])
+    except _Unsuitable:
+        raise
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zipfile.error) as error:
+        raise _damaged(path, error) from error
+    metadata.axes = {2: "YX", 3: "TYX"}.get(array.ndim, "?" * array.ndim)
+    return array, metadata
+
+
+def _read_tiff(path, mmap):
+    import tifffile
+
+    _check_page_chain(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            one_by_one = tiff.is_shaped and len(tiff.series) > 1
+        # Pages that were added one by one each count as a series of their own in tifffile's notes.
+        with tifffile.TiffFile(path, **({"is_shaped": False} if one_by_one else {})) as tiff:
+            series = _only_series(tiff, path)
+            _check_data_is_there(series, path)
+            metadata = Bunch(pixel_size=_pixel_size(tiff, path), axes=series.axes, info=_info(tiff))
+            if mmap and series.dataoffset is not None:
+                array = np.memmap(
+                    path,
+                    dtype=tiff.byteorder + series.dtype.char,
+                    mode="r",
+                    offset=series.dataoffset,
+                    shape=series.shape,
+                )
+            else:
+                array = series.asarray()
+    except _Unsuitable:
+        raise
+    # A damaged file can fail anywhere in the parser or a decompressor, with any kind of error.
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+    return array, metadata
+
+
+class _Unsuitable(ValueError):
+    """A file that is well-formed, but not what is asked for."""
+
+
+def _damaged(path, error):
+    return ValueError(
+        f"Cannot read {str(path)!r}: it is damaged, truncated or not what its suffix says "
+        f"({error})."
+    )
+
+
+def _only_series(tiff, path):
+    # Thumbnails and the reduced levels of a pyramid are no images of their own.
+    series = [s for s in tiff.series if s.shape and not s.keyframe.is_reduced]
+    if not series:
+        raise _Unsuitable(f"{str(path)!r} holds no image.")
+    if len(series) > 1:
+        shapes = ", ".join(str(s.shape) for s in series[:4])
+        raise _Unsuitable(
+            f"{str(path)!r} holds {len(series)} image series (shapes {shapes}); store the one to "
+            "be read alone."
+        )
+    return series[0]
+
+
+def _check_page_chain(path):
+    """Follow the chain of TIFF directories to its end.
+
+    A file cut off between two pages is still a readable, shorter file to most readers; here it is
+    an error. The data of each page is checked elsewhere.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        if order is None or len(head) < 8:
+            raise _damaged(path, "no TIFF header")
+        version = struct.unpack(order + "H", head[2:4])[0]
+        if version == 42:
+            offset_format, count_format, entry = order + "I", order + "H", 12
+            offset = struct.unpack(offset_format, head[4:8])[0]
+        elif version == 43 and len(head) == 16:
+            offset_format, count_format, entry = order + "Q", order + "Q", 20
+            offset = struct.unpack(offset_format, head[8:16])[0]
+        else:
+            raise _damaged(path, "no TIFF header")
+        seen = set()
+        while offset:
+            if offset >= size:
+                raise _damaged(path, f"page {len(seen)} lies beyond the end of the file")
+            if offset in seen:
+                raise _damaged(path, "its pages form a loop")
+            seen.add(offset)
+            file.seek(offset)
+            count = _unpack(count_format, file, path)
+            file.seek(count * entry, os.SEEK_CUR)
+            offset = _unpack(offset_format, file, path)
+
+
+def _unpack(fmt, file, path):
+    data = file.read(struct.calcsize(fmt))
+    if len(data) < struct.calcsize(fmt):
+        raise _damaged(path, "it ends within a page")
+    return struct.unpack(fmt, data)[0]
+
+
+def _check_data_is_there(series, path):
+    size = path.stat().st_size
+    if series.dataoffset is not None:
+        end = series.dataoffset + series.nbytes
+        if end > size:
+            raise _damaged(path, f"{end - size} bytes are missing")
+        return
+    for number, page in enumerate(series.pages):
+        if page is None or any(
+            offset + count > size
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ):
+            raise _damaged(path, f"the data of page {number} is missing")
+
+
+def _info(tiff):
+    text = None
+    if tiff.is_imagej:
+        text = (tiff.imagej_metadata or {}).get("Info")
+    elif tiff.is_ome and tiff.ome_metadata:
+        from xml.etree import ElementTree
+
+        root = ElementTree.fromstring(tiff.ome_metadata)
+        text = next((e.text for e in root.iter() if e.tag.endswith("}Description")), None)
+    try:
+        info = json.loads(text) if text else {}
+    except (json.JSONDecodeError, TypeError):
+        return {}  # free text by another program
+    return info if isinstance(info, dict) else {}
+
+
+def _pixel_size(tiff, path):
+    """Pixel size in pm, or None where the file does not give one that can be meant."""
+    x, y = _ome_pixel_size(tiff) if tiff.is_ome else _tag_pixel_size(tiff)
+    if x is None or y is None:
+        return None
+    if abs(x - y) > 0.005 * max(x, y):
+        warnings.warn(
+            f"The pixels of {str(path)!r} are not square ({x:.4g} x {y:.4g} pm): its pixel size is "
+            "not used. Give the pixel size, or resample the images.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return None
+    return x
+
+
+def _tag_pixel_size(tiff):
+    tags = tiff.pages[0].tags
+    unit = (tiff.imagej_metadata or {}).get("unit") if tiff.is_imagej else None
+    scale = _UNITS.get(_plain_unit(unit)) if unit else None
+    if scale is None:
+        # RESUNIT 2: inch, 3: cm. Almost every program writes a printing resolution here (72 dpi is
+        # 0.35 mm per pixel); only what no printer reaches can be about the specimen.
+        code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
+        scale = {2: 2.54e10, 3: 1e10}.get(code)
+        if scale is None or unit:
+            return None, None
+        limit = 1e6
+    else:
+        limit = np.inf
+    sizes = []
+    for name in ("XResolution", "YResolution"):
+        numerator, denominator = tags[name].value if name in tags else (0, 1)
+        size = scale * denominator / numerator if numerator else 0
+        sizes.append(size if 0 < size < limit else None)
+    return sizes
+
+
+def _ome_pixel_size(tiff):
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(tiff.ome_metadata)
+    pixels = next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
+    sizes = []
+    for axis in "XY":
+        value = None if pixels is None else pixels.get(f"PhysicalSize{axis}")
+        unit = "µm" if pixels is None else pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        scale = _UNITS.get(_plain_unit(unit))
+        sizes.append(float(value) * scale if value and scale and float(value) > 0 else None)
+    return sizes
+
+
+def _plain_unit(unit):
+    """Lower case, with the escapes and look-alikes that ImageJ and OME files use for µ and Å."""
+    unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), str(unit)).strip()
+    return unit.replace("μ", "µ").replace("\u212b", "å").lower()  # Greek mu, Angstrom sign
+
+
+def _as_stack(array, axes, path):
+    name = repr(str(path))
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} holds dtype {array.dtype}; only real numbers are images here.")
+    if "S" in axes:
+        raise ValueError(
+            f"{name} holds colour images (axes {axes}, shape {array.shape}); electron counts are "
+            "grey. Save it as a grey-scale image without a look-up table."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} holds no image: its shape is {array.shape}.")
+    shape = array.shape
+    while array.ndim > 3 and 1 in array.shape[:-2]:
+        array = array.squeeze(axis=array.shape[:-2].index(1))
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.ndim != 3:
+        raise ValueError(
+            f"{name} has shape {shape} (axes {axes}); expected one image (height, width) or a "
+            "stack (n_images, height, width)."
+        )
+    return array

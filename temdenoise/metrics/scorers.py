@@ -1,0 +1,233 @@
+"""Scorers: callables ``scorer(estimator, X, y=None)`` for ``scoring=`` in scikit-learn.
+
+They keep one rule: with ``y``, X is noisy and y clean; without, X is clean and noise is drawn, with
+a fixed seed, so that all candidates are compared on the same noise.
+"""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from temdenoise._validation import check_images, check_pair
+from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse
+from temdenoise.noise import PoissonNoise, thin_counts
+
+_METRICS = {"psnr": psnr, "ssim": ssim}
+
+
+class _Scorer(BaseEstimator):
+    """What all scorers share: representation, cloning, and routing of keywords to `transform`.
+
+    A scorer is an "estimator" only in that scikit-learn's machinery for parameters (clone, repr)
+    and metadata requests is what it needs.
+    """
+
+    def set_score_request(self, **requests):
+        """Request keywords of `transform` for scikit-learn's metadata routing.
+
+        Parameters
+        ----------
+        **requests : bool, None or str
+            For each keyword (``pixel_size=True``), as in the estimators' methods of this name.
+
+        Returns
+        -------
+        self : object
+            The scorer.
+        """
+        routing = MetadataRequest(owner=self)
+        for name, alias in requests.items():
+            routing.score.add_request(param=name, alias=alias)
+        self._metadata_request = routing
+        return self
+
+
+class _DenoisingScorer(_Scorer):
+    """One or several metrics of one `transform`."""
+
+    _parameter_constraints = {
+        "metric": [dict, callable],
+        "noise": [None, HasMethods("sample")],
+        "n_realizations": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "greater_is_better": ["boolean"],
+    }
+
+    def __init__(
+        self, metric, *, noise=None, n_realizations=1, random_state=0, greater_is_better=True
+    ):
+        self.metric = metric
+        self.noise = noise
+        self.n_realizations = n_realizations
+        self.random_state = random_state
+        self.greater_is_better = greater_is_better
+
+    def __call__(self, estimator, X, y=None, **transform_params):
+        """Return the score, or a dict of scores if the metric is a dict."""
+        self._validate_params()
+        metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
+        values = {name: [] for name in metrics}
+        for noisy, clean in self._pairs(X, y):
+            denoised = estimator.transform(noisy, **transform_params)
+            for name, metric in metrics.items():
+                values[name].append(np.mean(metric(clean, denoised)))
+        sign = 1 if self.greater_is_better else -1
+        scores = {name: sign * float(np.mean(v)) for name, v in values.items()}
+        return scores if isinstance(self.metric, dict) else scores["score"]
+
+    def _pairs(self, X, y):
+        if y is not None:
+            yield check_pair(X, y, estimator_name="The scorer")
+            return
+        clean = check_images(X, estimator_name="The scorer", counts=True)
+        noise = PoissonNoise() if self.noise is None else self.noise
+        rng = check_random_state(self.random_state)
+        for _ in range(self.n_realizations):
+            yield noise.sample(clean, return_clean=True, random_state=rng)
+
+
+class _UPSNRScorer(_Scorer):
+    """PSNR without a clean image: denoise one part of the thinned counts, test on the other."""
+
+    def __init__(self, *, fraction=0.5, random_state=0):
+        self.fraction = fraction
+        self.random_state = random_state
+
+    def __call__(self, estimator, X, y=None, **transform_params):
+        """Return the unbiased PSNR of the stack, in dB; `y` is not used."""
+        counts = check_images(X, estimator_name="The scorer", counts=True)
+        a, b = thin_counts(counts, self.fraction, self.random_state)
+        denoised = estimator.transform(a, **transform_params)
+        # Bring the estimate (a rate of fraction x clean) to the scale of the other part, and the
+        # error from there to that of the whole counts. The mean over the stack comes first, then
+        # the logarithm: the estimate of a single image may fall below zero.
+        rest = 1 - self.fraction
+        error = np.mean(unbiased_mse(denoised * (rest / self.fraction), b)) / rest**2
+        return float(-10 * np.log10(error)) if error > 0 else np.inf
+
+
+def make_denoising_scorer(
+    metric, *, noise=None, n_realizations=1, random_state=0, greater_is_better=True
+):
+    """Make a scorer for denoisers of a metric.
+
+    Parameters
+    ----------
+    metric : {"psnr", "ssim"} or callable
+        A callable ``metric(clean, denoised)`` gets two stacks (n_images, height, width) and returns
+        a float, or one value per image. It must be defined at a module's top level to be used
+        with ``n_jobs``.
+    noise : object with a method ``sample``, default=None
+        As `temdenoise.PoissonNoise`, drawn where no noisy images are given. None: Poisson noise on
+        the clean images as they are, in counts per pixel.
+    n_realizations : int, default=1
+        Number of times noise is drawn; the score is the mean. Not used with noisy images given.
+    random_state : int, RandomState or None, default=0
+        Seed of the noise. With an int, every call draws the same noise.
+    greater_is_better : bool, default=True
+        If False, the sign is turned, so that a greater score is better.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y=None, **transform_params)`` returns a float. With y, X is noisy and
+        y clean; without, X is clean. Keywords go to the estimator's ``transform``.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from temdenoise import PoissonNoise, WienerDenoiser
+    >>> from temdenoise.metrics import make_denoising_scorer
+    >>> clean = np.full((4, 32, 32), 0.45, dtype=np.float32)
+    >>> scorer = make_denoising_scorer("psnr", noise=PoissonNoise(dose=0.2), n_realizations=2)
+    >>> grid = {"window_size": [3, 15]}
+    >>> GridSearchCV(WienerDenoiser(), grid, scoring=scorer, cv=2).fit(clean).best_params_
+    {'window_size': 15}
+    """
+    return _DenoisingScorer(
+        _find_metric(metric),
+        noise=noise,
+        n_realizations=n_realizations,
+        random_state=random_state,
+        greater_is_better=greater_is_better,
+    )
+
+
+def make_multimetric_scorer(
+    metrics=("psnr", "ssim"), *, noise=None, n_realizations=1, random_state=0
+):
+    """Make a scorer of several metrics that denoises only once.
+
+    Parameters
+    ----------
+    metrics : sequence of {"psnr", "ssim"}, or dict of str to metric
+        The metrics, as for `make_denoising_scorer`. The keys of a dict name the scores.
+    noise, n_realizations, random_state
+        As for `make_denoising_scorer`.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y=None, **transform_params)`` returns a dict of floats: pass it as
+        ``scoring=``, and name the one to select by in ``refit=`` of a search.
+
+    Raises
+    ------
+    ValueError
+        If a metric is unknown, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import LowPassDenoiser
+    >>> from temdenoise.metrics import make_multimetric_scorer
+    >>> clean = np.full((2, 32, 32), 0.45, dtype=np.float32)
+    >>> sorted(make_multimetric_scorer()(LowPassDenoiser().fit(clean), clean))
+    ['psnr', 'ssim']
+    """
+    if not isinstance(metrics, dict):
+        if isinstance(metrics, str) or not all(isinstance(m, str) for m in metrics):
+            raise ValueError(
+                f"metrics must be a sequence of names or a dict of name to metric, got {metrics!r}."
+            )
+        metrics = {m: m for m in metrics}
+    if not metrics:
+        raise ValueError("metrics must hold at least one metric.")
+    return _DenoisingScorer(
+        {name: _find_metric(metric) for name, metric in metrics.items()},
+        noise=noise,
+        n_realizations=n_realizations,
+        random_state=random_state,
+    )
+
+
+def _find_metric(metric):
+    if callable(metric):
+        return metric
+    if isinstance(metric, str) and metric in _METRICS:
+        return _METRICS[metric]
+    raise ValueError(f"metric must be a callable or one of {sorted(_METRICS)}, got {metric!r}.")
+
+
+psnr_scorer = make_denoising_scorer("psnr")
+psnr_scorer.__doc__ = "Mean PSNR in dB, for a data range of one count per pixel."
+
+ssim_scorer = make_denoising_scorer("ssim")
+ssim_scorer.__doc__ = "Mean SSIM, for a data range of one count per pixel."
+
+multimetric_scorer = make_multimetric_scorer()
+multimetric_scorer.__doc__ = "PSNR and SSIM of one `transform`, as a dict."
+
+# X is always the raw, noisy electron counts, whether y is given or not: no clean image is needed.
+upsnr_scorer = _UPSNRScorer()
+upsnr_scorer.__doc__ = "PSNR in dB estimated from raw counts alone, by splitting them in two."

@@ -1,0 +1,67 @@
+"""Neural networks: pure torch, images (n, 1, h, w) in and images of the same shape out.
+
+Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains and applies them. Each
+network accepts images of any size and states its ``stride``, the multiple it pads them to.
+"""
+
+from .dncnn import DnCNN
+from .fourier_unet import FourierUNet
+from .receptive_field import receptive_field
+from .small_unet import SmallUNet
+from .unet import UNet
+from .windowed_fourier import windowed_fourier_threshold
+
+__all__ = [
+    "ARCHITECTURES",
+    "DnCNN",
+    "FourierUNet",
+    "SmallUNet",
+    "UNet",
+    "build_network",
+    "receptive_field",
+    "windowed_fourier_threshold",
+]
+
+ARCHITECTURES = {
+    "fourier_unet": FourierUNet,
+    "unet": UNet,
+    "dncnn": DnCNN,
+    "small_unet": SmallUNet,
+}
+"""The name of each architecture, as ``SBDDenoiser(architecture=...)`` takes it, and its class."""
+
+
+def build_network(architecture, **options):
+    """Build a network by name.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of ``ARCHITECTURES``.
+    **options
+        Keyword arguments of the network's class.
+
+    Returns
+    -------
+    network : torch.nn.Module
+
+    Raises
+    ------
+    ValueError
+        If there is no architecture of that name.
+    TypeError
+        If the architecture has no such option.
+
+    Examples
+    --------
+    >>> from temdenoise.networks import build_network
+    >>> build_network("unet", scales=2, base_channels=8).stride
+    4
+    """
+    try:
+        network_class = ARCHITECTURES[architecture]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"There is no architecture {architecture!r}; choose one of {sorted(ARCHITECTURES)}."
+        ) from None
+    return network_class(**options)

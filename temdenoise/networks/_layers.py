@@ -1,0 +1,65 @@
+"""Building blocks that several networks share."""
+
+import torch
+from torch import nn
+
+
+class BiasFreeBatchNorm2d(nn.Module):
+    """Batch normalisation without anything additive.
+
+    Each channel is divided by its standard deviation and multiplied by a learnt scale. The mean is
+    not subtracted and no offset is added, so that, with the running statistics frozen, the layer is
+    linear: scaling the input scales the output (Mohan et al., arXiv:2010.12970, Section 3.3, which
+    takes bias-free networks from arXiv:1906.05478).
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels of the input.
+    momentum : float, default=0.1
+        Weight of the newest batch in the running variance.
+    eps : float, default=1e-5
+        Added to the variance, so that a constant channel does not divide by zero.
+    """
+
+    def __init__(self, channels, *, momentum=0.1, eps=1e-5):
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x):
+        """Normalise ``x`` of shape (n, channels, h, w)."""
+        if self.training:
+            # float32 also under autocast: a variance in bfloat16 has two digits. The population
+            # variance (no correction) stays finite for a single value per channel.
+            var = x.float().var(dim=(0, 2, 3), correction=0)
+            with torch.no_grad():
+                self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
+        else:
+            var = self.running_var
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return x * scale.to(x.dtype)[:, None, None]
+
+
+def norm_layer(channels, bias_free):
+    """Return the batch normalisation that goes with a (bias-free) convolution."""
+    return BiasFreeBatchNorm2d(channels) if bias_free else nn.BatchNorm2d(channels)
+
+
+def pad_to_multiple(x, multiple):
+    """Extend ``x`` (..., h, w) at its right and lower edge until both sizes are multiples.
+
+    The image is continued by its mirror image (edge pixel repeated), which keeps the statistics of
+    the noise: repeating one noisy edge pixel would draw stripes. Works for any size, also when the
+    padding is wider than the image.
+    """
+    for axis in (-2, -1):
+        size = x.shape[axis]
+        padding = -size % multiple
+        if padding:
+            index = torch.arange(size + padding, device=x.device) % (2 * size)
+            index = torch.where(index < size, index, 2 * size - 1 - index)
+            x = x.index_select(axis, index)
+    return x

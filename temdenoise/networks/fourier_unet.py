@@ -1,0 +1,111 @@
+"""The default network: a U-Net that corrects windowed-Fourier estimates of binned counts."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .windowed_fourier import mirror_pad, windowed_fourier_threshold
+
+# (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
+ESTIMATES = ((24, 8, 5.0), (48, 16, 7.0), (72, 24, 8.0))
+# Channels over those of the finest scale, and residual blocks each way, per scale.
+WIDTHS = (1, 1.5, 2, 3, 4)
+BLOCKS = (1, 1, 2, 2, 2)
+
+
+class _ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))), without norms or biases."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        # without norms a deep stack of blocks must start close to the identity
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
+        self.second.weight.data.mul_(0.2)
+
+    def forward(self, x):
+        return x + self.second(F.relu(self.first(F.relu(x))))
+
+
+def _blocks(channels, n):
+    return nn.Sequential(*[_ResidualBlock(channels) for _ in range(n)])
+
+
+class FourierUNet(nn.Module):
+    """Residual U-Net on counts and windowed-Fourier estimates of them.
+
+    Crystals are sparse in a local Fourier transform, so three such estimates with windows of
+    different size stand at the network's input beside the counts; the network adds what they miss:
+    surfaces, defects, the ends of the lattice. It is meant for counts summed over bins of about
+    25 pm, twice finer than the images' finest detail needs: a field of view of many unit cells then
+    costs sixteen times less than at 6 pm per pixel. Counts enter divided by their mean, with the
+    relative noise level as one more channel, so one network serves a range of doses.
+
+    Parameters
+    ----------
+    scales : int, default=5
+        Number of scales, each half as fine as the one before; 1 to 5.
+    base_channels : int, default=32
+        Channels at the finest scale; the coarser ones have 1.5, 2, 3 and 4 times as many.
+
+    Raises
+    ------
+    ValueError
+        If `scales` is not 1 to 5 or `base_channels` is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from temdenoise.networks import FourierUNet
+    >>> network = FourierUNet(scales=2, base_channels=8)
+    >>> network(torch.full((1, 1, 30, 40), 5.0)).shape
+    torch.Size([1, 1, 30, 40])
+    """
+
+    #: Tiles may start at multiples of this many bins: the strides of windows and scales all fit.
+    grid = 48
+
+    def __init__(self, scales=5, base_channels=32):
+        super().__init__()
+        if not 1 <= scales <= len(WIDTHS) or base_channels < 1:
+            raise ValueError(
+                f"scales must be 1 to {len(WIDTHS)} and base_channels at least 1, got {scales} and "
+                f"{base_channels}."
+            )
+        widths = [round(base_channels * w) for w in WIDTHS[:scales]]
+        blocks = BLOCKS[:scales]
+        self.stride = 2 ** (len(widths) - 1)
+        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        self.stem = nn.Conv2d(len(ESTIMATES) + 2, widths[0], 3, padding=1, bias=False)
+        self.encoder = nn.ModuleList(_blocks(c, n) for c, n in zip(widths, blocks, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in steps)
+        self.decoder = nn.ModuleList(
+            _blocks(c, n) for c, n in zip(widths[:-1], blocks[:-1], strict=True)
+        )
+        self.head = nn.Conv2d(widths[0], 1, 3, padding=1, bias=False)
+        self.head.weight.data.mul_(0.1)  # training starts at the windowed-Fourier estimate
+
+    def forward(self, counts):
+        """Map counts (n, 1, h, w) to estimated rates of the same shape."""
+        h, w = counts.shape[-2:]
+        level = counts.mean((-2, -1), keepdim=True).clamp_min(1e-6)
+        estimates = [windowed_fourier_threshold(counts, *e) / level - 1 for e in ESTIMATES]
+        noise = level.rsqrt().expand_as(counts)
+        x = torch.cat([counts / level - 1, *estimates, noise], dim=1)
+        x = mirror_pad(x, 0, (-h) % self.stride, 0, (-w) % self.stride)
+        correction = self._unet(x)[..., :h, :w]
+        return level * (1 + estimates[-1] + correction.to(counts.dtype))
+
+    def _unet(self, x):
+        x = self.encoder[0](self.stem(x.contiguous(memory_format=torch.channels_last)))
+        skips = []
+        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
+            skips.append(x)
+            x = blocks(down(x))
+        for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            x = F.interpolate(up(x), scale_factor=2, mode="nearest") + skips.pop()
+            x = blocks(x)
+        return self.head(x)

@@ -1,0 +1,107 @@
+"""The U-Net with a large field of view (Mohan et al., Section 3.2 and Appendix B.1)."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from ._layers import norm_layer, pad_to_multiple
+
+
+def _double_conv(n_in, n_mid, n_out, bias_free):
+    layers = []
+    for a, b in ((n_in, n_mid), (n_mid, n_out)):
+        layers += [
+            nn.Conv2d(a, b, 3, padding=1, padding_mode="replicate", bias=not bias_free),
+            norm_layer(b, bias_free),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """U-Net whose depth, not its width, makes the field of view.
+
+    ``scales`` down-blocks (2x2 max-pooling, then two times convolution, normalisation, ReLU), as
+    many up-blocks (bilinear upsampling, concatenation with the encoder's features, two times
+    convolution, normalisation, ReLU) and a 1x1 convolution.
+
+    The number of channels is ``base_channels`` on the three finest levels and doubles on each
+    further one, the coarsest excepted, which keeps that of the level above it.
+
+    Parameters
+    ----------
+    scales : int, default=4
+        Number of down-blocks. The paper uses 4 (field of view 221 x 221 pixels) and 6 (893 x 893).
+    base_channels : int, default=32
+        Number of channels of the finest level: 32, 64 or 128 in the paper.
+    bias_free : bool, default=True
+        Without any additive constant: the output scales with the input, which makes one network
+        serve several doses. False gives ordinary convolutions and batch normalisation.
+
+    Attributes
+    ----------
+    stride : int
+        ``2**scales``. Images of any size are accepted: they are padded to a multiple of it inside.
+
+    Notes
+    -----
+    Parameters for (scales, base_channels): (4, 32) 351,264; (4, 64) 1,402,944; (4, 128) 5,607,552;
+    (6, 128) 70,498,176. The counts usually quoted (352,000; 1,404,416; 5,610,496; 70,504,960)
+    include one bias per normalised channel that a bias-free network never uses; they do not exist
+    here.
+
+    References
+    ----------
+    Mohan et al., "Deep denoising for scientific discovery: a case study in electron microscopy",
+    arXiv:2010.12970, Table 3.1 and Appendix B.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from temdenoise.networks import UNet
+    >>> network = UNet(scales=2, base_channels=4)
+    >>> network(torch.ones(1, 1, 21, 30)).shape
+    torch.Size([1, 1, 21, 30])
+    """
+
+    def __init__(self, scales=4, base_channels=32, bias_free=True):
+        super().__init__()
+        if scales < 1 or base_channels < 1:
+            raise ValueError(
+                f"scales and base_channels must be at least 1, got {scales=}, {base_channels=}."
+            )
+        self.scales = scales
+        self.base_channels = base_channels
+        self.bias_free = bias_free
+        self.stride = 2**scales
+
+        widths = [
+            base_channels * 2 ** max(0, min(level, scales - 1) - 2) for level in range(scales)
+        ]
+        widths.append(widths[-1])
+        self.encoder = nn.ModuleList([_double_conv(1, widths[0], widths[0], bias_free)])
+        for above, here in pairwise(widths):
+            self.encoder.append(_double_conv(above, here, here, bias_free))
+        self.pool = nn.MaxPool2d(2)
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.decoder = nn.ModuleList()
+        for level in reversed(range(scales)):
+            # What comes from below already has this level's width, so the concatenation has
+            # twice that; the block hands on the width of the next finer level.
+            both, out = 2 * widths[level], widths[max(level - 1, 0)]
+            self.decoder.append(_double_conv(both, both // 2, out, bias_free))
+        self.head = nn.Conv2d(widths[0], 1, 1, bias=not bias_free)
+
+    def forward(self, x):
+        """Denoise ``x``, a float tensor of shape (n, 1, h, w) of any h, w >= 1."""
+        h, w = x.shape[-2:]
+        x = pad_to_multiple(x, self.stride)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(self.pool(x) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            x = block(torch.cat([skips.pop(), self.upsample(x)], dim=1))
+        return self.head(x)[..., :h, :w]

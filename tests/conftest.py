@@ -1,0 +1,35 @@
+import os
+
+# One thread per test worker: pytest-xdist already keeps the cores busy. Set before NumPy and torch
+# are loaded, which read it once.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+matplotlib.use("Agg")
+
+
+def lattice_images(n_images, height, width, *, level=0.45, contrast=0.5, period=16.0):
+    """Clean images (mean counts per pixel): square lattices of blobs, each shifted and turned."""
+    rows, columns = np.mgrid[:height, :width]
+    images = []
+    for i in range(n_images):
+        angle = 0.3 * i
+        u = np.cos(angle) * columns + np.sin(angle) * rows + i
+        v = -np.sin(angle) * columns + np.cos(angle) * rows
+        wave = (np.cos(2 * np.pi * u / period) + np.cos(2 * np.pi * v / period)) / 2
+        images.append(level * (1 + contrast * wave))
+    return np.array(images, dtype=np.float32)
+
+
+@pytest.fixture
+def clean():
+    return lattice_images(6, 48, 40)
+
+
+@pytest.fixture
+def noisy(clean):
+    return np.random.default_rng(0).poisson(clean).astype(np.float32)

@@ -1,0 +1,174 @@
+"""Columns of known position, width and height are found as such."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import cKDTree
+from skimage.feature import blob_log
+
+from temdenoise.atoms import find_atoms
+
+VACUUM = 0.45
+
+
+def render(x, y, *, height=0.2, sigma=8.0, shape=(300, 340), background=VACUUM):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    image = np.full(shape, background)
+    for a, b, h, s in zip(*np.broadcast_arrays(x, y, height, sigma), strict=True):
+        image += h * np.exp(-((columns - a) ** 2 + (rows - b) ** 2) / (2 * s**2))
+    return image
+
+
+@pytest.fixture
+def lattice():
+    """Columns about 45 px (2.8 A at 6.22 pm) apart, at positions between the pixels."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[40:270:45, 45:310:45].reshape(2, -1).astype(float)
+    return x + rng.uniform(-3, 3, x.size), y + rng.uniform(-3, 3, x.size)
+
+
+def distances(atoms, x, y):
+    found = atoms[["x", "y"]].to_numpy()
+    assert len(found) == len(x)
+    distance, nearest = cKDTree(found).query(np.column_stack([x, y]))
+    assert len(set(nearest)) == len(x)
+    return distance
+
+
+@pytest.mark.parametrize("height", [0.2, -0.2])
+def test_positions_of_either_polarity(lattice, height):
+    image = render(*lattice, height=height)
+    atoms = find_atoms(image, pixel_size=6.22)
+    # Neighbours 45 px away pull the maximum by a fraction of a pixel; alone it is exact (below).
+    assert distances(atoms, *lattice).max() < 0.25
+    right, other = ("bright", "dark") if height > 0 else ("dark", "bright")
+    assert atoms.equals(find_atoms(image, pixel_size=6.22, polarity=right))
+    found = find_atoms(image, pixel_size=6.22, polarity=other)[["x", "y"]].to_numpy()
+    if len(found):  # the other polarity gives the space between the columns, never a column
+        assert cKDTree(np.column_stack(lattice)).query(found)[0].min() > 10
+
+
+def test_response_intensity_and_radius_of_one_column():
+    height, sigma = 0.3, 8.0
+    image = render([160.3], [149.6], height=height, sigma=sigma)
+    atoms = find_atoms(image, sigma=sigma)
+    assert len(atoms) == 1
+    row = atoms.iloc[0]
+    np.testing.assert_allclose(row[["x", "y"]].to_numpy(dtype=float), [160.3, 149.6], atol=5e-3)
+    np.testing.assert_allclose(row["log"], height / (2 * image.mean()), rtol=1e-2)
+    np.testing.assert_allclose(row["intensity"], VACUUM + height, rtol=2e-3)
+    np.testing.assert_allclose(row["radius"], np.sqrt(2) * sigma)
+
+
+def test_threshold_is_the_same_at_every_dose(lattice):
+    heights = np.linspace(0.02, 0.4, len(lattice[0]))
+    image = render(*lattice, height=heights)
+    atoms = find_atoms(image, threshold=0.2)
+    assert 0 < len(atoms) < len(heights)
+    assert atoms["log"].min() > 0.2
+    assert (atoms["log"].diff().dropna() <= 0).all()
+    brighter = find_atoms(37 * image, threshold=0.2)
+    pd.testing.assert_frame_equal(
+        brighter.drop(columns="intensity"), atoms.drop(columns="intensity"), rtol=1e-4
+    )
+    np.testing.assert_allclose(brighter["intensity"], 37 * atoms["intensity"], rtol=1e-5)
+
+
+def test_pixel_size_sets_the_scale():
+    x, y = np.array([60.0, 240.0]), np.array([150.0, 150.0])
+    coarse = find_atoms(render(x, y, sigma=4.0), pixel_size=12.5)
+    fine = find_atoms(render(2 * x, 2 * y, sigma=8.0, shape=(600, 680)), pixel_size=6.25)
+    np.testing.assert_allclose(coarse["radius"] * 12.5, 50 * np.sqrt(2))
+    np.testing.assert_allclose(fine["radius"] * 6.25, 50 * np.sqrt(2))
+    np.testing.assert_allclose(2 * coarse[["x", "y"]], fine[["x", "y"]], atol=0.05)
+
+
+def test_each_column_is_reported_at_its_own_scale():
+    x, y, sigma = np.array([80.0, 230.0]), np.array([150.0, 150.0]), np.array([5.0, 12.0])
+    atoms = find_atoms(render(x, y, sigma=sigma), sigma=[12, 5, 8]).sort_values("x")
+    # The scale-normalised response of a Gaussian is largest at its own sigma.
+    np.testing.assert_allclose(atoms["radius"], np.sqrt(2) * sigma)
+
+
+def test_agrees_with_scikit_image(lattice):
+    image = render(*lattice, height=np.linspace(0.05, 0.4, len(lattice[0])))
+    atoms = find_atoms(image, sigma=8, threshold=0.05, polarity="bright")
+    oracle = blob_log(
+        image, min_sigma=8, max_sigma=8, num_sigma=1, threshold=0.05 * image.mean(), overlap=0.2
+    )
+    assert distances(atoms, oracle[:, 1], oracle[:, 0]).max() <= np.sqrt(0.5) + 0.05
+
+
+def test_columns_on_the_border():
+    # A column half outside, one close to the border, one well inside.
+    image = render([0, 10, 150], [100, 200, 150])
+    for border, expected in ((True, [150]), (5, [10, 150]), (False, [0, 10, 150])):
+        x = sorted(find_atoms(image, exclude_border=border)["x"])
+        assert len(x) == len(expected)
+        # What the border cuts off shifts the maximum by up to a pixel.
+        np.testing.assert_allclose(x, expected, atol=1.5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_a_plateau_is_one_column(shift):
+    assert len(find_atoms(render([150 + shift], [120 + shift]))) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.45])
+def test_no_column_gives_an_empty_table(lattice, value):
+    none = find_atoms(np.full((64, 64), value))
+    some = find_atoms(render(*lattice))
+    assert len(none) == 0
+    pd.testing.assert_series_equal(none.dtypes, some.dtypes)
+    assert list(none.columns) == ["x", "y", "radius", "intensity", "log"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 2), (3, 300)])
+def test_tiny_images(shape):
+    image = np.random.default_rng(0).random(shape)
+    for border in (True, False):
+        atoms = find_atoms(image, exclude_border=border, threshold=1e-6)
+        assert atoms["x"].between(-0.5, shape[1] - 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float64, ">f4"])
+def test_any_real_dtype_and_no_change_of_the_input(lattice, dtype):
+    image = (100 * render(*lattice)).astype(dtype)
+    image.setflags(write=False)
+    assert len(find_atoms(image)) == len(lattice[0])
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.ones((2, 5, 5)), ValueError, r"shape \(2, 5, 5\).*each image of a stack"),
+        (np.ones(5), ValueError, r"got shape \(5,\)"),
+        (np.ones((0, 5)), ValueError, "empty"),
+        (np.array([[1.0, 2.0], [3.0, np.nan]]), ValueError, "row 1, column 1"),
+        (np.array([[1.0, np.inf]]), ValueError, "row 0, column 1"),
+        (-np.ones((5, 5)), ValueError, "mean of the image is negative"),
+        (np.ones((5, 5), complex), TypeError, "complex"),
+        (np.full((5, 5), "a"), TypeError, "real numbers"),
+    ],
+)
+def test_bad_images(image, error, message):
+    with pytest.raises(error, match=message):
+        find_atoms(image)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"pixel_size": 0}, ValueError, "pixel_size"),
+        ({"pixel_size": "auto"}, TypeError, "pixel_size"),
+        ({"sigma": -1}, ValueError, "sigma"),
+        ({"sigma": []}, ValueError, "at least one"),
+        ({"threshold": 0}, ValueError, "threshold"),
+        ({"threshold": np.nan}, ValueError, "threshold"),
+        ({"polarity": "white"}, ValueError, "polarity"),
+        ({"exclude_border": -3}, ValueError, "exclude_border"),
+    ],
+)
+def test_bad_parameters(arguments, error, message):
+    with pytest.raises(error, match=message):
+        find_atoms(np.ones((20, 20)), **arguments)

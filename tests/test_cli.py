@@ -1,0 +1,337 @@
+"""The command line: what it writes, and what it refuses without a trace."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from temdenoise import (
+    LowPassDenoiser,
+    SBDDenoiser,
+    WienerDenoiser,
+    find_atoms,
+    load_sample_movie,
+    read_stack,
+    write_stack,
+)
+from temdenoise.cli import main
+
+
+def lattice(n_images=3, shape=(96, 120), pixel_size=10.0):
+    """Counts of a lattice of bright columns, 2.8 A apart."""
+    y, x = np.mgrid[: shape[0], : shape[1]] * pixel_size / 100
+    wave = np.cos(2 * np.pi * x / 2.8) + np.cos(2 * np.pi * y / 2.8)
+    clean = 5 * np.exp(wave - 1)
+    return np.random.default_rng(0).poisson(clean, (n_images, *shape)).astype(np.uint16)
+
+
+@pytest.fixture
+def movie(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "in" / "movie.tif"
+    write_stack(path, lattice(), pixel_size=10.0)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path, movie):
+    return tmp_path / "out"
+
+
+def listing(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def fails(capsys, *argv):
+    """Run, expect code 2, return the one line on stderr."""
+    assert main([str(a) for a in argv]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("temdenoise: error: ")
+    assert printed.count("\n") == 1
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("method", "denoiser"), [("lowpass", LowPassDenoiser()), ("wiener", WienerDenoiser())]
+)
+def test_denoise_is_the_librarys_transform(movie, out, method, denoiser):
+    assert main(["denoise", str(movie), "-o", str(out), "--method", method]) == 0
+    assert listing(out) == ["movie_denoised.tif"]
+    denoised, metadata = read_stack(out / "movie_denoised.tif")
+    counts, _ = read_stack(movie)
+    np.testing.assert_allclose(denoised, denoiser.fit(counts).transform(counts), rtol=1e-6)
+    assert denoised.dtype == np.float32
+    assert metadata.pixel_size == pytest.approx(10)
+    assert metadata.info == {"source": "movie.tif", "method": method}
+
+
+def test_several_files_atoms_and_figures(movie, out, capsys):
+    np.save(movie.with_name("other.npy"), lattice(1))
+    files = [str(movie), str(movie.with_name("other.npy"))]
+    code = main(["denoise", *files, "-o", str(out), "--method=wiener", "--atoms", "--figure"])
+    assert code == 0
+    assert listing(out) == sorted(
+        f"{name}_denoised{end}"
+        for name, image in (("movie", ".tif"), ("other", ".npy"))
+        for end in (image, "_atoms.csv", ".png")
+    )
+    printed = capsys.readouterr().out
+    assert "10 pm/px from the file" in printed
+    assert "pixel size unknown" in printed
+    table = pd.read_csv(out / "movie_denoised_atoms.csv")
+    denoised, _ = read_stack(out / "movie_denoised.tif")
+    expected = pd.concat([find_atoms(i, pixel_size=10.0) for i in denoised])
+    assert len(table) == len(expected) > 0
+    assert table["frame"].nunique() == 3
+    np.testing.assert_allclose(table[["x", "y"]], expected[["x", "y"]], rtol=1e-4)
+    np.testing.assert_allclose(table["x_nm"], table["x"] * 0.01, rtol=1e-4)
+    assert "x_nm" not in pd.read_csv(out / "other_denoised_atoms.csv")
+    assert (out / "movie_denoised.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_output_file_of_another_format_and_long_stacks_in_parts(movie, out, monkeypatch):
+    monkeypatch.setattr("temdenoise.cli._CHUNK_PIXELS", 1)
+    assert main(["denoise", str(movie), "-o", str(out / "a.npy"), "--method", "wiener"]) == 0
+    counts, _ = read_stack(movie)
+    np.testing.assert_allclose(
+        np.load(out / "a.npy"), WienerDenoiser().fit(counts).transform(counts), rtol=1e-6
+    )
+
+
+def test_masks(movie, out, tmp_path):
+    counts, _ = read_stack(movie)
+    mask = np.zeros(counts.shape[1:], dtype=bool)
+    mask[:10, 5:40] = True
+    mask[90:, :] = True
+    np.save(tmp_path / "mask.npy", mask[90:].any() * (np.arange(96)[:, None] >= 90) * np.ones(120))
+    argv = ["denoise", str(movie), "-o", str(out), "--method", "lowpass"]
+    assert main([*argv, "--mask", "5:40,0:10", "--mask", str(tmp_path / "mask.npy")]) == 0
+    denoised, _ = read_stack(out / "movie_denoised.tif")
+    expected = LowPassDenoiser().fit(counts).transform(counts, mask=mask)
+    np.testing.assert_allclose(denoised, expected, rtol=1e-6)
+    assert np.abs(expected - LowPassDenoiser().fit(counts).transform(counts)).max() > 1e-3
+    assert main([*argv, "--mask", ":,90:", "--mask", "5:40,:10", "--overwrite"]) == 0
+    np.testing.assert_array_equal(read_stack(out / "movie_denoised.tif")[0], denoised)
+
+
+def test_no_atoms_are_reported_under_the_mask(movie, out):
+    argv = ["denoise", str(movie), "-o", str(out), "--method", "wiener", "--atoms", "--overwrite"]
+    table = out / "movie_denoised_atoms.csv"
+    assert main(argv) == 0
+    assert (pd.read_csv(table)["x"] < 60).any()
+    assert main([*argv, "--mask", "0:60,0:96"]) == 0
+    masked = pd.read_csv(table)
+    assert len(masked) > 0
+    assert masked["x"].min() >= 59.5
+
+
+def test_existing_output_is_replaced_only_if_asked(movie, out, capsys):
+    (out / "movie_denoised.png").write_text("precious")
+    argv = ["denoise", movie, "-o", out, "--method", "wiener"]
+    assert "movie_denoised.png' exists already" in fails(capsys, *argv, "--figure")
+    assert listing(out) == ["movie_denoised.png"]
+    assert (out / "movie_denoised.png").read_text() == "precious"
+    (out / "movie_denoised.tif").write_text("precious")
+    assert "--overwrite" in fails(capsys, *argv)
+    assert (out / "movie_denoised.tif").read_text() == "precious"
+    assert main([str(a) for a in argv] + ["--overwrite"]) == 0
+    assert len(read_stack(out / "movie_denoised.tif")[0]) == 3
+
+
+def test_missing_or_damaged_input_and_absent_folder(movie, out, capsys):
+    def refused(path, output=out):
+        return fails(capsys, "denoise", path, "-o", output, "--method", "wiener")
+
+    assert "there is no file" in refused(movie.with_name("nowhere.tif"))
+    damaged = movie.with_name("damaged.tif")
+    damaged.write_bytes(movie.read_bytes()[:5000])
+    assert "damaged, truncated" in refused(damaged)
+    (movie.parent / "a.txt").write_text("hello")
+    assert "unknown format '.txt'" in refused(movie.parent / "a.txt")
+    assert "there is no folder" in refused(movie, out / "absent")
+    assert "There is no folder" in refused(movie, out / "absent" / "a.tif")
+    negative = movie.with_name("negative.npy")
+    np.save(negative, lattice(1) - 3.0)
+    assert "negative.npy': " in refused(negative)
+    assert listing(out) == []
+
+
+def test_outputs_that_clash(movie, out, capsys):
+    twin = movie.with_suffix(".npy")
+    np.save(twin, lattice(1))
+    argv = ["--method", "wiener", "--overwrite", "-o"]
+    assert "cannot go into one file" in fails(capsys, "denoise", movie, twin, *argv, out / "a.tif")
+    assert "is an input" in fails(capsys, "denoise", movie, *argv, movie)
+    other = out / "movie.tif"
+    write_stack(other, lattice(1))
+    assert "both be written" in fails(capsys, "denoise", movie, other, *argv, out)
+    np.testing.assert_array_equal(read_stack(movie)[0], lattice())
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ("0:10", "neither a region"),
+        ("0:10,5:5", "empty or not within"),
+        ("0:121,0:5", "120 columns and 96 rows"),
+        (":,:", "hides every pixel"),
+        ("nowhere.npy", "neither a region"),
+        ("small.npy", r"shape (95, 120), but those to denoise have shape (96, 120)"),
+        ("long.npy", "(4, 96, 120)"),
+    ],
+)
+def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
+    monkeypatch.chdir(tmp_path)
+    np.save("small.npy", np.eye(95, 120, dtype=bool))
+    np.save("long.npy", np.ones((4, 96, 120), dtype=bool) * (np.arange(120) < 3))
+    argv = ["denoise", movie, "-o", out, "--method", "wiener", "--mask", mask]
+    assert message in fails(capsys, *argv)
+    assert listing(out) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "a command is missing"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["denoise", "a.tif"], "-o/--output"),
+        (["denoise", "a.tif", "-o", ".", "--pixel-size", "-3"], "positive finite"),
+        (["denoise", "a.tif", "-o", ".", "--pixel-size", "big"], "neither a number"),
+        (["denoise", "a.tif", "-o", ".", "--method", "magic"], "invalid choice: 'magic'"),
+        (["denoise", "a.tif", "-o", ".", "--method", "wiener", "--weights", "w"], "--weights goes"),
+        (
+            ["denoise", "a.tif", "-o", ".", "--method", "wiener", "--pixel-size", "auto"],
+            "auto goes",
+        ),
+        (["simulate", "-n", "0", "-o", "a.npz"], "not a positive integer"),
+        (["simulate", "-n", "1", "-o", "a.png"], "must be a folder or end in .npz"),
+        (["simulate", "-n", "1", "-o", "absent/a.npz"], "there is no folder 'absent'"),
+        (["simulate", "-n", "1", "-o", "a.npz", "--preset", "fast"], "preset"),
+        (["train", "-o", "w", "--resume"], "there is no 'w/checkpoint.pt'"),
+        (["train", "-o", "w", "--pixel-size", "4", "5", "6"], "one or two numbers"),
+        (["train", "-o", "w", "--max-time", "0"], "positive finite"),
+        (["train", "-o", "w", "--images", "nowhere.npz"], "no file 'nowhere.npz'"),
+        (["train", "-o", "full"], "'full' is not empty"),
+        (["demo", "-o", "full"], "exists already"),
+    ],
+)
+def test_refused_arguments(tmp_path, monkeypatch, capsys, argv, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "demo.png").write_text("precious")
+    assert message in fails(capsys, *argv)
+    assert listing(tmp_path) == ["full"]
+    assert listing(tmp_path / "full") == ["demo.png"]
+
+
+def test_simulate(tmp_path):
+    argv = ["simulate", "-n", "2", "--random-state", "3"]
+    assert main([*argv, "-o", str(tmp_path / "a.npz")]) == 0
+    assert main([*argv, "-o", str(tmp_path / "folder")]) == 0
+    archive = np.load(tmp_path / "a.npz")
+    images, metadata = read_stack(tmp_path / "a.npz")
+    assert images.shape == (2, 256, 256)
+    assert metadata.pixel_size == pytest.approx(19.53125)
+    same, metadata = read_stack(tmp_path / "folder" / "images.tif")
+    np.testing.assert_array_equal(same, images)
+    assert metadata.pixel_size == pytest.approx(19.53125)
+    frame = pd.read_csv(tmp_path / "folder" / "images.csv")
+    assert frame["defocus"].tolist() == archive["frame_defocus"].tolist()
+    columns = pd.read_csv(tmp_path / "folder" / "columns.csv")
+    assert set(columns["image"]) == {0, 1}
+    np.testing.assert_allclose(columns["x"], archive["columns_x"], rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A small network trained for a moment by the command itself."""
+    folder = tmp_path_factory.mktemp("train")
+    main(["simulate", "-n", "4", "--random-state", "0", "-o", str(folder / "images.npz")])
+    argv = ["train", "--images", str(folder / "images.npz"), "-o", str(folder / "weights")]
+    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8"]
+    assert main([*argv, "--dose", "0.3", "6", "--max-time", "0.02"]) == 0
+    return folder / "weights"
+
+
+def test_train_leaves_weights_that_denoise(weights, movie, out):
+    denoiser = SBDDenoiser.from_pretrained(weights)
+    assert denoiser.pixel_size == pytest.approx(40**0.5)
+    assert denoiser.transform(np.ones((1, 64, 64)), pixel_size=5).shape == (1, 64, 64)
+    argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--weights", str(weights)]
+    assert main([*argv, "--pixel-size", "6", "--mask", "0:20,0:20"]) == 0
+    denoised, metadata = read_stack(out / "a.tif")
+    counts, _ = read_stack(movie)
+    mask = np.zeros(counts.shape[1:], dtype=bool)
+    mask[:20, :20] = True
+    np.testing.assert_allclose(
+        denoised, denoiser.transform(counts, pixel_size=6, mask=mask), rtol=1e-5
+    )
+    assert metadata.pixel_size == pytest.approx(6)
+
+
+def test_train_does_not_replace_weights_unasked(weights, capsys):
+    before = (weights / "model.safetensors").read_bytes()
+    assert "--overwrite" in fails(capsys, "train", "-o", weights, "--max-time", "0.01")
+    assert (weights / "model.safetensors").read_bytes() == before
+
+
+def test_train_resumes(weights, tmp_path):
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    before = len(SBDDenoiser.from_pretrained(folder).history_)
+    argv = ["train", "--images", str(weights.parent / "images.npz"), "-o", str(folder), "--resume"]
+    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8"]
+    assert main([*argv, "--dose", "0.3", "6", "--max-time", "0.05"]) == 0
+    assert len(SBDDenoiser.from_pretrained(folder).history_) > before
+
+
+def test_pixel_size_is_found_where_nothing_tells_it(weights, out, capsys):
+    path = out.parent / "in" / "bare.npy"
+    np.save(path, lattice(2))
+    argv = ["denoise", str(path), "-o", str(out), "--weights", str(weights)]
+    assert main(argv) == 0
+    assert "pm/px found by itself" in capsys.readouterr().out
+    np.save(path, lattice(1) + 0.5)
+    message = fails(capsys, *argv, "--overwrite")
+    assert "bare.npy" in message and "pixel_size in pm" in message
+
+
+def test_damaged_weights(weights, movie, out, tmp_path, capsys):
+    shutil.copytree(weights, tmp_path / "w")
+    (tmp_path / "w" / "model.safetensors").write_bytes(b"junk")
+    for name, message in ((tmp_path / "w", "damaged"), ("nowhere", "no weights 'nowhere'")):
+        assert message in fails(capsys, "denoise", movie, "-o", out, "--weights", name)
+    assert listing(out) == []
+
+
+def test_demo(tmp_path, capsys):
+    folder = tmp_path / "new" / "demo"
+    assert main(["demo", "--output", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert listing(folder) == ["demo.png", "demo_atoms.csv", "demo_denoised.tif"]
+    before, after = (float(x) for x in re.search(r"PSNR (\S+) dB -> (\S+) dB", printed).groups())
+    assert after > before + 20
+    precision, recall = re.search(r"precision (\S+), recall (\S+)", printed).groups()
+    assert float(precision) > 0.85 and float(recall) > 0.85
+    denoised, metadata = read_stack(folder / "demo_denoised.tif")
+    movie = load_sample_movie()
+    assert denoised.shape == movie.data.shape
+    assert metadata.pixel_size == pytest.approx(movie.pixel_size)
+    assert pd.read_csv(folder / "demo_atoms.csv")["frame"].nunique() == len(denoised)
+    assert "exists already" in fails(capsys, "demo", "-o", folder)
+
+
+def test_help_needs_nothing_heavy():
+    code = (
+        "import sys; from temdenoise.cli import main; code = main(['--help']); "
+        "print(code, sorted({'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+    for command in ("demo", "denoise", "simulate", "train"):
+        assert command in done.stdout

@@ -1,0 +1,408 @@
+"""What every denoiser must do. A new method adds one line to DENOISERS."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from conftest import lattice_images
+from scipy import ndimage, signal
+from skimage.filters import butterworth
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from temdenoise import LowPassDenoiser, PoissonNoise, WienerDenoiser
+
+# Name -> (denoiser, grid of one parameter whose candidates differ).
+DENOISERS = {
+    "lowpass gaussian": (LowPassDenoiser(cutoff=0.06), {"cutoff": [0.03, 0.06]}),
+    "lowpass ideal": (LowPassDenoiser(kind="ideal", cutoff=0.1), {"cutoff": [0.05, 0.1]}),
+    "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
+    "wiener": (WienerDenoiser(), {"window_size": [3, 9]}),
+    "wiener fixed noise": (WienerDenoiser(noise=0.45, n_jobs=2), {"noise": [0.1, 0.45]}),
+}
+
+
+@pytest.fixture(params=DENOISERS)
+def denoiser(request):
+    return clone(DENOISERS[request.param][0])
+
+
+@pytest.fixture
+def grid(request, denoiser):
+    return DENOISERS[request.node.callspec.params["denoiser"]][1]
+
+
+def test_shape_dtype_and_no_change_in_place(denoiser, noisy):
+    before = noisy.copy()
+    noisy.setflags(write=False)
+    parameters = denoiser.get_params()
+    assert denoiser.fit(noisy) is denoiser
+    denoised = denoiser.transform(noisy)
+    assert denoised.dtype == np.float32
+    assert denoised.shape == noisy.shape
+    assert np.isfinite(denoised).all()
+    assert denoised.flags.writeable
+    assert not np.shares_memory(denoised, noisy)
+    np.testing.assert_array_equal(noisy, before)
+    assert denoiser.get_params() == parameters
+
+
+def test_it_denoises(denoiser, noisy, clean):
+    denoised = denoiser.fit(noisy).transform(noisy)
+    gain = np.mean((noisy - clean) ** 2) / np.mean((denoised - clean) ** 2)
+    assert gain > 5  # 7 dB
+    # The mean counts are kept, image by image: nothing is lost or added.
+    np.testing.assert_allclose(denoised.mean(axis=(1, 2)), noisy.mean(axis=(1, 2)), rtol=0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float16, np.float64, object])
+def test_dtypes_give_the_same(denoiser, noisy, dtype):
+    expected = denoiser.fit(noisy).transform(noisy)
+    np.testing.assert_array_equal(denoiser.fit(noisy.astype(dtype)).transform(noisy), expected)
+    np.testing.assert_array_equal(denoiser.transform(noisy.astype(dtype)), expected)
+
+
+def test_bool_images(denoiser, noisy):
+    X = noisy > 0
+    expected = denoiser.fit(X).transform(X.astype(float))
+    np.testing.assert_array_equal(denoiser.transform(X), expected)
+
+
+def test_layouts_give_the_same(denoiser, noisy):
+    expected = denoiser.fit(noisy).transform(noisy)
+    padded = np.zeros((6, 96, 80))
+    padded[:, ::2, ::2] = noisy
+    np.testing.assert_array_equal(denoiser.transform(padded[:, ::2, ::2]), expected)
+    np.testing.assert_array_equal(denoiser.transform(np.asfortranarray(noisy)), expected)
+    np.testing.assert_array_equal(denoiser.transform(noisy.tolist()), expected)
+
+
+def test_images_are_denoised_one_by_one(denoiser, noisy):
+    denoised = denoiser.fit(noisy).transform(noisy)
+    for i in range(len(noisy)):
+        np.testing.assert_allclose(
+            denoiser.transform(noisy[i : i + 1])[0], denoised[i], rtol=1e-5, atol=1e-6
+        )
+    np.testing.assert_allclose(
+        denoiser.transform(noisy[::-1])[::-1], denoised, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 30), (2, 30, 1), (1, 2, 3), (1, 101, 67)])
+def test_any_size(denoiser, noisy, shape):
+    X = np.random.default_rng(0).poisson(0.45, size=shape)
+    denoised = denoiser.fit(noisy).transform(X)
+    assert denoised.shape == shape
+    assert np.isfinite(denoised).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1000.0])
+def test_constant_images_stay(denoiser, noisy, level):
+    X = np.full((2, 33, 21), level)
+    np.testing.assert_allclose(denoiser.fit(noisy).transform(X), X, rtol=1e-4, atol=1e-6)
+
+
+BAD = {
+    "one image": (np.ones((20, 20)), r"\[np.newaxis\]"),
+    "1-D": (np.ones(20), "Expected 3D array"),
+    "4-D": (np.ones((1, 1, 20, 20)), "Expected 3D array"),
+    "NaN": (np.full((1, 20, 20), np.nan), "NaN"),
+    "inf": (np.full((1, 20, 20), np.inf), "infinity"),
+    "empty": (np.ones((0, 20, 20)), "0 sample"),
+    "no pixels": (np.ones((2, 0, 20)), "without pixels"),
+    "complex": (np.ones((1, 20, 20), dtype=complex), "Complex"),
+    "text": (np.full((1, 20, 20), "a"), "dtype"),
+    "ragged": ([np.ones((20, 20)), np.ones((20, 21))], "different sizes"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("method", ["fit", "transform", "score", "fit_transform"])
+def test_bad_images(denoiser, noisy, case, method):
+    X, message = BAD[case]
+    denoiser.fit(noisy)
+    with pytest.raises(ValueError, match=message):
+        getattr(denoiser, method)(X)
+
+
+def test_negative_counts(denoiser, noisy):
+    denoiser.fit(noisy)
+    noisy[3, 2, 1] = -1
+    if get_tags(denoiser).input_tags.positive_only:
+        for method in (denoiser.fit, denoiser.transform):
+            with pytest.raises(ValueError, match="-1.0 at image 3, row 2, column 1"):
+                method(noisy)
+    else:
+        assert np.isfinite(denoiser.fit(noisy).transform(noisy)).all()
+    with pytest.raises(ValueError, match="cannot be negative"):
+        denoiser.score(noisy)  # clean images with a negative rate have no Poisson noise
+
+
+def test_bad_target(denoiser, noisy, clean):
+    with pytest.raises(ValueError, match="same shape"):
+        denoiser.fit(noisy, clean[:2])
+    with pytest.raises(ValueError, match="y"):
+        denoiser.fit(noisy, np.arange(len(noisy)))
+
+
+def test_not_fitted(denoiser, noisy):
+    with pytest.raises(NotFittedError):
+        denoiser.transform(noisy)
+    with pytest.raises(NotFittedError):
+        denoiser.score(noisy)
+
+
+def test_parameters_are_validated_in_fit(denoiser, noisy):
+    class Wrong:
+        pass
+
+    for name in denoiser.get_params():
+        wrong = clone(denoiser).set_params(**{name: Wrong()})  # no check before fit
+        with pytest.raises((ValueError, TypeError), match=name):
+            wrong.fit(noisy)
+
+
+def test_parameters_are_keyword_only(denoiser):
+    with pytest.raises(TypeError):
+        type(denoiser)("something")
+
+
+def test_fit_again_is_identical(denoiser, noisy):
+    first = denoiser.fit(noisy).transform(noisy)
+    np.testing.assert_array_equal(denoiser.fit(noisy).transform(noisy), first)
+    np.testing.assert_array_equal(clone(denoiser).fit(noisy).transform(noisy), first)
+    np.testing.assert_array_equal(clone(denoiser).fit_transform(noisy), first)
+    denoiser.fit(noisy[:2, :20, :20])  # forgets what it saw before
+    np.testing.assert_array_equal(denoiser.fit(noisy).transform(noisy), first)
+
+
+def test_pickle_and_joblib(denoiser, noisy, tmp_path):
+    expected = denoiser.fit(noisy).transform(noisy)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(denoiser)).transform(noisy), expected)
+    joblib.dump(denoiser, tmp_path / "denoiser.joblib")
+    loaded = joblib.load(tmp_path / "denoiser.joblib")
+    np.testing.assert_array_equal(loaded.transform(noisy), expected)
+    assert loaded.score(noisy) == denoiser.score(noisy)
+
+
+def test_score_is_repeatable(denoiser, noisy, clean):
+    denoiser.fit(noisy)
+    assert denoiser.score(clean) == denoiser.score(clean)
+    assert isinstance(denoiser.score(noisy, clean), float)
+
+
+def test_mask_shields_from_bad_pixels(denoiser, noisy, clean):
+    mask = np.zeros(noisy.shape[1:], dtype=bool)
+    mask[:12, :15] = True
+    spoiled = noisy.copy()
+    spoiled[:, mask] = 1000
+    denoiser.fit(noisy)
+    denoised = denoiser.transform(spoiled, mask=mask)
+    assert np.abs(denoised - clean).max() < 5  # beside the 1000 of the spoiled pixels
+    # What hides under the mask has no influence, and a mask of nothing changes nothing.
+    np.testing.assert_array_equal(denoiser.transform(noisy, mask=mask), denoised)
+    np.testing.assert_array_equal(
+        denoiser.transform(noisy, mask=np.zeros_like(mask)), denoiser.transform(noisy)
+    )
+    stack_mask = np.zeros(noisy.shape, dtype=bool)
+    stack_mask[2] = mask
+    one = denoiser.transform(np.where(stack_mask, spoiled, noisy), mask=stack_mask)
+    np.testing.assert_allclose(one[2], denoised[2], rtol=1e-5)
+    np.testing.assert_allclose(one[3], denoiser.transform(noisy)[3], rtol=1e-5)
+    with pytest.raises(ValueError, match="mask has shape"):
+        denoiser.transform(noisy, mask=mask.T)
+    with pytest.raises(ValueError, match="dtype bool"):
+        denoiser.transform(noisy, mask=mask.astype(float))
+
+
+def test_pipeline(denoiser, noisy, clean):
+    expected = denoiser.fit(noisy).transform(noisy)
+    pipeline = make_pipeline(clone(denoiser)).fit(noisy)
+    np.testing.assert_array_equal(pipeline.transform(noisy), expected)
+    assert pipeline.score(noisy, clean) == denoiser.score(noisy, clean)
+    assert type(denoiser).__name__ in repr(pipeline)
+
+
+@pytest.mark.parametrize("pairs", [False, True], ids=["clean", "noisy and clean"])
+def test_grid_search(denoiser, grid, noisy, clean, pairs):
+    ((name, candidates),) = grid.items()
+    search = GridSearchCV(denoiser, grid, cv=LeaveOneGroupOut(), n_jobs=2)
+    data = (noisy, clean) if pairs else (clean,)
+    search.fit(*data, groups=[0, 0, 0, 1, 1, 1])
+    # The scores are those of the denoiser by hand, split by split.
+    halves = slice(3), slice(3, 6)
+    for split, (test, train) in enumerate((halves, halves[::-1])):
+        for i, value in enumerate(candidates):
+            by_hand = clone(denoiser).set_params(**{name: value})
+            by_hand.fit(*(stack[train] for stack in data))
+            np.testing.assert_allclose(
+                search.cv_results_[f"split{split}_test_score"][i],
+                by_hand.score(*(stack[test] for stack in data)),
+                rtol=1e-4,
+            )
+    assert search.best_estimator_.transform(noisy).shape == noisy.shape
+
+
+# --- each method against known answers ------------------------------------------------------------
+
+
+def test_gaussian_is_the_gaussian_filter(noisy):
+    sigma = 3.0
+    denoiser = LowPassDenoiser(cutoff=1 / (2 * np.pi * sigma)).fit(noisy)
+    expected = [
+        ndimage.gaussian_filter(image.astype(float), sigma, mode="reflect", truncate=8)
+        for image in noisy
+    ]
+    np.testing.assert_allclose(denoiser.transform(noisy), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_butterworth_matches_scikit_image(noisy, order):
+    denoiser = LowPassDenoiser(kind="butterworth", cutoff=0.07, order=order).fit(noisy)
+    height, width = noisy.shape[1:]
+    for image, denoised in zip(noisy, denoiser.transform(noisy), strict=True):
+        mirrored = np.pad(image, ((0, height), (0, width)), mode="symmetric").astype(float)
+        expected = butterworth(mirrored, 0.07, False, order, squared_butterworth=False)
+        np.testing.assert_allclose(denoised, expected[:height, :width], atol=2e-6)
+
+
+@pytest.mark.parametrize(("cutoff", "kept"), [(0.11, True), (0.09, False)])
+def test_ideal_keeps_below_and_removes_beyond_the_cutoff(noisy, cutoff, kept):
+    wave = np.cos(2 * np.pi * 0.1 * (np.arange(100) + 0.5))  # 0.1 cycles/px, symmetric borders
+    X = 1 + np.broadcast_to(wave, (1, 50, 100))
+    denoised = LowPassDenoiser(kind="ideal", cutoff=cutoff).fit(noisy).transform(X)
+    np.testing.assert_allclose(denoised, X if kept else np.ones_like(X), atol=1e-5)
+
+
+def test_lowpass_does_not_wrap_around():
+    X = np.zeros((1, 64, 64))
+    X[:, :, :8] = 100
+    denoised = LowPassDenoiser(cutoff=0.05).fit(X).transform(X)
+    assert np.abs(denoised[:, :, 48:]).max() < 1e-4
+
+
+def test_lowpass_cutoff_in_reciprocal_angstrom(noisy):
+    expected = LowPassDenoiser(cutoff=0.06).fit(noisy).transform(noisy)
+    denoiser = LowPassDenoiser(cutoff=0.6).fit(noisy)
+    # 10 pm per pixel is 0.1 Angstrom per pixel.
+    np.testing.assert_allclose(denoiser.transform(noisy, pixel_size=10), expected, rtol=1e-5)
+    with pytest.raises(TypeError, match="pixel_size"):
+        denoiser.transform(noisy, pixel_size="auto")
+
+
+@pytest.mark.parametrize("window_size", [3, 9])
+def test_fixed_noise_wiener_matches_scipy(noisy, window_size):
+    denoiser = WienerDenoiser(window_size=window_size, noise=0.3).fit(noisy)
+    inside = slice(window_size, -window_size)  # the borders are handled in another way
+    for image, denoised in zip(noisy, denoiser.transform(noisy), strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):  # of windows without variance
+            expected = signal.wiener(image.astype(float), window_size, noise=0.3)
+        np.testing.assert_allclose(denoised[inside, inside], expected[inside, inside], atol=1e-6)
+
+
+def test_poisson_wiener_by_equation(noisy):
+    denoised = WienerDenoiser(window_size=5).fit(noisy).transform(noisy)
+    for image, row, column in ((0, 10, 10), (3, 20, 30), (5, 45, 37)):
+        window = noisy[image, row - 2 : row + 3, column - 2 : column + 3].astype(float)
+        mean, variance = window.mean(), window.var()
+        gain = max(0, (variance - mean) / variance)
+        expected = mean + gain * (noisy[image, row, column] - mean)
+        assert denoised[image, row, column] == pytest.approx(expected, abs=1e-6)
+
+
+def test_wiener_keeps_a_strong_edge_and_flattens_shot_noise():
+    clean = np.full((1, 64, 64), 5.0)
+    clean[:, :, 32:] = 500
+    noisy = PoissonNoise(random_state=0).sample(clean)
+    denoised = WienerDenoiser(window_size=7).fit(noisy).transform(noisy)
+    assert np.abs(denoised[:, :, 31] - 5).max() < 15
+    assert denoised[:, :, :24].std() < 0.4 * noisy[:, :, :24].std()
+
+
+def test_wiener_is_never_negative(noisy):
+    assert WienerDenoiser(window_size=5).fit(noisy).transform(noisy).min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "message"),
+    [
+        (LowPassDenoiser(kind="box"), "kind"),
+        (LowPassDenoiser(cutoff=0), "cutoff"),
+        (LowPassDenoiser(cutoff=-0.1), "cutoff"),
+        (LowPassDenoiser(order=0), "order"),
+        (LowPassDenoiser(order=1.5), "order"),
+        (WienerDenoiser(window_size=0), "window_size"),
+        (WienerDenoiser(window_size=2.5), "window_size"),
+        (WienerDenoiser(noise="gaussian"), "noise"),
+        (WienerDenoiser(noise=-1.0), "noise"),
+    ],
+)
+def test_bad_parameters(denoiser, message, noisy):
+    with pytest.raises(ValueError, match=message):
+        denoiser.fit(noisy)
+
+
+# --- scikit-learn's own checks --------------------------------------------------------------------
+
+
+class FlatDenoiser(TransformerMixin, BaseEstimator):
+    """Adapter that shows a denoiser of images as a transformer of rows, one image of one row each.
+
+    scikit-learn's checks feed tables (n_samples, n_features); on an estimator of three-axis input
+    they stop after the first.
+    """
+
+    def __init__(self, denoiser=None):
+        self.denoiser = denoiser
+
+    def _images(self, X, reset):
+        tags = get_tags(self.denoiser)
+        X = validate_data(
+            self, X, reset=reset, ensure_non_negative=tags.input_tags.positive_only and reset
+        )
+        return X[:, np.newaxis]
+
+    def fit(self, X, y=None):
+        self.denoiser_ = clone(self.denoiser).fit(self._images(X, reset=True))
+        return self
+
+    def transform(self, X):
+        check_is_fitted(self)
+        return self.denoiser_.transform(self._images(X, reset=False))[:, 0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = get_tags(self.denoiser).input_tags.positive_only
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+FLAT = [FlatDenoiser(denoiser) for denoiser, _ in DENOISERS.values()]
+
+# Check -> why it cannot pass. Nothing so far.
+EXPECTED_FAILED_CHECKS = {}
+
+
+@parametrize_with_checks(
+    FLAT, expected_failed_checks=lambda flat: EXPECTED_FAILED_CHECKS, xfail_strict=True
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("flat", FLAT, ids=list(DENOISERS))
+def test_how_many_scikit_learn_checks_run(flat):
+    assert len(list(estimator_checks_generator(flat))) >= 40
+
+
+def test_lattice_images_are_what_they_say():
+    images = lattice_images(2, 160, 160, level=0.45, contrast=0.5, period=16.0)
+    assert images.shape == (2, 160, 160)
+    assert images.min() >= 0.45 * 0.5 - 1e-6
+    assert images[0].mean() == pytest.approx(0.45, rel=1e-4)

@@ -1,0 +1,275 @@
+import pickle
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
+
+from temdenoise import LowPassDenoiser, PoissonNoise, WienerDenoiser, psnr, ssim
+from temdenoise.metrics import (
+    make_denoising_scorer,
+    make_multimetric_scorer,
+    multimetric_scorer,
+    psnr_scorer,
+    ssim_scorer,
+    unbiased_mse,
+    upsnr,
+    upsnr_scorer,
+)
+
+
+def mean_absolute_error(clean, denoised):
+    return np.abs(clean - denoised).mean(axis=(1, 2))
+
+
+def test_psnr_by_equation():
+    clean = np.full((2, 4, 4), 0.5)
+    denoised = clean + np.array([0.1, 0.01]).reshape(2, 1, 1)
+    np.testing.assert_allclose(psnr(clean, denoised), [20.0, 40.0])
+    np.testing.assert_allclose(psnr(clean, denoised, data_range=10), [40.0, 60.0])
+    assert psnr(clean[0], denoised[0]) == pytest.approx(20.0)
+    assert isinstance(psnr(clean[0], denoised[0]), float)
+    assert psnr(clean[0], clean[0]) == np.inf
+
+
+def test_psnr_matches_scikit_image(clean, noisy):
+    for data_range in (1.0, 2.5):
+        expected = [
+            peak_signal_noise_ratio(a, b, data_range=data_range)
+            for a, b in zip(clean, noisy, strict=True)
+        ]
+        np.testing.assert_allclose(psnr(clean, noisy, data_range=data_range), expected, rtol=1e-5)
+
+
+def test_authors_convention(clean, noisy):
+    # Counts above one are clamped to the white level, those within are untouched.
+    inside = np.clip(noisy, 0, 1)
+    assert (noisy != inside).any()
+    np.testing.assert_allclose(
+        psnr(clean, noisy, convention="authors"), psnr(clean, inside), rtol=1e-12
+    )
+    assert (psnr(clean, noisy, convention="authors") > psnr(clean, noisy)).all()
+    np.testing.assert_allclose(
+        psnr(3 * clean, 3 * noisy, data_range=3.0, convention="authors"),
+        psnr(clean, noisy, convention="authors"),
+    )
+    expected = [
+        structural_similarity(
+            255 * a.astype(float),
+            255 * b.astype(float),
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for a, b in zip(clean, inside, strict=True)
+    ]
+    np.testing.assert_allclose(ssim(clean, noisy, convention="authors"), expected, rtol=1e-6)
+
+
+def test_psnr_of_raw_counts_is_that_of_the_mean_rate(clean):
+    # The mean squared error of Poisson counts is the mean rate.
+    images = np.tile(clean, (1, 8, 8))
+    noisy = PoissonNoise(random_state=0).sample(images)
+    expected = -10 * np.log10(images.mean(axis=(1, 2)))
+    np.testing.assert_allclose(psnr(images, noisy), expected, atol=0.1)
+
+
+def test_ssim(clean, noisy):
+    np.testing.assert_allclose(ssim(clean, clean), 1.0)
+    assert ssim(clean, noisy).shape == (6,)
+    assert ssim(clean[0], noisy[0]) == pytest.approx(ssim(clean, noisy)[0])
+    # For two constants the index is that of the luminances alone.
+    a, b, c1 = 0.4, 0.6, 0.01**2
+    expected = (2 * a * b + c1) / (a**2 + b**2 + c1)
+    assert ssim(np.full((20, 20), a), np.full((20, 20), b)) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="at least 11 x 11"):
+        ssim(clean[:, :10], noisy[:, :10])
+
+
+def test_mask_leaves_pixels_out(clean, noisy):
+    mask = np.zeros(clean.shape[1:], dtype=bool)
+    mask[:, 20:] = True
+    spoiled = noisy.copy()
+    spoiled[:, mask] = 1e6
+    np.testing.assert_allclose(
+        psnr(clean, spoiled, mask=mask), psnr(clean[:, :, :20], noisy[:, :, :20])
+    )
+    np.testing.assert_allclose(
+        unbiased_mse(clean, spoiled, mask=mask), unbiased_mse(clean[:, :, :20], noisy[:, :, :20])
+    )
+    assert psnr(clean[0], spoiled[0], mask=mask) == pytest.approx(
+        psnr(clean, spoiled, mask=mask)[0]
+    )
+    with pytest.raises(ValueError, match="mask has shape"):
+        psnr(clean[0], noisy[0], mask=mask[np.newaxis])
+
+
+def test_unbiased_mse_is_unbiased():
+    clean = np.full((64, 64), 0.45)
+    denoised = clean + np.random.default_rng(1).normal(0, 0.2, size=clean.shape)
+    truth = np.mean((denoised - clean) ** 2)
+    others = np.random.default_rng(2).poisson(clean, size=(400, 64, 64))
+    estimates = unbiased_mse(np.broadcast_to(denoised, others.shape), others)
+    error = estimates.std() / np.sqrt(len(estimates))
+    assert estimates.mean() == pytest.approx(truth, abs=4 * error)
+    assert error < 0.02 * truth
+    np.testing.assert_allclose(
+        upsnr(denoised, others[0], data_range=2.0), 10 * np.log10(4 / estimates[0])
+    )
+    assert upsnr(np.zeros((2, 2)), np.ones((2, 2))) == np.inf  # the estimate is zero
+
+
+def test_metrics_refuse_bad_input(clean, noisy):
+    with pytest.raises(ValueError, match="same shape"):
+        psnr(clean, noisy[:3])
+    with pytest.raises(ValueError, match="denoised must be an image"):
+        ssim(clean, noisy[np.newaxis])
+    with pytest.raises(ValueError, match="real numbers"):
+        psnr(clean, noisy.astype(complex))
+    with pytest.raises(ValueError, match="convention"):
+        psnr(clean, noisy, convention="other")
+    with pytest.raises(ValueError, match="data_range"):
+        psnr(clean, noisy, data_range=0)
+    with pytest.raises(ValueError, match="data_range"):
+        upsnr(clean, noisy, data_range=np.nan)
+
+
+def test_scorers_with_pairs_use_the_noisy_images_given(clean, noisy):
+    denoiser = LowPassDenoiser(cutoff=0.05).fit(noisy)
+    denoised = denoiser.transform(noisy)
+    assert psnr_scorer(denoiser, noisy, clean) == pytest.approx(psnr(clean, denoised).mean())
+    assert ssim_scorer(denoiser, noisy, clean) == pytest.approx(ssim(clean, denoised).mean())
+    assert denoiser.score(noisy, clean) == pytest.approx(psnr(clean, denoised).mean())
+
+
+def test_scorers_without_pairs_draw_noise(clean):
+    denoiser = LowPassDenoiser(cutoff=0.05).fit(clean)
+    noise = PoissonNoise(dose=2.0)
+    noisy, scaled = noise.sample(clean, return_clean=True, random_state=7)
+    expected = psnr(scaled, denoiser.transform(noisy)).mean()
+    scorer = make_denoising_scorer("psnr", noise=noise, random_state=7)
+    assert scorer(denoiser, clean) == pytest.approx(expected)
+    assert scorer(denoiser, clean) == scorer(denoiser, clean)
+    assert psnr_scorer(denoiser, clean) == denoiser.score(clean)
+    # Several draws go on from the first: their mean is that of the draws one by one.
+    rng = np.random.RandomState(7)
+    singles = [
+        make_denoising_scorer("psnr", noise=noise, random_state=rng)(denoiser, clean)
+        for _ in range(3)
+    ]
+    assert singles[0] == pytest.approx(expected)
+    assert len(set(singles)) == 3
+    several = make_denoising_scorer("psnr", noise=noise, random_state=7, n_realizations=3)
+    assert several(denoiser, clean) == pytest.approx(np.mean(singles))
+
+
+def test_own_metric_and_sign(clean, noisy):
+    denoiser = LowPassDenoiser().fit(noisy)
+    scorer = make_denoising_scorer(mean_absolute_error, greater_is_better=False)
+    expected = -np.abs(clean - denoiser.transform(noisy)).mean()
+    assert scorer(denoiser, noisy, clean) == pytest.approx(expected, rel=1e-5)
+
+
+class CountingDenoiser(LowPassDenoiser):
+    """A low-pass filter that counts its calls."""
+
+    n_calls = 0
+
+    def transform(self, X, *, mask=None, pixel_size=None):
+        type(self).n_calls += 1
+        return super().transform(X, mask=mask, pixel_size=pixel_size)
+
+
+def test_multimetric_scorer_denoises_once(clean, noisy):
+    denoiser = CountingDenoiser().fit(noisy)
+    before = CountingDenoiser.n_calls
+    scores = multimetric_scorer(denoiser, noisy, clean)
+    assert CountingDenoiser.n_calls == before + 1
+    assert scores == {
+        "psnr": psnr_scorer(denoiser, noisy, clean),
+        "ssim": ssim_scorer(denoiser, noisy, clean),
+    }
+
+
+def test_upsnr_scorer_estimates_the_error_without_a_clean_image(clean):
+    images = np.tile(clean, (1, 6, 6)) * 40
+    noisy = PoissonNoise(random_state=1).sample(images)
+    denoiser = LowPassDenoiser(cutoff=0.05).fit(noisy)
+    # The truth: the error of denoising half of the counts, on the scale of the whole.
+    half = PoissonNoise(random_state=2).sample(images / 2)
+    truth = -10 * np.log10(np.mean((2 * denoiser.transform(half) - images) ** 2))
+    assert upsnr_scorer(denoiser, noisy) == pytest.approx(truth, abs=0.2)
+    assert upsnr_scorer(denoiser, noisy, images) == upsnr_scorer(denoiser, noisy)
+    with pytest.raises(ValueError, match="whole numbers"):
+        upsnr_scorer(denoiser, images)
+
+
+@pytest.mark.parametrize("scorer", [psnr_scorer, ssim_scorer, multimetric_scorer, upsnr_scorer])
+def test_scorers_pickle_clone_and_represent(scorer, noisy, clean):
+    denoiser = WienerDenoiser().fit(noisy)
+    expected = scorer(denoiser, noisy, clean)
+    assert pickle.loads(pickle.dumps(scorer))(denoiser, noisy, clean) == expected
+    assert clone(scorer)(denoiser, noisy, clean) == expected
+    assert "Scorer(" in repr(scorer)
+    assert scorer.__doc__.endswith(".")
+
+
+@pytest.mark.parametrize("scorer", [psnr_scorer, ssim_scorer, upsnr_scorer])
+def test_scorers_in_a_search(scorer, noisy, clean):
+    search = GridSearchCV(
+        WienerDenoiser(), {"window_size": [1, 9]}, scoring=scorer, cv=LeaveOneGroupOut(), n_jobs=2
+    )
+    search.fit(noisy, clean, groups=[0, 0, 1, 1, 2, 2])
+    assert search.best_params_ == {"window_size": 9}  # a window of one pixel does nothing
+    assert search.cv_results_["mean_test_score"].shape == (2,)
+
+
+def test_multimetric_scorer_in_cross_validation(noisy, clean):
+    results = cross_validate(WienerDenoiser(), noisy, clean, scoring=multimetric_scorer, cv=3)
+    alone = cross_validate(WienerDenoiser(), noisy, clean, scoring=ssim_scorer, cv=3)
+    np.testing.assert_array_equal(results["test_ssim"], alone["test_score"])
+    search = GridSearchCV(
+        WienerDenoiser(),
+        {"window_size": [1, 9]},
+        scoring=make_multimetric_scorer(n_realizations=2),
+        refit="psnr",
+        cv=2,
+    ).fit(clean)
+    assert search.best_params_ == {"window_size": 9}
+
+
+def test_keywords_are_routed_through_a_scorer(noisy, clean):
+    with config_context(enable_metadata_routing=True):
+        scorer = make_denoising_scorer("psnr").set_score_request(pixel_size=True)
+        results = cross_validate(
+            LowPassDenoiser(cutoff=0.5),
+            noisy,
+            clean,
+            scoring=scorer,
+            cv=2,
+            params={"pixel_size": 6.22},
+        )
+    # 0.5 per Angstrom at 6.22 pm per pixel is 0.0311 cycles per pixel.
+    plain = cross_validate(LowPassDenoiser(cutoff=0.0311), noisy, clean, scoring=psnr_scorer, cv=2)
+    np.testing.assert_allclose(results["test_score"], plain["test_score"], rtol=1e-6)
+
+
+def test_scorer_factories_refuse_bad_arguments(noisy, clean):
+    with pytest.raises(ValueError, match="metric must be"):
+        make_denoising_scorer("mse")
+    with pytest.raises(ValueError, match="metrics must be a sequence"):
+        make_multimetric_scorer("psnr")
+    with pytest.raises(ValueError, match="at least one"):
+        make_multimetric_scorer([])
+    denoiser = WienerDenoiser().fit(noisy)
+    with pytest.raises(ValueError, match="n_realizations"):
+        make_denoising_scorer("psnr", n_realizations=0)(denoiser, clean)
+    with pytest.raises(ValueError, match="noise"):
+        make_denoising_scorer("psnr", noise=1.0)(denoiser, clean)
+    with pytest.raises(ValueError, match="same shape"):
+        psnr_scorer(denoiser, noisy, clean[:2])
+    with pytest.raises(ValueError, match="cannot be negative"):
+        psnr_scorer(denoiser, -clean)

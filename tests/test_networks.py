@@ -1,0 +1,185 @@
+"""The paper's networks: their sizes, their reach, and the invariances they are built for."""
+
+import numpy as np
+import pytest
+import torch
+
+from temdenoise.networks import (
+    ARCHITECTURES,
+    DnCNN,
+    SmallUNet,
+    UNet,
+    build_network,
+    receptive_field,
+)
+from temdenoise.networks._layers import BiasFreeBatchNorm2d, pad_to_multiple
+
+PAPER = ["unet", "dncnn", "small_unet"]
+
+
+def n_parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def n_normalised_channels(network):
+    return sum(m.weight.numel() for m in network.modules() if isinstance(m, BiasFreeBatchNorm2d))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("network_class", "options", "quoted"),
+    [
+        (DnCNN, {}, 667_008),
+        (UNet, {"scales": 4, "base_channels": 32}, 352_000),
+        (UNet, {"scales": 4, "base_channels": 64}, 1_404_416),
+        (UNet, {"scales": 4, "base_channels": 128}, 5_610_496),
+        (UNet, {"scales": 6, "base_channels": 128}, 70_504_960),
+    ],
+)
+def test_bias_free_parameter_counts(network_class, options, quoted):
+    with torch.device("meta"):  # shapes only: no memory for 70 million weights
+        network = network_class(**options)
+    # The quoted counts hold one unused bias per normalised channel.
+    unused = n_normalised_channels(network)
+    assert n_parameters(network) == quoted - unused
+    assert 0 < unused / quoted < 0.003
+    assert not any(name.endswith("bias") for name, _ in network.named_parameters())
+
+
+def test_parameter_counts_of_the_biased_networks():
+    assert n_parameters(DnCNN(bias_free=False)) == 668_225
+    assert n_parameters(SmallUNet()) == 233_440
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 5])
+def test_unet_of_any_depth(scales):
+    network = UNet(scales=scales, base_channels=2).eval()
+    x = torch.rand(1, 1, 40, 33)
+    assert network(x).shape == x.shape
+    assert network.stride == 2**scales
+
+
+@pytest.mark.parametrize(
+    ("network", "side", "worst"),
+    [
+        (DnCNN(channels=2), 41, 41),
+        (SmallUNet(), 45, 47),
+        (UNet(scales=2, base_channels=2), 53, 53),
+        (UNet(scales=4, base_channels=2), 221, 245),
+    ],
+)
+def test_receptive_field(network, side, worst):
+    assert receptive_field(network) == side
+    assert receptive_field(network, worst_case=True) == worst
+
+
+def test_receptive_field_of_the_deep_unet():
+    assert receptive_field(UNet(scales=6, base_channels=2)) == 893
+
+
+def test_receptive_field_agrees_with_a_perturbation():
+    # An independent look: change one input pixel, see which outputs of the real network move.
+    network = SmallUNet().eval().double()
+    x = torch.rand(1, 1, 96, 96, dtype=torch.float64)
+    changed = x.clone()
+    changed[0, 0, 48, 48] += 1
+    with torch.no_grad():
+        moved = (network(changed) != network(x))[0, 0]
+    rows, columns = np.nonzero(moved.numpy())
+    reach = (receptive_field(network, worst_case=True) - 1) // 2
+    for index in (rows, columns):
+        assert abs(index - 48).max() == reach
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 3), (17, 30), (32, 32)])
+@pytest.mark.parametrize("architecture", PAPER)
+def test_any_size(architecture, shape):
+    options = {"unet": {"base_channels": 2}, "dncnn": {"channels": 4, "depth": 4}}
+    network = build_network(architecture, **options.get(architecture, {})).eval()
+    x = torch.rand(2, 1, *shape)
+    out = network(x)
+    assert out.shape == x.shape
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("network", [UNet(2, 4), UNet(3, 2), DnCNN(5, 8)])
+def test_bias_free_networks_scale_with_their_input(network):
+    network.train()(torch.rand(4, 1, 32, 32))  # running statistics other than the initial ones
+    network.eval()
+    x = torch.rand(1, 1, 24, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(network(7.5 * x), 7.5 * network(x), rtol=1e-4, atol=1e-5)
+        assert torch.count_nonzero(network(torch.zeros_like(x))) == 0
+
+
+def test_biased_unet_does_not_scale_with_its_input():
+    network = UNet(2, 4, bias_free=False).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, 8, 8)).abs().max() > 0
+
+
+def test_unet_does_not_tell_rows_from_columns():
+    network = UNet(2, 4).eval()
+    for p in network.parameters():
+        if p.ndim == 4:
+            p.data = (p.data + p.data.transpose(2, 3)) / 2
+    x = torch.rand(1, 1, 16, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x.mT), network(x).mT, rtol=1e-4, atol=1e-6)
+
+
+def test_every_parameter_learns():
+    for network in (UNet(3, 4), DnCNN(4, 8), SmallUNet()):
+        network.train()(torch.rand(2, 1, 16, 16)).square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+def test_bias_free_batch_norm_divides_by_the_standard_deviation():
+    layer = BiasFreeBatchNorm2d(3, momentum=0.25, eps=0.0)
+    x = torch.randn(4, 3, 10, 10, dtype=torch.float64) * 5 + 20
+    std = x.numpy().std(axis=(0, 2, 3))
+    np.testing.assert_allclose(layer(x).detach().numpy(), x.numpy() / std[:, None, None], rtol=1e-5)
+    np.testing.assert_allclose(layer.running_var.numpy(), 0.75 + 0.25 * std**2, rtol=1e-5)
+    layer.eval()
+    frozen = layer(x).detach().numpy()
+    np.testing.assert_allclose(
+        frozen, x.numpy() / layer.running_var.sqrt().numpy()[:, None, None], rtol=1e-5
+    )
+
+
+def test_bias_free_batch_norm_of_one_value():
+    out = BiasFreeBatchNorm2d(2)(torch.ones(1, 2, 1, 1))
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize(("size", "multiple"), [(1, 16), (3, 16), (5, 4), (8, 4), (7, 8)])
+def test_pad_to_multiple_is_numpys_symmetric_padding(size, multiple):
+    x = np.random.default_rng(0).random((1, 1, size, 2 * size))
+    padded = pad_to_multiple(torch.from_numpy(x), multiple).numpy()
+    width = [(0, 0), (0, 0), (0, -size % multiple), (0, -2 * size % multiple)]
+    np.testing.assert_array_equal(padded, np.pad(x, width, mode="symmetric"))
+
+
+def test_build_network():
+    assert set(PAPER) <= set(ARCHITECTURES)
+    network = build_network("unet", scales=3, base_channels=5)
+    assert isinstance(network, UNet)
+    assert (network.scales, network.base_channels) == (3, 5)
+    with pytest.raises(ValueError, match=r"no architecture 'vgg'; choose one of .*'unet'"):
+        build_network("vgg")
+    with pytest.raises(TypeError, match="width"):
+        build_network("unet", width=3)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: UNet(scales=0), lambda: UNet(base_channels=0), lambda: DnCNN(depth=1)]
+)
+def test_impossible_sizes_are_refused(build):
+    with pytest.raises(ValueError, match="must be at least"):
+        build()
