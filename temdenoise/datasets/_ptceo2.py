@@ -79,7 +79,7 @@ def simulate_model(model, tilt, defocus, pixel_size, shape, spacing, device="cpu
     images = sample_image(spectra, structure.extent, pixel_size, shape, origin)
 
     columns = structure.columns(tilt)
-    columns[["x", "y"]] = (columns[["x", "y"]] - origin[::-1]) * (100 / pixel_size)
+    columns[["x", "y"]] = (columns[["x", "y"]] - np.array(origin[::-1])) * (100 / pixel_size)
     inside = columns["x"].between(0, shape[1] - 1) & columns["y"].between(0, shape[0] - 1)
     return images.cpu().numpy(), columns[inside].reset_index(drop=True)
 

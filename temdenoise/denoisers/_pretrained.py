@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 import tempfile
-from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
 from sklearn.utils.validation import check_is_fitted
 
+from .. import __version__
 from ..noise import PoissonNoise
 
 FORMAT = 1
@@ -38,7 +38,7 @@ def save(est, path, *, overwrite, info):
     weights = serialise({k: v.cpu().contiguous() for k, v in est.network_.state_dict().items()})
     config = {
         "format": FORMAT,
-        "library_version": metadata.version("temdenoise"),
+        "library_version": __version__,
         "sha256": hashlib.sha256(weights).hexdigest(),
         "params": {k: getattr(est, k) for k in _KEPT},
         "bin_size": est.bin_size_,

@@ -1,5 +1,6 @@
 """How networks are trained here: a skorch net whose batches come ready made."""
 
+import json
 import math
 import os
 import time
@@ -48,7 +49,7 @@ class DenoisingNet(NeuralNet):
         self.averaging = averaging
 
     def initialize_module(self):
-        """Build the module and its average."""
+        """Build the module and its average (which gets no gradient, and so no steps)."""
         super().initialize_module()
         self.module_.to(memory_format=torch.channels_last)
         self.averaged_ = torch.optim.swa_utils.AveragedModel(
@@ -109,10 +110,10 @@ class ValidationPSNR(Callback):
             return
         clean, unit = batch[1]
         error = ((y_pred.float() - clean) / unit).square().mean((1, 2, 3))
-        self.values_.append(-10 * torch.log10(error.clamp_min(1e-12)))
+        self.values_ += (-10 * torch.log10(error.clamp_min(1e-12))).tolist()
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
-        psnr = float(torch.cat(self.values_).mean())
+        psnr = sum(self.values_) / len(self.values_)
         seen = [row["valid_psnr"] for row in net.history[:-1]]
         net.history.record("valid_psnr", psnr)
         net.history.record("valid_psnr_best", not seen or psnr > max(seen))
@@ -228,7 +229,7 @@ class Checkpoint(Callback):
             "averaged": net.averaged_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "best": self.best.weights_,
-            "history": net.history.to_list(),
+            "history": json.dumps(net.history.to_list(), default=float),
             "steps": self.budget.steps,
             "seconds": self.budget.seconds,
         }
@@ -251,7 +252,7 @@ class Checkpoint(Callback):
         net.averaged_.load_state_dict(state["averaged"])
         net.optimizer_.load_state_dict(state["optimizer"])
         self.best.weights_ = state["best"]
-        net.history = type(net.history)(state["history"])
+        net.history = type(net.history)(json.loads(state["history"]))
         self.budget.steps, self.budget.seconds = state["steps"], state["seconds"]
         return True
 

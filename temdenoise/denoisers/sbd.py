@@ -16,6 +16,8 @@ from ._masking import fill_masked
 
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
 FOURIER_UNET_BIN = 24.9
+# Side of the tiles an image is denoised in, in bins: bounds memory.
+_TILE = 768
 
 
 class SBDDenoiser(BaseDenoiser):
@@ -348,8 +350,8 @@ class SBDDenoiser(BaseDenoiser):
                 batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device)
                 return network(batch)[0, 0].cpu().numpy()
 
-        grid = getattr(network, "grid", network.stride)
-        return apply_tiled(apply, bins, tile=_TILE, halo=_HALO, multiple=grid)
+        tile = max(_TILE, 4 * network.halo)
+        return apply_tiled(apply, bins, tile=tile, halo=network.halo, multiple=network.grid)
 
     def save_pretrained(self, path, *, overwrite=False, info=None):
         """Write weights and settings into a folder: model.safetensors and config.json.
@@ -401,10 +403,6 @@ class SBDDenoiser(BaseDenoiser):
         from ._pretrained import load
 
         return load(cls, name_or_path, device=device)
-
-
-# In bins. The halo covers what the default network looks at (tests check for seams).
-_TILE, _HALO = 768, 96
 
 
 def _fill_with_noise(X, mask):

@@ -42,7 +42,7 @@ class DnCNN(nn.Module):
     torch.Size([2, 1, 5, 9])
     """
 
-    stride = 1
+    stride = grid = 1
 
     def __init__(self, depth=20, channels=64, bias_free=True):
         super().__init__()

@@ -64,8 +64,10 @@ class FourierUNet(nn.Module):
     torch.Size([1, 1, 30, 40])
     """
 
-    #: Tiles may start at multiples of this many bins: the strides of windows and scales all fit.
+    # Tiles may start at multiples of this: the strides of windows and scales all fit.
     grid = 48
+    # What a bin's estimate can notice, beyond this distance, is too little to show as a seam.
+    halo = 96
 
     def __init__(self, scales=5, base_channels=32):
         super().__init__()

@@ -29,7 +29,8 @@ class SmallUNet(nn.Module):
     torch.Size([1, 1, 7, 10])
     """
 
-    stride = 2
+    stride = grid = 2
+    halo = 24  # the radius of the field of view for any pixel
 
     def __init__(self):
         super().__init__()

@@ -74,7 +74,8 @@ class UNet(nn.Module):
         self.scales = scales
         self.base_channels = base_channels
         self.bias_free = bias_free
-        self.stride = 2**scales
+        self.stride = self.grid = 2**scales
+        self.halo = 9 * 2**scales  # bounds the radius of the field of view for any pixel
 
         widths = [
             base_channels * 2 ** max(0, min(level, scales - 1) - 2) for level in range(scales)
