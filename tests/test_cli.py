@@ -95,7 +95,7 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
 
 
 def test_output_file_of_another_format_and_long_stacks_in_parts(movie, out, monkeypatch):
-    monkeypatch.setattr("temdenoise.cli._CHUNK_PIXELS", 1)
+    monkeypatch.setattr("temdenoise.cli._denoise._CHUNK_PIXELS", 1)
     assert main(["denoise", str(movie), "-o", str(out / "a.npy"), "--method", "wiener"]) == 0
     counts, _ = read_stack(movie)
     np.testing.assert_allclose(

@@ -1,12 +1,13 @@
 """Training of `SBDDenoiser`: from images to a network with its best weights."""
 
-import logging
+import hashlib
 import warnings
+from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 
 from ..networks import build_network
@@ -14,18 +15,49 @@ from ..noise import PoissonNoise
 from . import _training as training
 from ._patches import CleanPatches, PairedPatches, spline_coefficients
 
-_LOGGER = logging.getLogger(__name__)
 # Batches of validation, drawn once and the same for all epochs.
 _VALIDATION_BATCHES = 4
+# Settings that do not change what a training computes, or that say when it ends.
+_NOT_IN_CHECKPOINT = ("checkpoint", "verbose", "device", "max_time", "warm_start", "random_state")
+
+
+@dataclass(kw_only=True)
+class TrainingData:
+    """Images to train on, and the grid the network will see them on."""
+
+    X: np.ndarray
+    y: np.ndarray | None
+    pixel_size: float  # of X, pm
+    binning: int
+    bin_size: float  # pm
+    scale: tuple
+
+    def fingerprint(self):
+        """Tell these data from others."""
+        digest = hashlib.sha256(repr((self.pixel_size, self.binning)).encode())
+        for stack in (self.X, self.y):
+            if stack is not None:
+                digest.update(repr(stack.shape).encode())
+                digest.update(np.ascontiguousarray(stack))
+        return digest.hexdigest()
 
 
 def choose_device(device):
-    """Resolve "auto"."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Resolve "auto", and check that there is such a device."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={device!r} cannot be used here ({reason}): give 'cpu', 'auto' or the name of "
+            "a device that torch has."
+        ) from error
+    return chosen
 
 
 def _use_bfloat16(precision, device):
@@ -33,8 +65,12 @@ def _use_bfloat16(precision, device):
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # on processors without the instructions bfloat16 is emulated, and slow
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # On processors without the instructions bfloat16 is emulated, and slow. Torch says which these
+    # are only where its users are not meant to look.
+    try:
+        return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def network_options(est):
@@ -73,51 +109,51 @@ def _check_resolution(X, zoom):
             f"The network's bins are {zoom:.3g} pixels of these images wide and would lose "
             f"{lost:.0%} of their contrast. If their pixels are larger than those of the frames to "
             "denoise, say so with fit(X, pixel_size=...); or set pixel_size or binning of the "
-            "estimator."
+            "estimator. If they are noisy images, give their targets too: fit(X, y)."
         )
 
 
-def _datasets(est, X, y, pixel_size, binning, device, seed):
+def _patch_bins(est, data, zoom):
+    """Side of a patch in bins: what was asked for, or what the images hold."""
+    fits = int(min(data.X.shape[1:]) * 1.01 / zoom)
+    if fits < 1:
+        raise ValueError(
+            f"X holds images of {data.X.shape[1:]} pixels, but a bin of the network is {zoom:.3g} "
+            "pixels wide: give larger images, or lower binning."
+        )
+    return min(max(1, est.patch_size // data.binning), fits)
+
+
+def _datasets(est, data, device, seeds):
     """Training and validation batches."""
-    common = {"batch_size": est.batch_size, "size": max(1, est.patch_size // binning)}
-    n_batches = {"train": est.steps_per_epoch, "valid": _VALIDATION_BATCHES}
-    if y is not None:
-        side = common["size"] * binning
-        if min(X.shape[1:]) < side:
-            raise ValueError(
-                f"patch_size={est.patch_size} is larger than the images {X.shape[1:]}: lower it."
-            )
-        pairs = zip(
-            _split(X, est.validation_fraction), _split(y, est.validation_fraction), strict=True
-        )
+    parts = {"train": est.steps_per_epoch, "valid": _VALIDATION_BATCHES}
+    zoom = data.binning if data.y is not None else data.bin_size / data.pixel_size
+    common = {"batch_size": est.batch_size, "size": _patch_bins(est, data, zoom)}
+    stacks = zip(*(
+        _split(stack, est.validation_fraction) for stack in (data.X, data.y) if stack is not None
+    ), strict=True)  # fmt: skip
+    if data.y is not None:
         return [
             PairedPatches(
-                noisy=a, target=b, binning=binning, n_batches=n_batches[part], seed=s,
+                noisy=noisy, target=target, binning=data.binning, n_batches=n, seed=seed,
                 device=device, **common,
             )
-            for (a, b), part, s in zip(pairs, n_batches, seed, strict=True)
+            for (noisy, target), n, seed in zip(stacks, parts.values(), seeds, strict=True)
         ]  # fmt: skip
-    zoom = est.bin_size_ / pixel_size
-    if common["size"] * zoom > min(X.shape[1:]) * 1.01:
-        raise ValueError(
-            f"A patch of patch_size={est.patch_size} covers {common['size'] * zoom:.0f} pixels of "
-            f"the training images, which have {X.shape[1:]}: lower patch_size, or give the images' "
-            "pixel_size to fit."
-        )
-    _check_resolution(X, zoom)
-    dose = est.dose
-    if dose is not None:
-        dose = tuple(d * binning**2 for d in dose) if np.ndim(dose) else dose * binning**2
-    noise = PoissonNoise(dose=dose)
-    noise._validate_params()
+    _check_resolution(data.X, zoom)
+    area = float(data.binning**2)
+    noise = PoissonNoise(dose=None if est.dose is None else _per_bin(est.dose, area))
     return [
         CleanPatches(
-            coefficients=spline_coefficients(images).to(device), zoom=zoom, noise=noise,
-            area=float(binning**2), n_batches=n_batches[part], seed=s,
-            rotation=float(est.rotation), scale=est.scale_, **common,
+            coefficients=spline_coefficients(clean).to(device), zoom=zoom, noise=noise, area=area,
+            n_batches=n, seed=seed, rotation=float(est.rotation), scale=data.scale, **common,
         )
-        for images, part, s in zip(_split(X, est.validation_fraction), n_batches, seed, strict=True)
+        for (clean,), n, seed in zip(stacks, parts.values(), seeds, strict=True)
     ]  # fmt: skip
+
+
+def _per_bin(dose, area):
+    return tuple(d * area for d in dose) if np.ndim(dose) else dose * area
 
 
 class _Drawn(torch.utils.data.Dataset):
@@ -133,49 +169,58 @@ class _Drawn(torch.utils.data.Dataset):
         return self.batches[k]
 
 
-def train(est, X, y, pixel_size, binning):
-    """Train the estimator's network; set ``network_``, ``net_`` and ``history_``."""
-    device = choose_device(est.device)
-    rng = check_random_state(est.random_state)
-    seed, *data_seeds = (int(s) for s in rng.randint(2**31 - 1, size=3))
-    options = network_options(est)
-    patches, validation = _datasets(est, X, y, pixel_size, binning, device, data_seeds)
+def train(est, data):
+    """Train a network as the estimator's parameters say.
 
-    seconds = None if est.max_time is None else est.max_time * 60
-    budget = training.Budget(est.max_epochs * est.steps_per_epoch, seconds)
+    Returns
+    -------
+    net : DenoisingNet
+        Its module holds the best weights. It has let go of the data and all that trained it.
+    history : list of dict
+    """
+    device = choose_device(est.device)
+    options = network_options(est)
+    rng = check_random_state(est.random_state)
+    seeds = [int(s) for s in rng.randint(2**31 - 1, size=3)]
+    settings, state = {}, None
+    if est.checkpoint is not None:
+        settings = _settings(est, data)
+        state = training.read_checkpoint(est.checkpoint, settings, device)
+        if state is not None:
+            seeds = state.get("seeds", seeds)
+    patches, validation = _datasets(est, data, device, seeds[1:])
+
+    budget = training.Budget(
+        est.max_epochs * est.steps_per_epoch, None if est.max_time is None else est.max_time * 60
+    )
     best = training.KeepBestWeights()
-    callbacks = [("psnr", training.ValidationPSNR()), ("best", best)]
-    callbacks.append(("finite", training.StopWhenNotFinite()))
-    if est.schedule == "cosine":
-        callbacks.append(("rate", training.CosineSchedule(budget, est.learning_rate)))
-    else:
-        callbacks.append(("rate", LRScheduler(
-            torch.optim.lr_scheduler.ReduceLROnPlateau, monitor="valid_psnr", mode="max",
-            factor=0.5, patience=3,
-        )))  # fmt: skip
+    patience = None if est.early_stopping is None else training.EarlyStopping(est.early_stopping)
+    cosine = est.schedule == "cosine"
+    rate = (
+        training.CosineSchedule(budget, est.learning_rate)
+        if cosine
+        else training.PlateauSchedule(est.learning_rate)
+    )
     checkpoint = None
     if est.checkpoint is not None:
-        settings = {k: repr(v) for k, v in est.get_params().items()}
-        for name in ("checkpoint", "verbose", "device", "max_time", "warm_start"):
-            del settings[name]
-        settings["images"] = repr(X.shape)
-        checkpoint = training.Checkpoint(est.checkpoint, budget, best, settings)
-        callbacks.append(("checkpoint", checkpoint))
-    if est.verbose:
-        callbacks.append(("progress", training.ProgressBar(budget)))
-    if est.early_stopping is not None:
-        callbacks.append(("patience", EarlyStopping(
-            monitor="valid_psnr", lower_is_better=False, patience=est.early_stopping,
-            sink=_LOGGER.info,
-        )))  # fmt: skip
-    callbacks.append(("budget", budget))
+        checkpoint = training.Checkpoint(est.checkpoint, budget, best, settings, seeds)
+    # In this order: each may use what those before it recorded, and the last two end the training.
+    callbacks = {
+        "psnr": training.ValidationPSNR(),
+        "best": best,
+        "finite": training.StopWhenNotFinite(),
+        "rate": rate,
+        "checkpoint": checkpoint,
+        "progress": training.ProgressBar(budget) if est.verbose else None,
+        "patience": patience,
+        "budget": budget,
+    }
 
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seeds[0])
         module = build_network(est.architecture, **options)
         if est.warm_start and hasattr(est, "network_"):
-            module.load_state_dict(est.network_.state_dict())
+            _start_from(module, est)
         net = training.DenoisingNet(
             module,
             criterion=torch.nn.MSELoss,  # replaced by get_loss, which sees the units too
@@ -184,44 +229,71 @@ def train(est, X, y, pixel_size, binning):
             lr=est.learning_rate,
             max_epochs=est.max_epochs,
             train_split=predefined_split(_Drawn(validation)),
-            callbacks=callbacks,
+            callbacks=[(name, c) for name, c in callbacks.items() if c is not None],
             callbacks__print_log=None,
             autocast=_use_bfloat16(est.precision, device),
             budget=budget,
             device=device,
             verbose=0,
         ).initialize()
-        if checkpoint is not None:
-            checkpoint.resume(net)
-        try:
-            if budget.used < 1:
+        if state is not None:
+            checkpoint.resume(net, state)
+
+        def is_finished():
+            return budget.used >= 1 or (patience is not None and patience.is_due(net.history))
+
+        diverged = None
+        if not is_finished():
+            try:
                 net.partial_fit(patches, epochs=est.max_epochs - len(net.history))
-        except training.TrainingDiverged as error:
-            _explain_divergence(error, best, est)
-    if budget.used < 1 and est.early_stopping is None and hasattr(best, "weights_"):
-        warnings.warn(
-            f"Training ended after {budget.used:.0%} of its budget; the best weights so far are "
-            "kept. With a checkpoint, the same call continues it.",
-            stacklevel=4,
-        )
-    if not hasattr(best, "weights_"):
-        raise RuntimeError("Training was interrupted before its first epoch ended.")
+            except training.TrainingDiverged as error:
+                net.notify("on_train_end", X=patches, y=None)
+                diverged = error
+    _explain_early_end(est, best, diverged, budget, is_finished())
+
     module.load_state_dict(best.weights_)
-    est.network_ = module.eval()
-    est.history_ = _plain_history(net.history)
-    net.set_params(callbacks=None, budget=None)
+    module.eval()
+    history = training.plain_history(net.history)
+    net.set_params(callbacks=None, budget=None, train_split=None)
     net.callbacks_ = []
+    net.optimizer_.state.clear()
     del net.averaged_  # its best state is what the network now holds
-    net.train_split = None
-    est.net_ = net
+    return net, history
 
 
-def _explain_divergence(error, best, est):
-    advice = f"lower learning_rate ({est.learning_rate:g}) or use precision='float32'"
-    if not hasattr(best, "weights_"):
-        raise ValueError(f"{error} before the first epoch ended: {advice}.") from error
-    warnings.warn(f"{error}: training stopped, the best weights are kept; {advice}.", stacklevel=5)
+def _settings(est, data):
+    """Collect what must be the same for a checkpoint to be continued from."""
+    settings = {k: v for k, v in est.get_params().items() if k not in _NOT_IN_CHECKPOINT}
+    if isinstance(est.random_state, Integral):  # others do not tell which numbers they will give
+        settings["random_state"] = int(est.random_state)
+    return {**{k: repr(v) for k, v in settings.items()}, "data": data.fingerprint()}
 
 
-def _plain_history(history):
-    return [{k: v for k, v in row.items() if k != "batches"} for row in history]
+def _start_from(module, est):
+    try:
+        module.load_state_dict(est.network_.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            "warm_start=True needs the network of the last fit, but architecture, scales, "
+            f"base_channels or bias_free changed since: {error}"
+        ) from error
+
+
+def _explain_early_end(est, best, diverged, budget, finished):
+    """Warn that training ended early; raise if there is nothing to keep."""
+    kept = hasattr(best, "weights_")
+    if diverged is not None:
+        advice = f"lower learning_rate ({est.learning_rate:g}) or use precision='float32'"
+        if not kept:
+            raise ValueError(f"{diverged} before the first epoch ended: {advice}.") from diverged
+        message = f"{diverged}: training stopped, the best weights are kept; {advice}."
+    elif not finished:
+        if not kept:
+            raise KeyboardInterrupt("Training was interrupted before its first epoch ended.")
+        message = (
+            f"Training was interrupted after {budget.used:.0%} of its budget; the best weights so "
+            "far are kept. With a checkpoint, the same call continues it."
+        )
+    else:
+        return
+    warnings.warn(message, stacklevel=4)  # of the line that called fit

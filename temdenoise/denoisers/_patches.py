@@ -65,8 +65,8 @@ class CleanPatches(torch.utils.data.Dataset):
     Noise is drawn on the network's grid: the sum of Poisson counts over a bin is Poisson again, so
     drawing it there is exact. Batch k depends on the seed and k alone.
 
-    Each item is ``(noisy, (clean, unit))``: both in counts per bin, shape (batch, 1, size, size);
-    `unit` (batch, 1, 1, 1) is what one unit of the original images amounts to.
+    Each item is ``(noisy, (clean, unit))``: the images in counts per bin, of shape (batch, 1, size,
+    size), and in `unit` (batch, 1, 1, 1) how many of those one unit of the original images is.
     """
 
     coefficients: torch.Tensor
@@ -98,7 +98,7 @@ class CleanPatches(torch.utils.data.Dataset):
         index = torch.randint(n, (self.batch_size,), generator=generator, device=device)
         angle = uniform(-1, 1) * math.radians(self.rotation)
         step = self.zoom * uniform(*self.scale)
-        flip = torch.sign(uniform(-1, 1))
+        flip = torch.where(uniform(-1, 1) < 0, -1.0, 1.0)
         # the patch's inscribed circle stays inside the image; its corners may see mirrored pixels
         centres = []
         for length in shape:
@@ -117,7 +117,10 @@ class CleanPatches(torch.utils.data.Dataset):
 
 @dataclass(kw_only=True)
 class PairedPatches(torch.utils.data.Dataset):
-    """Batches cut from given pairs of noisy and target images, flipped and turned by 90 degrees."""
+    """Batches cut from pairs of noisy and target images, flipped and turned by multiples of 90 deg.
+
+    Items are those of `CleanPatches`.
+    """
 
     noisy: np.ndarray
     target: np.ndarray

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from .._validation import check_pixel_size
 from ..noise import thin_counts
 
 # Enough electrons to tell scales apart, few enough pixels to try many.
 _CROP, _MAX_IMAGES = 768, 8
+_LOW, _HIGH, _STEP = 2.5, 12.0, 1.06  # pm, pm, factor
 
 
 def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
@@ -18,21 +20,43 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
             "The pixel size can only be found from electron counts (whole numbers): give "
             "pixel_size in pm."
         )
+    candidates = _default(denoiser.bin_size_) if candidates is None else np.ravel(candidates)
+    candidates = [check_pixel_size(c) for c in candidates]
+    if not candidates:
+        raise ValueError("candidates must hold at least one pixel size, in pm.")
+    for c in candidates:
+        denoiser._bin_factor(c)  # refuses what is too coarse
+    # Not the whole factors that serve neighbouring candidates alike: they would tie.
+    factors = [max(1.0, denoiser.bin_size_ / c) for c in candidates]
+
     step = max(1, len(X) // _MAX_IMAGES)
-    window = tuple(
+    middle = tuple(
         slice(max(0, (n - _CROP) // 2), max(0, (n - _CROP) // 2) + _CROP) for n in X.shape[1:]
     )
-    X = X[(slice(None, None, step), *window)][:_MAX_IMAGES]
-    trusted = True if mask is None else ~mask[(slice(None, None, step), *window)][:_MAX_IMAGES]
-    hidden = None if mask is None else ~trusted
-    first, second = thin_counts(X, 0.5, random_state=0)
+    X = X[(slice(None, None, step), *middle)][:_MAX_IMAGES]
+    hidden = np.zeros(X.shape, dtype=bool)
+    if mask is not None:
+        hidden = mask[(slice(None, None, step), *middle)][:_MAX_IMAGES]
+        seen = ~hidden.all(axis=(1, 2))
+        if not seen.any():
+            raise ValueError(
+                "mask hides the middle of every image: the pixel size cannot be found from them, "
+                "give it in pm."
+            )
+        X, hidden = X[seen], hidden[seen]
+    halves = thin_counts(X, 0.5, random_state=0)
 
-    def risk(pixel_size):
-        estimate = denoiser.transform(first, mask=hidden, pixel_size=pixel_size)
-        return float(np.mean((estimate - second) ** 2 - second, where=trusted))
+    def risk(factor):
+        return np.mean([
+            np.mean((denoiser._denoise(a, m, factor) - b) ** 2 - b, where=~m, dtype=np.float64)
+            for a, b, m in zip(*halves, hidden, strict=True)
+        ])  # fmt: skip
 
-    if candidates is None:
-        high = min(12.0, denoiser.bin_size_)
-        candidates = np.geomspace(2.5, high, 1 + int(np.log(high / 2.5) / np.log(1.06)))
-    risks = [risk(float(c)) for c in candidates]
-    return float(candidates[int(np.argmin(risks))])
+    risks = [risk(factor) for factor in factors]
+    return candidates[int(np.argmin(risks))]
+
+
+def _default(bin_size):
+    high = min(_HIGH, bin_size)
+    low = min(_LOW, high / 4)
+    return np.geomspace(low, high, 1 + int(np.log(high / low) / np.log(_STEP)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -16,12 +17,16 @@ from ..noise import PoissonNoise
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Parameters that say what the network is and was trained for; the rest belongs to a run.
-_KEPT = ("architecture", "scales", "base_channels", "bias_free", "pixel_size", "dose", "scale")
+_KEPT = (
+    "architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning", "dose", "scale"
+)  # fmt: skip
 
 
 def bundled():
     """Names of the weights in the package."""
     folder = files("temdenoise.denoisers").joinpath("weights")
+    if not folder.is_dir():
+        return []
     return sorted(p.name for p in folder.iterdir() if p.joinpath(CONFIG).is_file())
 
 
@@ -31,6 +36,8 @@ def save(est, path, *, overwrite, info):
 
     check_is_fitted(est)
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file: weights are kept in a folder, give another name.")
     if not overwrite and any((path / name).exists() for name in (WEIGHTS, CONFIG)):
         raise FileExistsError(
             f"{path} holds weights already: give another folder or overwrite=True."
@@ -44,71 +51,132 @@ def save(est, path, *, overwrite, info):
         "bin_size": est.bin_size_,
         "units": {"pixel_size": "pm", "bin_size": "pm", "dose": "mean counts/px at pixel_size"},
         "history": getattr(est, "history_", []),
-        "info": info or {},
+        "info": getattr(est, "info_", {}) if info is None else info,
     }
-    text = json.dumps(config, indent=1, default=float)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = tempfile.mkdtemp(prefix=".partial-", dir=path.parent)
     try:
-        (Path(scratch) / WEIGHTS).write_bytes(weights)
-        (Path(scratch) / CONFIG).write_text(text, encoding="utf-8")
-        path.mkdir(exist_ok=True)
-        for name in (WEIGHTS, CONFIG):
-            os.replace(Path(scratch) / name, path / name)
+        text = json.dumps(config, indent=1, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"info must hold only what JSON can: {error}.") from error
+    _write(path, {WEIGHTS: weights, CONFIG: text.encode()})
+
+
+def _plain(value):
+    """Turn NumPy's numbers into Python's."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r} is not of that kind")
+
+
+def _write(path, contents):
+    """Write files into a folder so that none is ever there in part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    try:
+        whole = scratch / "weights"
+        whole.mkdir()  # unlike its parent, with the permissions of any new folder
+        for name, content in contents.items():
+            (whole / name).write_bytes(content)
+        if not path.exists():
+            os.rename(whole, path)
+        else:  # a reader between the two moves finds checksum and weights at odds, and says so
+            for name in contents:
+                os.replace(whole / name, path / name)
     finally:
         shutil.rmtree(scratch)
 
 
 def load(cls, name_or_path, *, device):
     """Build a fitted estimator from a folder or a name; see `SBDDenoiser.from_pretrained`."""
-    from safetensors.torch import load as deserialise
+    folder = _find(name_or_path)
+    config = _read_config(folder)
+    weights = folder.joinpath(WEIGHTS).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != config["sha256"]:
+        raise ValueError(f"{_damaged(folder)}: the checksum of {WEIGHTS} is not that in {CONFIG}.")
 
-    from ..networks import build_network
-    from ._fit_sbd import network_options
+    params = {k: v for k, v in config["params"].items() if k in _KEPT}
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+    est = cls(**params, device=device)
+    try:
+        est._validate_params()
+        scale = est._check_scale()
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
+    est.network_ = _network(est, weights, folder)
+    est.bin_size_ = config["bin_size"]
+    est.scale_ = scale
+    est.noise_ = PoissonNoise(dose=est.dose)
+    est.history_ = config.get("history", [])
+    est.info_ = config.get("info", {})
+    return est
 
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        if str(name_or_path) not in bundled():
+
+def _damaged(folder):
+    return f"The weights in {folder} are damaged or were changed"
+
+
+def _find(name_or_path):
+    """Folder of the package's weights of that name, or the user's folder."""
+    # a folder that happens to have the name must not take the place of the package's weights
+    if isinstance(name_or_path, str) and name_or_path in bundled():
+        folder = files("temdenoise.denoisers").joinpath("weights", name_or_path)
+    else:
+        folder = Path(name_or_path)
+        if not folder.is_dir():
             raise FileNotFoundError(
                 f"There are no weights {str(name_or_path)!r}: neither a folder nor one of the "
                 f"package's, {bundled()}."
             )
-        folder = files("temdenoise.denoisers").joinpath("weights", str(name_or_path))
     for name in (WEIGHTS, CONFIG):
         if not folder.joinpath(name).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {name}: it was not written by save_pretrained."
             )
-    damaged = f"The weights in {folder} are damaged or were changed"
+    return folder
+
+
+def _read_config(folder):
     try:
         config = json.loads(folder.joinpath(CONFIG).read_text(encoding="utf-8"))
-        version, digest, params = config["format"], config["sha256"], config["params"]
-        bin_size = float(config["bin_size"])
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{damaged}: {CONFIG} cannot be read ({error}).") from error
+        version = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
     if version != FORMAT:
         raise ValueError(
-            f"The weights in {folder} have format {version}; this version reads {FORMAT}."
+            f"The weights in {folder} have format {version}; this version of temdenoise reads "
+            f"{FORMAT}: it takes another one to read them."
         )
-    weights = folder.joinpath(WEIGHTS).read_bytes()
-    if hashlib.sha256(weights).hexdigest() != digest:
-        raise ValueError(f"{damaged}: the checksum of {WEIGHTS} is not that in {CONFIG}.")
-
-    params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items() if k in _KEPT}
-    est = cls(**params, device=device)
-    est._validate_params()
-    network = build_network(est.architecture, **network_options(est))
     try:
-        network.load_state_dict(deserialise(weights))
-    except RuntimeError as error:
+        config["bin_size"] = float(config["bin_size"])
+        sound = math.isfinite(config["bin_size"]) and config["bin_size"] > 0
+        sound = sound and isinstance(config["params"], dict) and isinstance(config["sha256"], str)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
+    if not sound:
+        raise ValueError(f"{_damaged(folder)}: {CONFIG} holds no params, bin_size or sha256.")
+    return config
+
+
+def _network(est, weights, folder):
+    """Build the network the settings name, with these weights."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load as deserialise
+
+    from ..networks import build_network
+    from ._fit_sbd import network_options
+
+    try:
+        # shapes alone until they are known to fit: no random draw, and no memory on false promises
+        with torch.device("meta"):
+            network = build_network(est.architecture, **network_options(est))
+        state = deserialise(weights)
+        expected = {k: v.shape for k, v in network.state_dict().items()}
+        if expected != {k: v.shape for k, v in state.items()}:
+            raise ValueError("names or shapes of the tensors differ")
+        network.to_empty(device="cpu").load_state_dict(state)
+    except (RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise ValueError(
-            f"The weights in {folder} are not those of architecture={est.architecture!r} with "
-            f"these settings: {error}"
+            f"The weights in {folder} are not those of architecture={est.architecture!r} with the "
+            f"settings in {CONFIG}: {error}"
         ) from error
-    est.network_ = network.eval()
-    est.bin_size_ = bin_size
-    est.scale_ = est._check_scale()
-    est.noise_ = PoissonNoise(dose=est.dose)
-    est.history_ = config.get("history", [])
-    est.info_ = config.get("info", {})
-    return est
+    return network.eval()

@@ -1,13 +1,23 @@
-"""How networks are trained here: a skorch net whose batches come ready made."""
+"""How networks are trained here: a skorch net whose batches come ready made.
 
+What a callback decides follows from the history and the budget alone, so that a training resumed
+from a checkpoint goes on exactly as it would have.
+"""
+
+import contextlib
 import json
 import math
 import os
 import time
+import zipfile
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+
+# Least mean counts per bin in the relative error: below, an image without any electron would
+# outweigh all others.
+_LEAST_MEAN = 0.05
 
 
 class TrainingDiverged(RuntimeError):
@@ -84,7 +94,7 @@ class DenoisingNet(NeuralNet):
         At low dose all errors are larger: without the weight they would drown the rest.
         """
         clean, _ = y_true
-        mean = clean.mean((-2, -1), keepdim=True).clamp_min(1e-12)
+        mean = clean.mean((-2, -1), keepdim=True).clamp_min(_LEAST_MEAN)
         return (((y_pred - clean) / mean).square() * mean.sqrt()).mean()
 
     def train_step(self, batch, **fit_params):
@@ -114,13 +124,15 @@ class ValidationPSNR(Callback):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
         psnr = sum(self.values_) / len(self.values_)
+        if not math.isfinite(psnr):
+            raise TrainingDiverged(f"The validation PSNR became {psnr}")
         seen = [row["valid_psnr"] for row in net.history[:-1]]
         net.history.record("valid_psnr", psnr)
         net.history.record("valid_psnr_best", not seen or psnr > max(seen))
 
 
 class StopWhenNotFinite(Callback):
-    """Stop at a loss that is NaN or infinite, before it reaches the averaged weights' record."""
+    """Stop at a loss that is NaN or infinite, before its weights are validated and kept."""
 
     def on_batch_end(self, net, loss=None, training=False, **kwargs):  # noqa: D102
         if training and not math.isfinite(loss.item()):
@@ -203,6 +215,45 @@ class CosineSchedule(Callback):
             group["lr"] = rate
 
 
+class PlateauSchedule(Callback):
+    """Halve the learning rate when the validation PSNR has not improved for four epochs."""
+
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
+
+    def on_train_begin(self, net, **kwargs):  # noqa: D102
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.learning_rate
+        self.schedule_ = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            net.optimizer_, mode="max", factor=0.5, patience=3
+        )
+        for row in net.history:  # of a training that is resumed
+            self.schedule_.step(row["valid_psnr"])
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        self.schedule_.step(net.history[-1, "valid_psnr"])
+
+
+class EarlyStopping(Callback):
+    """Stop after `patience` epochs without a better validation PSNR."""
+
+    def __init__(self, patience):
+        self.patience = patience
+
+    def is_due(self, history):
+        """Whether the epochs so far are the end of the training."""
+        best = [row.get("valid_psnr_best", False) for row in history]
+        return any(best) and best[::-1].index(True) >= self.patience
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        if self.is_due(net.history):
+            raise KeyboardInterrupt  # how skorch's callbacks end a fit
+
+
+# What a checkpoint holds; one of a version before seeds were kept is read too.
+_STATE = ("settings", "module", "averaged", "optimizer", "best", "history", "steps", "seconds")
+
+
 class Checkpoint(Callback):
     """Write all there is to resume from after every epoch; never a half-written file.
 
@@ -212,49 +263,89 @@ class Checkpoint(Callback):
         The file.
     budget : Budget
     best : KeepBestWeights
-    settings : dict
+    settings : dict of str
         What must be the same for a training to be resumed.
+    seeds : list of int
+        What the weights, patches and noise were drawn from.
     """
 
-    def __init__(self, path, budget, best, settings):
+    def __init__(self, path, budget, best, settings, seeds):
         self.path = os.fspath(path)
         self.budget = budget
         self.best = best
         self.settings = settings
+        self.seeds = seeds
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
         state = {
             "settings": self.settings,
+            "seeds": self.seeds,
             "module": net.module_.state_dict(),
             "averaged": net.averaged_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "best": self.best.weights_,
-            "history": json.dumps(net.history.to_list(), default=float),
+            "history": json.dumps(plain_history(net.history), default=float),
             "steps": self.budget.steps,
             "seconds": self.budget.seconds,
         }
         partial = self.path + ".partial"
-        torch.save(state, partial)
-        os.replace(partial, self.path)
+        try:
+            torch.save(state, partial)
+            os.replace(partial, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(partial)
 
-    def resume(self, net):
-        """Continue from the file if there is one; return whether there was."""
-        if not os.path.exists(self.path):
-            return False
-        state = torch.load(self.path, map_location=net.device, weights_only=True)
-        if state["settings"] != self.settings:
-            changed = [k for k in self.settings if state["settings"].get(k) != self.settings[k]]
-            raise ValueError(
-                f"The checkpoint {self.path} belongs to a training with other {', '.join(changed)}:"
-                " give another path, or remove it to start anew."
-            )
+    def resume(self, net, state):
+        """Put a net where `state`, from `read_checkpoint`, says."""
         net.module_.load_state_dict(state["module"])
         net.averaged_.load_state_dict(state["averaged"])
         net.optimizer_.load_state_dict(state["optimizer"])
         self.best.weights_ = state["best"]
         net.history = type(net.history)(json.loads(state["history"]))
         self.budget.steps, self.budget.seconds = state["steps"], state["seconds"]
-        return True
+
+
+def read_checkpoint(path, settings, device):
+    """Read the state of a training, None if there is no file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If even the folder of the file does not exist.
+    ValueError
+        If the file is damaged, or of a training with other settings.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"The folder of checkpoint={path!r} does not exist: make it.")
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (entry := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise ValueError(f"checksum of {entry}")
+        state = torch.load(path, map_location=device, weights_only=True)
+        known = {key: state[key] for key in _STATE}["settings"]
+    except Exception as error:  # whatever unpickling random bytes raises
+        raise ValueError(
+            f"{path} is no checkpoint or is damaged ({type(error).__name__}): remove it to start "
+            "anew, or give another path."
+        ) from error
+    changed = [k for k, v in settings.items() if known.get(k, v) != v]
+    if changed:
+        raise ValueError(
+            f"The checkpoint {path} belongs to a training with other {', '.join(changed)}: give "
+            "another path, or remove it to start anew."
+        )
+    return state
+
+
+def plain_history(history):
+    """Rows of the epochs that were finished, without their batches."""
+    finished = [row for row in history if "valid_psnr" in row]
+    return [{k: v for k, v in row.items() if k != "batches"} for row in finished]
 
 
 class ProgressBar(Callback):

@@ -4,8 +4,8 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from tqdm.auto import tqdm
 
 from .._validation import check_mask, check_pixel_size
 from ..base import BaseDenoiser
@@ -18,6 +18,8 @@ from ._masking import fill_masked
 FOURIER_UNET_BIN = 24.9
 # Side of the tiles an image is denoised in, in bins: bounds memory.
 _TILE = 768
+# Stacks of more images than this show a progress bar.
+_A_HANDFUL = 4
 
 
 class SBDDenoiser(BaseDenoiser):
@@ -46,9 +48,10 @@ class SBDDenoiser(BaseDenoiser):
         24.9 pm for "fourier_unet", and 1 for the others.
     dose : float or (float, float), optional
         Mean counts per pixel of the noisy images drawn in training; a pair is a range, drawn from
-        log-uniformly. By default the clean images are counts per pixel as they are.
+        log-uniformly. By default the clean images are counts per pixel as they are. Not used if
+        noisy images are given with their targets.
     patch_size : int, default=384
-        Side of training patches in pixels of `pixel_size`.
+        Side of training patches in pixels of `pixel_size`; smaller images are used whole.
     batch_size : int, default=16
         Patches in a step.
     rotation : float, default=180
@@ -74,10 +77,11 @@ class SBDDenoiser(BaseDenoiser):
         Share of the images held out for validation: the last ones, not shuffled, so that
         neighbours in a defocus series or movie stay together.
     warm_start : bool, default=False
-        Start from the weights of the last fit.
+        Start from the weights of the last fit, or of `from_pretrained`.
     checkpoint : str or path-like, optional
-        File in which training is kept after every epoch. A fit with the same settings continues
-        from it.
+        File in which training is kept after every epoch. A fit with the same settings on the same
+        images continues from it, as if it had never stopped; if it was finished, it returns at
+        once.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the convolutions in training; "auto" takes bfloat16 where the processor is
         fast at it. Denoising is always in float32.
@@ -87,20 +91,28 @@ class SBDDenoiser(BaseDenoiser):
         Determines weights, patches and noise: on a CPU a refit is bit-identical unless `max_time`
         cuts it short.
     verbose : bool, default=False
-        Show a progress bar.
+        Show a progress bar, when training and when denoising more than a handful of images.
 
     Attributes
     ----------
     network_ : torch.nn.Module
         The network with the best averaged weights.
     net_ : skorch.NeuralNet
-        The trained net; not there after `from_pretrained`.
+        The trained net, for a look inside; not there after `from_pretrained`. It holds the network,
+        but neither the images nor the state of the optimizer.
     history_ : list of dict
-        Losses, validation PSNR and duration of each epoch.
+        Losses, validation PSNR (``valid_psnr``, dB) and duration of each epoch that was finished.
     bin_size_ : float
         Side of the network's bins in pm.
     noise_ : PoissonNoise
         The noise trained with.
+    info_ : dict
+        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+
+    Notes
+    -----
+    Ctrl-C ends training early: the best weights so far are kept, with a warning. Before the end of
+    the first epoch there are none, and `KeyboardInterrupt` is raised as usual.
 
     Examples
     --------
@@ -222,13 +234,19 @@ class SBDDenoiser(BaseDenoiser):
         Raises
         ------
         ValueError
-            If the images are not a valid stack, too small for a patch, or too coarse for the bins;
-            if a parameter is out of range, or the checkpoint belongs to another training.
+            If the images are not a valid stack, smaller than a bin, or too coarse for the bins; if
+            a parameter is out of range, the checkpoint is damaged or belongs to another training,
+            or the loss becomes NaN in the first epoch.
+        FileNotFoundError
+            If the folder of the checkpoint does not exist.
         """
-        from ._fit_sbd import train
+        from ._fit_sbd import TrainingData, train
 
         X, y = self._check_fit_input(X, y)
-        low, high = self._check_scale()
+        scale = self._check_scale()
+        noise = PoissonNoise(dose=self.dose)
+        noise._validate_params()
+        noise._check_dose()
         if y is not None and pixel_size is not None:
             raise ValueError("Pairs cannot be resampled: leave pixel_size out when y is given.")
         pixel_size = self.pixel_size if pixel_size is None else check_pixel_size(pixel_size)
@@ -236,14 +254,20 @@ class SBDDenoiser(BaseDenoiser):
         if binning == "auto":
             fourier = self.architecture == "fourier_unet"
             binning = max(1, round(FOURIER_UNET_BIN / self.pixel_size)) if fourier else 1
-        self.bin_size_ = binning * self.pixel_size
-        self.scale_ = (low, high)
-        self.noise_ = PoissonNoise(dose=self.dose)
-        train(self, X, y, pixel_size, binning)
+        bin_size = float(binning * self.pixel_size)
+        data = TrainingData(
+            X=X, y=y, pixel_size=pixel_size, binning=int(binning), bin_size=bin_size, scale=scale
+        )
+        net, history = train(self, data)
+        # only now: a fit that fails leaves what was there before
+        self.net_, self.network_, self.history_ = net, net.module_, history
+        self.bin_size_, self.scale_, self.noise_ = bin_size, scale, noise
+        vars(self).pop("info_", None)  # of the weights before these
         return self
 
     def _check_scale(self):
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < np.inf:
+        numbers = len(self.scale) == 2 and all(isinstance(s, Real) for s in self.scale)
+        if not numbers or not 0 < self.scale[0] <= self.scale[1] < np.inf:
             raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale!r}.")
         return tuple(float(s) for s in self.scale)
 
@@ -279,13 +303,17 @@ class SBDDenoiser(BaseDenoiser):
         if isinstance(pixel_size, str) and pixel_size == "auto":
             pixel_size = self.estimate_pixel_size(X, mask=mask)
         factor = self._bin_factor(pixel_size)
-        X = _fill_with_noise(X, mask)
+        quiet = not self.verbose or len(X) <= _A_HANDFUL
         denoised = np.empty(X.shape, dtype=np.float32)
-        for image, out in zip(X, denoised, strict=True):
-            bins = bin_counts(image[None], factor)
-            rates = self._denoise_bins(bins[0])
-            out[...] = unbin(rates[None] / factor**2, factor, image.shape)[0]
+        for i in tqdm(range(len(X)), desc="denoise", unit="image", disable=quiet):
+            denoised[i] = self._denoise(X[i], None if mask is None else mask[i], factor)
         return denoised
+
+    def _denoise(self, image, mask, factor):
+        """Estimate of one image (height, width), on bins of `factor` pixels."""
+        image = _fill_with_noise(image, mask)
+        rates = self._denoise_bins(bin_counts(image[None], factor)[0])
+        return unbin(rates[None] / factor**2, factor, image.shape)[0]
 
     def estimate_pixel_size(self, X, *, mask=None, candidates=None):
         """Find the pixel size at which the network predicts unseen electrons best.
@@ -302,7 +330,8 @@ class SBDDenoiser(BaseDenoiser):
         mask : bool array-like, optional
             True marks pixels not to trust.
         candidates : array-like of float, optional
-            Pixel sizes to try, in pm. By default 2.5 to 12 pm in steps of 6 %.
+            Pixel sizes to try, in pm. By default 2.5 to 12 pm in steps of 6 %, or what of this the
+            network's bins allow.
 
         Returns
         -------
@@ -312,7 +341,8 @@ class SBDDenoiser(BaseDenoiser):
         Raises
         ------
         ValueError
-            If the counts are not whole numbers: then only you can know the pixel size.
+            If the counts are not whole numbers: then only you can know the pixel size. If the mask
+            hides the middle of all images, or a candidate cannot be a pixel size of the network.
         """
         from ._pixel_size import estimate_pixel_size
 
@@ -344,14 +374,19 @@ class SBDDenoiser(BaseDenoiser):
 
         device = choose_device(self.device)
         network = self.network_.to(device)
+        options = {}
+        if self.architecture == "fourier_unet":
+            options["level"] = float(bins.mean(dtype=np.float64))  # one for all tiles
 
         def apply(tile):
             with torch.inference_mode():
                 batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device)
-                return network(batch)[0, 0].cpu().numpy()
+                return network(batch, **options)[0, 0].cpu().numpy()
 
-        tile = max(_TILE, 4 * network.halo)
-        return apply_tiled(apply, bins, tile=tile, halo=network.halo, multiple=network.grid)
+        # a plain stack of 3x3 convolutions looks one bin further with each
+        halo = network.depth if self.architecture == "dncnn" else network.halo
+        tile = max(_TILE, 4 * halo)
+        return apply_tiled(apply, bins, tile=tile, halo=halo, multiple=network.grid)
 
     def save_pretrained(self, path, *, overwrite=False, info=None):
         """Write weights and settings into a folder: model.safetensors and config.json.
@@ -363,14 +398,17 @@ class SBDDenoiser(BaseDenoiser):
         overwrite : bool, default=False
             Replace weights that are there.
         info : dict, optional
-            What else to record: training set, measured figures, licence ...
+            What else to record: training set, measured figures, licence ... Nothing but what JSON
+            can hold. By default what was recorded with the weights loaded, if they were.
 
         Raises
         ------
         NotFittedError
             If the denoiser is not fitted.
         FileExistsError
-            If the folder holds weights and `overwrite` is False.
+            If the folder holds weights and `overwrite` is False, or is a file.
+        TypeError
+            If `info` holds what JSON cannot.
         """
         from ._pretrained import save
 
@@ -383,8 +421,9 @@ class SBDDenoiser(BaseDenoiser):
         Parameters
         ----------
         name_or_path : str or path-like, default="general"
-            A name of the weights in the package, or a folder written by `save_pretrained`.
-            "general" serves doses of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all contrasts.
+            A name of the weights in the package, or a folder written by `save_pretrained` (of the
+            two, the package's: write "./general" for a folder of that name). "general" serves doses
+            of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all contrasts.
         device : str, default="auto"
             As the parameter of the class.
 
@@ -405,15 +444,13 @@ class SBDDenoiser(BaseDenoiser):
         return load(cls, name_or_path, device=device)
 
 
-def _fill_with_noise(X, mask):
+def _fill_with_noise(image, mask):
     """Fill masked pixels with counts of the mean nearby, drawn with a fixed seed.
 
     A smooth patch would be a structure of its own to a network that reads the noise too.
     """
     if mask is None or not mask.any():
-        return X
-    rng = check_random_state(0)
-    filled = fill_masked(X, mask)
-    filled = filled.copy() if filled is X else filled
-    filled[mask] = rng.poisson(np.maximum(filled[mask], 0))
+        return image
+    filled = fill_masked(image[None], mask[None])[0]  # a copy, as something is masked
+    filled[mask] = np.random.RandomState(0).poisson(np.maximum(filled[mask], 0))
     return filled

@@ -66,7 +66,7 @@ class FourierUNet(nn.Module):
 
     # Tiles may start at multiples of this: the strides of windows and scales all fit.
     grid = 48
-    # What a bin's estimate can notice, beyond this distance, is too little to show as a seam.
+    # What lies beyond this distance from a bin changes its estimate too little to show as a seam.
     halo = 96
 
     def __init__(self, scales=5, base_channels=32):
@@ -90,10 +90,17 @@ class FourierUNet(nn.Module):
         self.head = nn.Conv2d(widths[0], 1, 3, padding=1, bias=False)
         self.head.weight.data.mul_(0.1)  # training starts at the windowed-Fourier estimate
 
-    def forward(self, counts):
-        """Map counts (n, 1, h, w) to estimated rates of the same shape."""
+    def forward(self, counts, level=None):
+        """Map counts (n, 1, h, w) to estimated rates of the same shape.
+
+        `level` is the mean to normalise by, that of each image unless given: the tiles of a large
+        image need the mean of the whole, or seams would show.
+        """
         h, w = counts.shape[-2:]
-        level = counts.mean((-2, -1), keepdim=True).clamp_min(1e-6)
+        if level is None:
+            level = counts.mean((-2, -1), keepdim=True)
+        level = torch.as_tensor(level, dtype=counts.dtype, device=counts.device)
+        level = level.reshape(-1, 1, 1, 1).clamp_min(1e-6)
         estimates = [windowed_fourier_threshold(counts, *e) / level - 1 for e in ESTIMATES]
         noise = level.rsqrt().expand_as(counts)
         x = torch.cat([counts / level - 1, *estimates, noise], dim=1)

@@ -36,7 +36,7 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0):
     window : int, default=48
         Side of a window in pixels.
     stride : int, default=16
-        Distance between windows.
+        Distance between windows, 1 to `window`.
     threshold : float, default=7
         Power, over that of the noise, from which a coefficient is kept.
 
@@ -44,6 +44,11 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0):
     -------
     torch.Tensor, float32, shape (n, 1, h, w)
         Estimated rate per pixel.
+
+    Raises
+    ------
+    ValueError
+        If the windows would leave gaps.
 
     Examples
     --------
@@ -53,10 +58,12 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0):
     >>> bool(torch.allclose(flat, torch.full_like(flat, 3.0), atol=1e-4))
     True
     """
+    if not 1 <= stride <= window:
+        raise ValueError(f"stride must be 1 to window={window}, got {stride}.")
     h, w = counts.shape[-2:]
     # windows start one window outside and go on until the last pixel is covered as often as others
     before = window - stride
-    after = [before + (-n) % stride for n in (h, w)]
+    after = [before + (window - n - 2 * before) % stride for n in (h, w)]
     padded = mirror_pad(counts, before, after[0], before, after[1])
     shape = padded.shape[-2:]
     weight = sine_window(window, device=counts.device, dtype=counts.dtype)

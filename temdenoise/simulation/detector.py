@@ -28,7 +28,7 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
 
     Returns
     -------
-    torch.Tensor, float32, shape (..., *shape)
+    torch.Tensor, float32, shape (..., height, width)
         Intensity at the pixel centres.
 
     Examples

@@ -67,12 +67,11 @@ class Microscope:
         One coherent stack is shared by a whole defocus series when its steps fall on the grid of
         the focal average; otherwise each defocus brings its own values.
         """
-        step = self.focal_spread / self._STEPS_PER_SPREAD
-        reach = self._STEPS_PER_SPREAD * self._HALF_WIDTHS
-        weights = np.exp(-((np.arange(-reach, reach + 1) * step / self.focal_spread) ** 2))
+        reach = self._STEPS_PER_SPREAD * self._HALF_WIDTHS if self.focal_spread else 0
+        offsets = np.arange(-reach, reach + 1) / self._STEPS_PER_SPREAD  # in half-widths
+        weights = np.exp(-(offsets**2))
         values, index = np.unique(
-            np.round(defocus[:, None] + np.arange(-reach, reach + 1) * step, 6),
-            return_inverse=True,
+            np.round(defocus[:, None] + offsets * self.focal_spread, 6), return_inverse=True
         )
         return values, weights / weights.sum(), index.reshape(len(defocus), -1)
 

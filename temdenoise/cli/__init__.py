@@ -1,0 +1,78 @@
+"""The command line: ``temdenoise demo | denoise | simulate | train``.
+
+Everything heavy is imported by the command that needs it, so that ``temdenoise --help`` is quick.
+"""
+
+import argparse
+import sys
+import warnings
+
+from . import _demo, _denoise, _simulate, _train
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    code : int
+        0 if all went well, 2 for wrong arguments or input (one line on stderr says what), 130 if
+        interrupted.
+
+    Examples
+    --------
+    >>> from temdenoise.cli import main
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    temdenoise ...
+    0
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            arguments.run(arguments)
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+        # One line, whatever the library had to say.
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"temdenoise: error: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("temdenoise: interrupted; nothing unfinished was kept", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # --help
+        return stop.code or 0
+    return 0
+
+
+def _print_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"temdenoise: warning: {message}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def _parser():
+    parser = _Parser(
+        prog="temdenoise", description="Denoise atomic-resolution electron micrographs."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.set_defaults(run=lambda arguments: _version(parser, arguments))
+    commands = parser.add_subparsers(title="commands", metavar="")
+    for command in (_demo, _denoise, _simulate, _train):
+        command.add_parser(commands)
+    return parser
+
+
+def _version(parser, arguments):
+    import temdenoise
+
+    if not arguments.version:
+        raise ValueError(f"a command is missing (see {parser.prog} --help)")
+    print(f"temdenoise {temdenoise.__version__}")

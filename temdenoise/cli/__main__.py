@@ -1,0 +1,7 @@
+"""``python -m temdenoise.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

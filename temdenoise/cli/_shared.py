@@ -1,0 +1,69 @@
+"""What the commands have in common: types of arguments, tables and pictures on disk."""
+
+import argparse
+
+
+def check_new(files, overwrite):
+    for file in files:
+        if file.is_dir():
+            raise FileExistsError(f"{str(file)!r} is a folder; choose another name")
+        if file.exists() and not overwrite:
+            raise FileExistsError(
+                f"{str(file)!r} exists already; choose another output or pass --overwrite"
+            )
+
+
+def frames_table(tables, pixel_size):
+    """One table of the columns of all frames, positions also in nm where the scale is known."""
+    import pandas as pd
+
+    table = pd.concat([t.assign(frame=k) for k, t in enumerate(tables)], ignore_index=True)
+    if pixel_size is not None:
+        table["x_nm"] = table["x"] * pixel_size / 1000
+        table["y_nm"] = table["y"] * pixel_size / 1000
+    first = ["frame", "x", "y", *(["x_nm", "y_nm"] if pixel_size is not None else [])]
+    return table[first + [name for name in table if name not in first]]
+
+
+def write_table(path, table):
+    from temdenoise.io import replacing
+
+    with replacing(path) as file:
+        file.write(table.to_csv(index=False, float_format="%.6g").encode())
+
+
+def write_figure(path, figure):
+    from temdenoise.io import replacing
+
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def positive_float(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive finite number")
+    return value
+
+
+def positive_int(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return value
+
+
+def pixel_size_or_auto(text):
+    if text == "auto":
+        return text
+    try:
+        return positive_float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number (pm) nor 'auto'") from None
+
+
+def read(path):
+    """Open a stack without loading it."""
+    from temdenoise import read_stack
+
+    return read_stack(path, mmap=True)

@@ -1,0 +1,86 @@
+"""``temdenoise simulate``: clean images from physics."""
+
+import sys
+from pathlib import Path
+
+from ._shared import check_new, positive_int, write_table
+
+
+def add_parser(commands):
+    parser = commands.add_parser(
+        "simulate",
+        help="simulate clean Pt/CeO2 images from physics",
+        description="Simulate clean images of Pt nanoparticles on CeO2 by multislice.",
+    )
+    parser.add_argument("-n", "--n-images", type=positive_int, required=True, metavar="N")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="OUT.npz, or a folder (made if needed) for images.tif, images.csv and columns.csv",
+    )
+    parser.add_argument("--preset", default="quick", help="quick (default), default or paper")
+    parser.add_argument("--random-state", type=int, metavar="SEED")
+    parser.add_argument("--n-jobs", type=int, metavar="N", help="processes; -1: one per core")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    parser.set_defaults(run=run)
+
+
+def run(arguments):
+    output = arguments.output
+    if output.suffix.lower() == ".npz":
+        files = [output]
+        if not output.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(output.parent)!r}; make it first")
+    elif output.suffix and not output.is_dir():
+        raise ValueError(f"the output must be a folder or end in .npz, got {str(output)!r}")
+    else:
+        files = [output / name for name in ("images.tif", "images.csv", "columns.csv")]
+    check_new(files, arguments.overwrite)
+
+    import numpy as np
+    import pandas as pd
+
+    from temdenoise import make_ptceo2, write_stack
+    from temdenoise.io import replacing
+
+    simulated = make_ptceo2(
+        arguments.n_images,
+        preset=arguments.preset,
+        random_state=arguments.random_state,
+        n_jobs=arguments.n_jobs,
+        verbose=sys.stderr.isatty(),
+    )
+    columns = pd.concat(simulated.columns, keys=range(len(simulated.columns)), names=["image", ""])
+    columns = columns.reset_index("image").reset_index(drop=True)
+    if len(files) == 1:
+        tables = {"frame": simulated.frame, "columns": columns}
+        arrays = {
+            f"{prefix}_{name}": _plain_array(table[name])
+            for prefix, table in tables.items()
+            for name in table
+        }
+        with replacing(output) as file:
+            np.savez(file, data=simulated.data, pixel_size=simulated.pixel_size, **arrays)
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        write_stack(
+            files[0],
+            simulated.data,
+            pixel_size=simulated.pixel_size,
+            overwrite=arguments.overwrite,
+        )
+        write_table(files[1], simulated.frame)
+        write_table(files[2], columns)
+    print(
+        f"{len(simulated.data)} images of {simulated.data.shape[1]} x {simulated.data.shape[2]} "
+        f"pixels, {simulated.pixel_size:.2f} pm/px -> " + ", ".join(map(str, files))
+    )
+
+
+def _plain_array(series):
+    """Values without Python objects: np.load refuses pickles."""
+    values = series.to_numpy()
+    return values if values.dtype.kind in "biuf" else values.astype(str)

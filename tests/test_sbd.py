@@ -1,0 +1,425 @@
+"""SBDDenoiser: what it promises to fit and transform, on tiny networks."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from conftest import lattice_images
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+
+from temdenoise import PoissonNoise, SBDDenoiser, psnr
+from temdenoise.binning import bin_counts, unbin
+from temdenoise.datasets import make_ptceo2
+from temdenoise.denoisers import sbd as sbd_module
+from temdenoise.networks import windowed_fourier_threshold
+
+TINY = {
+    "pixel_size": 24.9,
+    "scales": 2,
+    "base_channels": 4,
+    "batch_size": 2,
+    "steps_per_epoch": 2,
+    "max_epochs": 1,
+    "precision": "float32",
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+def tiny(**options):
+    return SBDDenoiser(**{**TINY, **options})
+
+
+@pytest.fixture(scope="module")
+def images():
+    return lattice_images(6, 40, 48)
+
+
+@pytest.fixture(scope="module")
+def counts(images):
+    return PoissonNoise(random_state=1).sample(images)
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    return tiny().fit(images)
+
+
+@pytest.fixture(scope="module")
+def on_bins():
+    """A network on bins of four pixels."""
+    images = lattice_images(4, 96, 96, period=30.0)
+    return tiny(pixel_size=6.22).fit(images)
+
+
+@pytest.fixture
+def only_fourier(on_bins):
+    """One whose network is known: the widest windowed-Fourier estimate."""
+    denoiser = pickle.loads(pickle.dumps(on_bins))
+    torch.nn.init.zeros_(denoiser.network_.head.weight)
+    return denoiser
+
+
+# --- fit ------------------------------------------------------------------------------------------
+
+
+def test_seeds(images, counts, trained):
+    expected = trained.transform(counts)
+    np.testing.assert_array_equal(tiny().fit(images).transform(counts), expected)
+    by_instance = tiny(random_state=np.random.RandomState(0)).fit(images)
+    np.testing.assert_array_equal(by_instance.transform(counts), expected)
+    assert (tiny(random_state=1).fit(images).transform(counts) != expected).any()
+    first, second = (tiny(random_state=None).fit(images).transform(counts) for _ in range(2))
+    assert (first != second).any()
+
+
+def test_fit_leaves_the_global_generators_alone(images, counts):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    expected = torch.rand(3), np.random.rand(3)  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    tiny().fit(images).transform(counts)
+    assert torch.equal(torch.rand(3), expected[0])
+    np.testing.assert_array_equal(np.random.rand(3), expected[1])  # noqa: NPY002
+
+
+def test_training_improves_on_raw_and_on_where_it_starts():
+    # blobs of one period at any angle: learnt in a hundred steps
+    clean = lattice_images(12, 64, 64, level=2.0, contrast=0.9, period=9.0)
+    denoiser = tiny(
+        base_channels=8, batch_size=8, steps_per_epoch=25, max_epochs=4, learning_rate=3e-3,
+        patch_size=32 * 25, validation_fraction=0.25,
+    ).fit(clean[:8])  # fmt: skip
+    noisy = PoissonNoise(random_state=9).sample(clean[8:])
+    raw, denoised = (psnr(clean[8:], x).mean() for x in (noisy, denoiser.transform(noisy)))
+    start = unbin(
+        windowed_fourier_threshold(torch.from_numpy(noisy)[:, None], 72, 24, 8.0)[:, 0].numpy(),
+        1, (64, 64),
+    )  # fmt: skip
+    assert denoised > raw + 15
+    assert denoised > psnr(clean[8:], start).mean() + 1
+    values = [row["valid_psnr"] for row in denoiser.history_]
+    assert len(values) == 4
+    assert values[-1] > values[0]
+    assert denoiser.score(noisy, clean[8:]) == pytest.approx(denoised)
+
+
+def test_pairs(images, counts):
+    # targets of another meaning: the network learns to give three times the counts
+    denoiser = tiny(architecture="unet", steps_per_epoch=60, learning_rate=1e-2, patch_size=20 * 25)
+    denoised = denoiser.fit(counts, 3 * images).transform(counts)
+    assert denoised.mean() == pytest.approx(3 * images.mean(), rel=0.1)
+    with pytest.raises(ValueError, match="leave pixel_size out when y is given"):
+        tiny().fit(counts, images, pixel_size=6.0)
+
+
+def test_pairs_with_noisy_targets_without_an_electron():
+    counts = np.zeros((4, 20, 20), dtype=np.float32)
+    counts[0, 3, 3] = counts[3, 10, 10] = 1
+    denoiser = tiny(patch_size=4 * 25).fit(counts, counts[::-1])
+    assert np.isfinite(denoiser.transform(counts)).all()
+    assert all(np.isfinite(row["train_loss"]) for row in denoiser.history_)
+    assert max(row["train_loss"] for row in denoiser.history_) < 1e4
+
+
+def test_warm_start_continues(images, counts, trained):
+    denoiser = tiny(warm_start=True).fit(images)
+    np.testing.assert_array_equal(denoiser.transform(counts), trained.transform(counts))
+    state = {k: v.clone() for k, v in denoiser.network_.state_dict().items()}
+    # a rate that changes nothing: the weights of the last fit are where the next starts
+    denoiser.set_params(learning_rate=1e-30).fit(images)
+    for name, value in denoiser.network_.state_dict().items():
+        torch.testing.assert_close(value, state[name])
+    with pytest.raises(ValueError, match="warm_start=True needs the network of the last fit"):
+        denoiser.set_params(base_channels=6).fit(images)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("fourier_unet", {"scales": 5, "base_channels": 4}),
+        ("fourier_unet", {"scales": 1, "base_channels": 4}),
+        ("unet", {"scales": 3, "base_channels": 4}),
+        ("unet", {"scales": 3, "base_channels": 4, "bias_free": False}),
+        ("dncnn", {"scales": None, "base_channels": None}),
+        ("small_unet", {"scales": None, "base_channels": None}),
+    ],
+)
+def test_architectures(images, architecture, options):
+    denoiser = tiny(architecture=architecture, patch_size=16 * 25, **options).fit(images)
+    odd = PoissonNoise(random_state=0).sample(images[:2, :33, :39])
+    denoised = denoiser.transform(odd)
+    assert denoised.shape == odd.shape
+    assert np.isfinite(denoised).all()
+    assert denoiser.history_[-1]["train_batch_count"] == 2
+    small = denoiser.transform(odd[:, :1, :2])  # smaller than any stride
+    assert small.shape == (2, 1, 2)
+    assert np.isfinite(small).all()
+
+
+@pytest.mark.parametrize("architecture", ["dncnn", "small_unet"])
+def test_options_a_network_does_not_have(images, architecture):
+    with pytest.raises(ValueError, match="scales and base_channels cannot be chosen"):
+        tiny(architecture=architecture).fit(images)
+
+
+@pytest.mark.parametrize(
+    ("options", "bins"),
+    [
+        ({"pixel_size": 6.22}, 4),
+        ({"pixel_size": 8.5}, 3),
+        ({"pixel_size": 30.0}, 1),
+        ({"pixel_size": 6.22, "binning": 2}, 2),
+        ({"pixel_size": 6.22, "architecture": "unet"}, 1),
+        ({"pixel_size": 6.22, "architecture": "unet", "binning": 3}, 3),
+    ],
+)
+def test_binning(options, bins):
+    clean = lattice_images(3, 50, 61, period=40.0)
+    denoiser = tiny(patch_size=32, **options).fit(clean)
+    assert denoiser.bin_size_ == pytest.approx(bins * options["pixel_size"])
+    counts = PoissonNoise(random_state=0).sample(clean)
+    denoised = denoiser.transform(counts)
+    # it is the network on block sums, splined back
+    with torch.no_grad():
+        sums = torch.from_numpy(bin_counts(counts, bins))[:, None]
+        rates = denoiser.network_(sums)[:, 0].numpy() / bins**2
+    np.testing.assert_allclose(denoised, unbin(rates, bins, (50, 61)), rtol=1e-4, atol=1e-5)
+
+
+def test_patches_are_no_larger_than_the_images(images):
+    small = images[:, :21, :13]
+    denoiser = tiny(patch_size=10_000).fit(small)
+    assert denoiser.transform(small).shape == small.shape
+    paired = tiny(patch_size=10_000).fit(small, small)
+    assert paired.transform(small).shape == small.shape
+    # cut to what fits, they are the patches of that size
+    fits = tiny(patch_size=13 * 24.9).fit if False else tiny(patch_size=13).fit
+    np.testing.assert_array_equal(fits(small).transform(small), denoiser.transform(small))
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_images_smaller_than_a_bin(images, pairs):
+    X = images[:, :3]
+    with pytest.raises(ValueError, match=r"bin of the network is 4 pixels wide: give larger"):
+        tiny(pixel_size=6.22).fit(X, X if pairs else None)
+
+
+def test_one_image_is_enough(images):
+    denoiser = tiny().fit(images[:1])
+    assert denoiser.transform(images).shape == images.shape
+
+
+def test_too_coarse_bins(counts, images):
+    with pytest.raises(ValueError, match=r"would lose \d+% of their contrast.*fit\(X, pixel_size"):
+        tiny(pixel_size=6.22).fit(lattice_images(3, 64, 64, period=6.0))
+    with pytest.raises(ValueError, match=r"If they are noisy images"):
+        tiny(pixel_size=6.22).fit(counts)
+    tiny(pixel_size=6.22).fit(lattice_images(3, 64, 64, period=6.0), pixel_size=24.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": (1.0,)}, "scale must be"),
+        ({"scale": (1.1, 0.9)}, "scale must be"),
+        ({"scale": (0, 1)}, "scale must be"),
+        ({"scale": ("a", "b")}, "scale must be"),
+        ({"dose": (3.0, 1.0)}, "dose must be"),
+        ({"dose": ("a", 1.0)}, "dose must be"),
+        ({"dose": (1.0, 2.0, 3.0)}, "dose must be"),
+        ({"dose": 0}, "dose"),
+        ({"architecture": "resnet"}, "architecture"),
+        ({"scales": 6}, "scales must be 1 to 5"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"rotation": 181}, "rotation"),
+        ({"pixel_size": -1.0}, "pixel_size"),
+    ],
+)
+def test_bad_parameters(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**options).fit(images)
+
+
+# --- transform ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["fourier_unet", "unet"])
+def test_tiles_join_without_seams(architecture, monkeypatch):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        denoiser = tiny(architecture=architecture, scales=3).fit(lattice_images(2, 40, 40))
+    # half of it lattice, half vacuum, and brighter to one side: tiles have different means
+    clean = lattice_images(1, 450, 430, level=20.0, period=9.0)
+    clean[:, :, 200:] = 20.0
+    clean *= np.linspace(0.5, 1.5, 450, dtype=np.float32)[:, None]
+    counts = PoissonNoise(random_state=0).sample(clean)
+    whole = denoiser.transform(counts)
+    monkeypatch.setattr(sbd_module, "_TILE", 384)
+    tiled = denoiser.transform(counts)
+    assert (tiled != whole).any()
+    np.testing.assert_allclose(tiled, whole, atol=1e-3 * 20)
+
+
+def test_frames_do_not_depend_on_each_other(on_bins):
+    counts = PoissonNoise(random_state=0).sample(lattice_images(7, 50, 60, period=30.0))
+    denoised = on_bins.transform(counts, pixel_size=7.0)
+    for k in (0, 6):
+        alone = on_bins.transform(counts[k : k + 1], pixel_size=7.0)
+        np.testing.assert_array_equal(alone[0], denoised[k])
+
+
+def test_pixel_size_scales_the_bins(only_fourier):
+    # what the network sees is the same for pixels twice as fine, each holding a quarter
+    counts = PoissonNoise(random_state=0).sample(lattice_images(1, 96, 96, level=5.0, period=30.0))
+    fine = np.zeros((1, 192, 192), dtype=np.float32)
+    fine[:, ::2, ::2] = counts
+    expected = only_fourier.transform(counts)
+    result = only_fourier.transform(fine, pixel_size=3.11)
+    blocks = result.reshape(1, 96, 2, 96, 2).sum(axis=(2, 4))
+    np.testing.assert_allclose(blocks[:, 8:-8, 8:-8], expected[:, 8:-8, 8:-8], rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "factor"),
+    [(None, 4), (6.22, 4), (6.0, 4), (6.5, 4), (12.44, 2), (24.88, 1), (26.0, 1)],
+)
+def test_whole_factors_where_the_training_covers_them(on_bins, pixel_size, factor):
+    assert on_bins._bin_factor(pixel_size) == factor
+    assert isinstance(on_bins._bin_factor(pixel_size), int)
+
+
+def test_fractional_factors_elsewhere(on_bins):
+    # 24.88 / 7 = 3.554: four bins would be 1.13 times too large, three 1.18 times too small
+    assert on_bins._bin_factor(7.0) == pytest.approx(24.88 / 7.0)
+
+
+def test_pixels_coarser_than_the_bins(on_bins):
+    X = np.ones((1, 20, 20))
+    with pytest.raises(ValueError, match="pixel_size=30 pm is too coarse: this network works on"):
+        on_bins.transform(X, pixel_size=30.0)
+    for bad in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="positive and finite"):
+            on_bins.transform(X, pixel_size=bad)
+    with pytest.raises(TypeError, match="pixel_size must be a number"):
+        on_bins.transform(X, pixel_size="6 pm")
+
+
+def test_nothing_under_the_mask_counts(on_bins):
+    counts = PoissonNoise(random_state=0).sample(lattice_images(3, 60, 70, period=30.0))
+    mask = np.zeros((60, 70), dtype=bool)
+    mask[:10, :25] = True
+    mask[40:44, 50:] = True
+    spoiled = counts.copy()
+    spoiled[:, mask] = np.random.default_rng(0).integers(0, 10_000, size=(3, mask.sum()))
+    for pixel_size in (None, 7.0):
+        expected = on_bins.transform(counts, mask=mask, pixel_size=pixel_size)
+        result = on_bins.transform(spoiled, mask=mask, pixel_size=pixel_size)
+        np.testing.assert_array_equal(result, expected)
+    assert np.abs(result).max() < 5
+    np.testing.assert_array_equal(spoiled[:, mask].max() > 9000, True)  # input left as it was
+
+
+def test_progress_bar_for_more_than_a_handful(trained, counts, capsys):
+    denoiser = pickle.loads(pickle.dumps(trained)).set_params(verbose=True)
+    denoiser.transform(counts[:4])
+    assert capsys.readouterr().err == ""
+    denoiser.transform(counts)
+    assert "denoise: 100%" in capsys.readouterr().err
+    trained.transform(counts)
+    assert capsys.readouterr().err == ""
+
+
+def test_not_fitted(counts):
+    for method in ("transform", "estimate_pixel_size", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(tiny(), method)(counts)
+    with pytest.raises(NotFittedError):
+        tiny().save_pretrained("nowhere")
+
+
+# --- the rest of scikit-learn ---------------------------------------------------------------------
+
+
+def test_grid_search_leaves_one_structure_out():
+    sims = [
+        make_ptceo2(2, images_per_model=2, structure=s, random_state=0) for s in ("PtNp3", "PtNp4")
+    ]
+    clean = np.concatenate([s.data[:, 64:192, 64:192] for s in sims])
+    groups = np.concatenate([s.frame["structure"] for s in sims])
+    denoiser = tiny(pixel_size=sims[0].pixel_size, patch_size=600)
+    search = GridSearchCV(denoiser, {"base_channels": [2, 4]}, cv=LeaveOneGroupOut())
+    search.fit(clean, groups=groups)
+    assert search.n_splits_ == 2
+    by_hand = clone(denoiser).set_params(base_channels=4).fit(clean[2:])
+    assert search.cv_results_["split0_test_score"][1] == by_hand.score(clean[:2])
+    noisy = PoissonNoise(random_state=0).sample(clean)
+    assert search.best_estimator_.score(noisy, clean) > psnr(clean, noisy).mean() + 5
+
+
+def test_pixel_size_is_routed():
+    clean = lattice_images(4, 40, 40)
+    with config_context(enable_metadata_routing=True):
+        denoiser = tiny(pixel_size=12.45).set_fit_request(pixel_size=True)
+        denoiser.set_score_request(pixel_size=True)
+        search = GridSearchCV(denoiser, {"learning_rate": [1e-4, 1e-2]}, cv=2)
+        search.fit(clean, pixel_size=24.9)
+        by_hand = clone(denoiser).set_params(learning_rate=1e-2).fit(clean[2:], pixel_size=24.9)
+        expected = by_hand.score(clean[:2], pixel_size=24.9)
+        assert search.cv_results_["split0_test_score"][1] == expected
+        assert expected != by_hand.score(clean[:2])
+
+        denoiser.set_transform_request(pixel_size=True)
+        pipeline = make_pipeline(denoiser).fit(clean, pixel_size=24.9)
+        counts = PoissonNoise(random_state=0).sample(clean)
+        np.testing.assert_array_equal(
+            pipeline.transform(counts, pixel_size=24.9),
+            denoiser.fit(clean, pixel_size=24.9).transform(counts, pixel_size=24.9),
+        )
+
+
+def test_copies_of_a_fitted_one(trained, counts, tmp_path):
+    expected = trained.transform(counts)
+    data = pickle.dumps(trained)
+    copy = pickle.loads(data)
+    np.testing.assert_array_equal(copy.transform(counts), expected)
+    assert copy.history_ == trained.history_
+    joblib.dump(trained, tmp_path / "sbd.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "sbd.joblib").transform(counts), expected)
+    unfitted = clone(trained)
+    assert unfitted.get_params() == trained.get_params()
+    assert not hasattr(unfitted, "network_")
+
+
+def test_the_images_do_not_stay(trained):
+    # the same network, trained on forty times as many pixels, is not larger
+    small = len(pickle.dumps(trained))
+    large = tiny().fit(lattice_images(24, 160, 96))
+    assert len(pickle.dumps(large)) < small + 2000
+    parameters = 4 * sum(p.numel() for p in trained.network_.parameters())
+    assert small < 40_000 + 10 * parameters
+
+
+def test_score_draws_the_noise_trained_with(images):
+    denoiser = tiny(dose=(2.0, 2.0)).fit(images)
+    noisy, clean = PoissonNoise(dose=2.0).sample(images, return_clean=True, random_state=0)
+    assert denoiser.score(images) == pytest.approx(psnr(clean, denoiser.transform(noisy)).mean())
+
+
+def test_fit_on_a_pixel_size_of_its_own(counts):
+    # images of half the pixel size, binned by two in training, are the same images
+    wide = lattice_images(2, 40, 48, period=20.0)
+    fine = np.stack([unbin(image[None], 2, (80, 96))[0] for image in wide])
+    a = tiny().fit(wide)
+    b = tiny().fit(fine, pixel_size=12.45)
+    assert a.bin_size_ == b.bin_size_ == 24.9
+    values = [d.history_[0]["valid_psnr"] for d in (a, b)]
+    assert values[0] == pytest.approx(values[1], abs=1.5)

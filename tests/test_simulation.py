@@ -1,0 +1,323 @@
+"""The simulation against known physics and independent calculations."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+
+from temdenoise.simulation import (
+    Microscope,
+    electron_wavelength,
+    exit_wave,
+    form_factor,
+    interaction_parameter,
+    pt_ceo2,
+    sample_image,
+)
+from temdenoise.simulation.detector import crop_spectrum
+from temdenoise.simulation.multislice import absorption_factor
+from temdenoise.simulation.scattering import FORM_FACTOR_TO_POTENTIAL
+
+PERFECT = {"focal_spread": 0.0, "convergence": 0.0, "vibration": 0.0}
+
+
+# --- electrons and atoms --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("voltage", "wavelength", "interaction"),
+    [(100, 0.037014, 9.244e-4), (200, 0.025079, 7.288e-4), (300, 0.019687, 6.526e-4)],
+)
+def test_electron_optics_constants(voltage, wavelength, interaction):
+    # the values every textbook tabulates
+    assert electron_wavelength(voltage) == pytest.approx(wavelength, abs=1e-6)
+    assert interaction_parameter(voltage) == pytest.approx(interaction, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("number", "forward"), [(1, 0.529), (6, 2.509), (8, 1.983), (14, 5.828), (29, 5.600)]
+)
+def test_forward_scattering_agrees_with_another_tabulation(number, forward):
+    # f_e(0) in Angstrom, Doyle and Turner (1968)
+    value = float(form_factor(number, torch.zeros((), dtype=torch.float64)))
+    assert value == pytest.approx(forward, rel=0.03)
+
+
+def test_form_factor_approaches_rutherford():
+    # far out the electron sees the bare nucleus: f = Z / (2 pi^2 a0 g^2)
+    g2 = torch.tensor(16.0**2, dtype=torch.float64)
+    bare = 78 / (2 * np.pi**2 * 0.529177 * float(g2))
+    assert float(form_factor(78, g2)) == pytest.approx(bare, rel=0.1)
+
+
+def test_unknown_element():
+    with pytest.raises(ValueError, match="atomic number 104"):
+        form_factor(104, torch.zeros(1))
+
+
+# --- multislice -----------------------------------------------------------------------------------
+
+
+def _plain_multislice(numbers, positions, extent, n, dz, thickness, voltage=300.0):
+    """Multislice as in a textbook: all slices, one by one, in double precision."""
+    wavelength, sigma = electron_wavelength(voltage), interaction_parameter(voltage)
+    gy, gx = (np.fft.fftfreq(n, length / n) for length in extent)
+    g2 = gy[:, None] ** 2 + gx**2
+    limit = 2 / 3 * min(np.abs(gy).max(), np.abs(gx).max())
+    edge = np.clip((np.sqrt(g2) - 0.98 * limit) / (0.02 * limit), 0, 1)
+    aperture = 0.5 + 0.5 * np.cos(np.pi * edge)
+    propagator = np.exp(-1j * np.pi * wavelength * g2 * dz) * aperture
+    wave = np.ones((n, n), dtype=complex)
+    for s in range(round(thickness / dz)):
+        spectrum = np.zeros((n, n), dtype=complex)
+        for number, (x, y, z) in zip(numbers, positions, strict=True):
+            if int(z / dz + 1e-6) == s:
+                f = form_factor(number, torch.as_tensor(g2)).numpy()
+                f = f * FORM_FACTOR_TO_POTENTIAL * (1 + 1j * absorption_factor(number))
+                spectrum += f * np.exp(-2j * np.pi * (gy[:, None] * y + gx * x))
+        phase = sigma * np.fft.ifft2(spectrum * aperture) * n * n / (extent[0] * extent[1])
+        transmission = np.fft.ifft2(np.fft.fft2(np.exp(1j * phase)) * aperture)
+        wave = np.fft.ifft2(np.fft.fft2(transmission * wave) * propagator)
+    return wave
+
+
+@pytest.mark.parametrize(("spacing", "tolerance"), [(0.5, 1e-4), (2.0, 2e-3)])
+def test_exit_wave_equals_plain_multislice(spacing, tolerance):
+    # empty slices are one propagation here, many in the plain one, whose soft aperture then acts
+    # many times over: that is all the difference there may be
+    numbers = [78, 58, 8, 8, 78]
+    positions = np.random.default_rng(0).uniform(0, 8, (5, 3))
+    positions[:, 2] = spacing * np.arange(5)
+    thickness = 5 * spacing
+    ours = exit_wave(numbers, positions, (8, 9), (64, 64), thickness=thickness, slice_thickness=0.5)
+    plain = _plain_multislice(numbers, positions, (8, 9), 64, 0.5, thickness)
+    assert np.abs(ours.numpy() - plain).max() < tolerance
+
+
+def test_exit_wave_keeps_electrons_unless_absorbed():
+    atoms = ([78] * 3, [[5, 5, 1], [5, 5, 4], [3, 6, 7]])
+    elastic = exit_wave(*atoms, (10, 10), (256, 256), thickness=8, absorption=0.0)
+    absorbed = exit_wave(*atoms, (10, 10), (256, 256), thickness=8)
+    # what is missing was scattered beyond the band limit
+    assert float(elastic.abs().square().mean()) == pytest.approx(1, abs=2e-3)
+    assert absorbed.abs().square().mean() < elastic.abs().square().mean()
+
+
+def test_shifted_atoms_give_a_shifted_wave():
+    wave = exit_wave([78, 8], [[5, 5, 1], [2, 7, 2]], (10, 10), (64, 64), thickness=3)
+    moved = exit_wave([78, 8], [[6.25, 5, 1], [3.25, 7, 2]], (10, 10), (64, 64), thickness=3)
+    assert torch.allclose(torch.roll(wave, 8, dims=1), moved, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [0.0, 20.0])
+def test_tilt_leans_columns_about_half_depth(depth):
+    tilt, thickness, n = 3.0, 20.0, 256
+    wave = exit_wave([78], [[10, 10, depth]], (20, 20), (n, n), thickness=thickness, tilt=(tilt, 0))
+    # focus back on the atom, whose shadow is then sharp
+    microscope = Microscope(**PERFECT, c3=0, c5=0)
+    spectra, _ = microscope.image_spectra(wave, (20, 20), [(depth - thickness) / 10])
+    line = sample_image(spectra[0], (20, 20), 2.0, (1, 1000), origin=(10.0, 0.0))[0]
+    x = 0.02 * int((line - 1).abs().argmax())
+    expected = 10 + np.tan(np.radians(tilt)) * (depth - thickness / 2)
+    assert x == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": [[1, 1, 9.0]]}, "outside the thickness"),
+        ({"positions": [[1, 1, np.nan]]}, "NaN"),
+        ({"positions": [[1, 1]]}, "positions must be"),
+        ({"thickness": 0.0}, "must be positive"),
+        ({"numbers": [200]}, "atomic number 200"),
+    ],
+)
+def test_bad_atoms_are_refused(change, message):
+    arguments = {"numbers": [8], "positions": [[1, 1, 1.0]], "thickness": 5.0} | change
+    numbers, positions = arguments.pop("numbers"), arguments.pop("positions")
+    with pytest.raises(ValueError, match=message):
+        exit_wave(numbers, positions, (4, 4), (32, 32), **arguments)
+
+
+# --- optics ---------------------------------------------------------------------------------------
+
+
+def _contrast(microscope, defocus, cycles=10, extent=20.0, n=96, strength=1e-3):
+    """Amplitude of the image of a weak phase grating over that of the grating; and its g."""
+    x = torch.arange(n, dtype=torch.float64) * extent / n
+    phase = strength * torch.cos(2 * torch.pi * cycles / extent * x).expand(n, n)
+    spectra, grid = microscope.image_spectra(
+        torch.exp(1j * phase).to(torch.complex64), (extent, extent), np.atleast_1d(defocus)
+    )
+    amplitudes = 2 * spectra[:, 0, cycles].real / (grid[0] * grid[1])
+    return amplitudes.numpy() / strength, cycles / extent
+
+
+def _chi(g, defocus, c3=-13.0, c5=5.0):
+    wavelength = electron_wavelength(300)
+    w = wavelength * g
+    return np.pi / wavelength * (
+        defocus * 10 * w**2 + c3 * 1e4 * w**4 / 2 + c5 * 1e7 * w**6 / 3
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("defocus", [-8.0, 0.0, 6.0, 15.0])
+def test_weak_phase_contrast_is_twice_the_sine_of_chi(defocus):
+    # exp(-i chi), and overfocus (C1 > 0) shows atoms (positive phase) bright
+    contrast, g = _contrast(Microscope(**PERFECT), defocus)
+    assert contrast[0] == pytest.approx(2 * np.sin(_chi(g, defocus)), abs=2e-3)
+
+
+def test_focal_spread_is_an_average_over_focus():
+    spread, defocus = 4.0, 6.0
+    microscope = Microscope(**PERFECT | {"focal_spread": spread})
+    contrast, g = _contrast(microscope, defocus)
+    focus = np.linspace(-2 * spread, 2 * spread, 2001)  # out to two half-widths
+    weights = np.exp(-((focus / spread) ** 2))
+    expected = np.average(2 * np.sin(_chi(g, defocus + focus)), weights=weights)
+    assert contrast[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_vibration_damps_the_intensity():
+    still, g = _contrast(Microscope(**PERFECT), 6.0)
+    shaken, _ = _contrast(Microscope(**PERFECT | {"vibration": 50.0}), 6.0)
+    assert shaken / still == pytest.approx(np.exp(-2 * (np.pi * 0.5 * g) ** 2), rel=1e-3)
+
+
+def test_convergence_damps_the_wave():
+    still, g = _contrast(Microscope(**PERFECT), 6.0)
+    cone, _ = _contrast(Microscope(**PERFECT | {"convergence": 1.0}), 6.0)
+    step = 1e-4
+    slope = (_chi(g + step, 6.0) - _chi(g - step, 6.0)) / (2 * step) / electron_wavelength(300)
+    assert cone / still == pytest.approx(np.exp(-((0.5e-3 * slope) ** 2)), rel=1e-3)
+
+
+def test_a_defocus_series_equals_single_images():
+    wave = exit_wave([78], [[5, 5, 1]], (10, 10), (96, 96), thickness=2)
+    series, _ = Microscope().image_spectra(wave, (10, 10), [0.0, 3.0, 4.5])
+    for spectrum, defocus in zip(series, [0.0, 3.0, 4.5], strict=True):
+        single, _ = Microscope().image_spectra(wave, (10, 10), [defocus])
+        assert torch.allclose(spectrum, single[0], atol=1e-2 * float(spectrum.abs().mean()))
+
+
+@pytest.mark.parametrize("defocus", [[], [np.nan], [1.0, np.inf]])
+def test_bad_defocus_is_refused(defocus):
+    with pytest.raises(ValueError, match="defocus must be finite"):
+        Microscope().image_spectra(torch.ones(8, 8, dtype=torch.complex64), (4, 4), defocus)
+
+
+def test_coarse_grid_of_the_optics_loses_nothing(monkeypatch):
+    model = pt_ceo2("PtNp3", thickness=30, random_state=0)
+    wave = exit_wave(model.numbers, model.positions, model.extent, (480, 432), thickness=30)
+    images = []
+    for limit in (2.4, 3.9):
+        monkeypatch.setattr(Microscope, "_GRID_LIMIT", limit)
+        spectra, _ = Microscope().image_spectra(wave, model.extent, [6.0])
+        images.append(sample_image(spectra[0], model.extent, 20.0, (250, 250)))
+    error = (images[0] - images[1]).square().mean() * 0.45**2
+    assert -10 * torch.log10(error) > 65
+
+
+def test_cropped_spectrum_is_the_same_function():
+    x = torch.arange(64) / 64
+    image = 1 + torch.cos(2 * torch.pi * (3 * x[:, None] + 5 * x))
+    spectrum = torch.fft.fft2(image)
+    small = crop_spectrum(spectrum, (1.0, 1.0), 8.0)
+    assert small.shape == (18, 18)
+    a, b = (sample_image(s, (1.0, 1.0), 3.0, (30, 30)) for s in (spectrum, small))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+# --- structures -----------------------------------------------------------------------------------
+
+
+def _wrapped(model, number, beam=1e3):
+    """Atoms of an element in a cell periodic in x (and along the beam), and that cell."""
+    box = np.array([model.extent[1], 1e3, beam])
+    positions = model.positions[model.numbers == number] + [0.01, 0, 0.01]  # off the cell's edge
+    return positions % box, box
+
+
+def test_bond_lengths():
+    model = pt_ceo2("PtNp1", thickness=38.26, random_state=0)
+
+    def nearest(a, b, k):
+        points, box = _wrapped(model, b)
+        return cKDTree(points, boxsize=box).query(_wrapped(model, a)[0], [k])[0]
+
+    assert np.allclose(nearest(58, 58, 2), 5.411 / np.sqrt(2))
+    assert np.allclose(nearest(58, 8, 1), 5.411 * np.sqrt(3) / 4)
+    assert np.allclose(nearest(78, 78, 2), 3.985 / np.sqrt(2))
+    assert nearest(78, 8, 1).min() > 1.6
+
+
+def test_fluorite_stoichiometry_and_coordination():
+    model = pt_ceo2(None, thickness=10 * 5.411 / np.sqrt(2))
+    cerium, box = _wrapped(model, 58, beam=model.thickness)
+    oxygen, _ = _wrapped(model, 8, beam=model.thickness)
+    assert len(oxygen) == 2 * len(cerium)
+    tree = cKDTree(oxygen, boxsize=box)
+    neighbours = [len(n) for n in tree.query_ball_point(cerium, 2.4)]
+    top = cerium[:, 1] < cerium[:, 1].min() + 0.1
+    assert set(np.array(neighbours)[top]) == {7}  # a (111) surface cerium lacks one
+    assert np.median(neighbours) == 8
+
+
+@pytest.mark.parametrize("particle", ["PtNp1", "PtNp2", "PtNp3", "PtNp4"])
+def test_defects_remove_what_they_say(particle):
+    def platinum(defect):
+        table = pt_ceo2(particle, defect=defect, random_state=3).columns()
+        table = table[table["element"] == "Pt"]
+        return {
+            (round(x, 2), round(y, 2)): n
+            for x, y, n in zip(table["x"], table["y"], table["occupancy"], strict=True)
+        }
+
+    whole = platinum("D0")
+    for defect, missing in {"D1": 1, "D2": 2}.items():
+        damaged = platinum(defect)
+        assert len(damaged) == len(whole) - missing
+        assert damaged.items() <= whole.items()
+    for defect in ("Dh", "Ds"):
+        damaged = platinum(defect)
+        (place,) = [p for p in whole if damaged[p] != whole[p]]
+        assert damaged[place] == (1 if defect == "Ds" else (whole[place] + 1) // 2)
+
+
+def test_particle_sizes():
+    def widths(particle):
+        table = pt_ceo2(particle, random_state=0).columns()
+        table = table[table["element"] == "Pt"]
+        return np.ptp(table["x"]), table.groupby(table["y"].round(1)).size().iloc[-1]
+
+    sizes = {p: widths(p) for p in ("PtNp1", "PtNp2", "PtNp3", "PtNp4")}
+    assert sizes["PtNp3"][0] < sizes["PtNp2"][0] < sizes["PtNp1"][0] < sizes["PtNp4"][0]
+    assert 8 < sizes["PtNp3"][0] < 14 < 18 < sizes["PtNp1"][0] < 24 < 26 < sizes["PtNp4"][0] < 34
+
+
+def test_columns_hold_every_atom():
+    model = pt_ceo2("PtNp1", defect="Dh", random_state=1)
+    assert model.columns()["occupancy"].sum() == len(model.numbers)
+
+
+def test_facets_cut_the_support():
+    flat = pt_ceo2(None)
+    cut = pt_ceo2(None, facets=[(20.0, 54.7)])
+    left = pt_ceo2(None).positions[:, 0] < 20 + flat.info["origin"][1]
+    gone = len(flat.numbers) - len(cut.numbers)
+    assert 0 < gone < left.sum()
+    assert cut.positions[:, 1].max() == pytest.approx(flat.positions[:, 1].max())
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"particle": "PtNp9"}, "PtNp9"),
+        ({"defect": "D7"}, "D7"),
+        ({"thickness": 0}, "thickness"),
+        ({"thickness": np.nan}, "thickness"),
+    ],
+)
+def test_bad_models_are_refused(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        pt_ceo2(**keywords)
