@@ -31,6 +31,12 @@ ORIGINAL_PIXEL_SIZE, SHRINK = 4.89, 0.785
 PIXEL_SIZE = ORIGINAL_PIXEL_SIZE / SHRINK  # pm
 
 
+def shrunk(path):
+    """Clean image (height, width) at the pixel size of the experiment."""
+    image = read_stack(path)[0][0].astype(np.float64)
+    return rescale(image, SHRINK, anti_aliasing=True).astype(np.float32)
+
+
 def tuned_filters():
     """Low-pass and Wiener filters with the best parameters on simulated images."""
     sim = make_ptceo2(16, images_per_model=2, pixel_size=PIXEL_SIZE, random_state=7, n_jobs=-1)
@@ -58,8 +64,7 @@ def main():
     methods[args.weights] = SBDDenoiser.from_pretrained(args.weights)
     table, panels = {}, []
     for path in args.images:
-        image = read_stack(path)[0][0].astype(np.float64)
-        clean = rescale(image, SHRINK, anti_aliasing=True).astype(np.float32)
+        clean = shrunk(path)
         clean = np.broadcast_to(clean, (args.draws, *clean.shape))
         noisy = PoissonNoise(random_state=0).sample(clean)
         row = table[path.stem] = {}

@@ -28,7 +28,7 @@ def parse_mask(text, shape):
 
 
 def vacuum_dispersion(counts, estimate, mask):
-    """Mean of (counts - estimate)^2 / estimate over the flattest tenth of the frames: 1 if Poisson."""
+    """Mean of (counts - estimate)^2 / estimate where the frames are flattest: 1 if Poisson."""
     flatness = [
         ndimage.gaussian_filter(ndimage.gaussian_gradient_magnitude(e, 4), 12) for e in estimate
     ]

@@ -3,8 +3,8 @@
     python benchmarks/simulation_fidelity.py REFERENCE.tif [--figure FIGURE.png]
 
 REFERENCE is a clean simulated image of another program (Dr. Probe; 4.892 pm/px, vacuum 0.45,
-defocus 6 nm, tilt 3 degrees, support 4 nm thick). Its atom columns are found, the lattices of Pt and
-CeO2 laid on them, the number of atoms in each Pt column and small shifts fitted, and the image
+defocus 6 nm, tilt 3 degrees, support 4 nm thick). Its atom columns are found, the lattices of Pt
+and CeO2 laid on them, the number of atoms in each Pt column and small shifts fitted, and the image
 computed with the library's own optics. Ends with one JSON line.
 """
 
@@ -147,11 +147,19 @@ def main():
     image, areas, model = fit(reference)
     # the lower border shows the far end of the support, which is cut in another place
     seen = slice(30, len(reference) - 40), slice(40, reference.shape[1] - 40)
-    result = {"correlation": round(float(np.corrcoef(image[seen].ravel(), reference[seen].ravel())[0, 1]), 5)}
+    result = {
+        "correlation": round(
+            float(np.corrcoef(image[seen].ravel(), reference[seen].ravel())[0, 1]), 5
+        )
+    }
     error = image - reference
-    result["rmse_percent_of_vacuum"] = round(100 * float(np.sqrt((error[seen] ** 2).mean())) / VACUUM, 3)
+    result["rmse_percent_of_vacuum"] = round(
+        100 * float(np.sqrt((error[seen] ** 2).mean())) / VACUUM, 3
+    )
     for name, area in areas.items():
-        result[f"rmse_percent_{name}"] = round(100 * float(np.sqrt((error[area] ** 2).mean())) / VACUUM, 3)
+        result[f"rmse_percent_{name}"] = round(
+            100 * float(np.sqrt((error[area] ** 2).mean())) / VACUUM, 3
+        )
     result["atoms_per_column"] = np.bincount(model.occupancy).tolist()
     if args.figure:
         from matplotlib.figure import Figure
@@ -160,7 +168,9 @@ def main():
         limits = {"vmin": reference.min(), "vmax": reference.max(), "cmap": "gray"}
         panels = {"reference": (reference, limits), "simulated": (image, limits)}
         panels["difference"] = (error, {"vmin": -0.08, "vmax": 0.08, "cmap": "RdBu_r"})
-        for axis, (title, (panel, style)) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for axis, (title, (panel, style)) in zip(
+            figure.subplots(1, 3), panels.items(), strict=True
+        ):
             axis.imshow(panel, **style)
             axis.set_title(title)
         figure.savefig(args.figure, dpi=60)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import lattice_images
+from scipy import ndimage
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -90,25 +91,30 @@ def test_fit_leaves_the_global_generators_alone(images, counts):
     np.testing.assert_array_equal(np.random.rand(3), expected[1])  # noqa: NPY002
 
 
+def blobs(n_images, side):
+    """Bright spots at random places: no lattice."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((n_images, side, side))
+    for image in images:
+        image.flat[rng.choice(image.size, image.size // 100, replace=False)] = 32 * 2 * np.pi
+    return 1 + ndimage.gaussian_filter(images, (0, 2, 2), mode="wrap").astype(np.float32)
+
+
 def test_training_improves_on_raw_and_on_where_it_starts():
-    # blobs of one period at any angle: learnt in a hundred steps
-    clean = lattice_images(12, 64, 64, level=2.0, contrast=0.9, period=9.0)
+    clean = blobs(12, 48)
     denoiser = tiny(
-        base_channels=8, batch_size=8, steps_per_epoch=25, max_epochs=4, learning_rate=3e-3,
-        patch_size=32 * 25, validation_fraction=0.25,
+        base_channels=8, batch_size=4, steps_per_epoch=40, max_epochs=2, learning_rate=3e-3,
+        patch_size=32, validation_fraction=0.25,
     ).fit(clean[:8])  # fmt: skip
     noisy = PoissonNoise(random_state=9).sample(clean[8:])
-    raw, denoised = (psnr(clean[8:], x).mean() for x in (noisy, denoiser.transform(noisy)))
-    start = unbin(
-        windowed_fourier_threshold(torch.from_numpy(noisy)[:, None], 72, 24, 8.0)[:, 0].numpy(),
-        1, (64, 64),
-    )  # fmt: skip
-    assert denoised > raw + 15
-    assert denoised > psnr(clean[8:], start).mean() + 1
+    start = windowed_fourier_threshold(torch.from_numpy(noisy)[:, None], 72, 24, 8.0)[:, 0].numpy()
+    denoised = denoiser.transform(noisy)
+    value, first, raw = (psnr(clean[8:], x).mean() for x in (denoised, start, noisy))
+    assert value > raw + 8
+    assert value > first + 0.5
     values = [row["valid_psnr"] for row in denoiser.history_]
-    assert len(values) == 4
-    assert values[-1] > values[0]
-    assert denoiser.score(noisy, clean[8:]) == pytest.approx(denoised)
+    assert values[1] > values[0]
+    assert denoiser.score(noisy, clean[8:]) == pytest.approx(value)
 
 
 def test_pairs(images, counts):
@@ -200,9 +206,8 @@ def test_patches_are_no_larger_than_the_images(images):
     assert denoiser.transform(small).shape == small.shape
     paired = tiny(patch_size=10_000).fit(small, small)
     assert paired.transform(small).shape == small.shape
-    # cut to what fits, they are the patches of that size
-    fits = tiny(patch_size=13 * 24.9).fit if False else tiny(patch_size=13).fit
-    np.testing.assert_array_equal(fits(small).transform(small), denoiser.transform(small))
+    fitting = tiny(patch_size=13).fit(small)
+    np.testing.assert_array_equal(fitting.transform(small), denoiser.transform(small))
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -325,7 +330,7 @@ def test_nothing_under_the_mask_counts(on_bins):
         result = on_bins.transform(spoiled, mask=mask, pixel_size=pixel_size)
         np.testing.assert_array_equal(result, expected)
     assert np.abs(result).max() < 5
-    np.testing.assert_array_equal(spoiled[:, mask].max() > 9000, True)  # input left as it was
+    assert spoiled[:, mask].max() > 9000  # the input is left as it was
 
 
 def test_progress_bar_for_more_than_a_handful(trained, counts, capsys):
@@ -409,7 +414,7 @@ def test_the_images_do_not_stay(trained):
 
 
 def test_score_draws_the_noise_trained_with(images):
-    denoiser = tiny(dose=(2.0, 2.0)).fit(images)
+    denoiser = tiny(dose=2.0).fit(images)
     noisy, clean = PoissonNoise(dose=2.0).sample(images, return_clean=True, random_state=0)
     assert denoiser.score(images) == pytest.approx(psnr(clean, denoiser.transform(noisy)).mean())
 

@@ -287,9 +287,9 @@ def _explain_early_end(est, best, diverged, budget, finished):
         if not kept:
             raise ValueError(f"{diverged} before the first epoch ended: {advice}.") from diverged
         message = f"{diverged}: training stopped, the best weights are kept; {advice}."
+    elif not kept:
+        raise KeyboardInterrupt("Training was interrupted before its first epoch ended.")
     elif not finished:
-        if not kept:
-            raise KeyboardInterrupt("Training was interrupted before its first epoch ended.")
         message = (
             f"Training was interrupted after {budget.used:.0%} of its budget; the best weights so "
             "far are kept. With a checkpoint, the same call continues it."

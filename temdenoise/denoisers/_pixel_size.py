@@ -15,11 +15,6 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
 
     See `SBDDenoiser.estimate_pixel_size`.
     """
-    if not (X == np.round(X)).all():
-        raise ValueError(
-            "The pixel size can only be found from electron counts (whole numbers): give "
-            "pixel_size in pm."
-        )
     candidates = _default(denoiser.bin_size_) if candidates is None else np.ravel(candidates)
     candidates = [check_pixel_size(c) for c in candidates]
     if not candidates:
@@ -43,14 +38,19 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
                 "mask hides the middle of every image: the pixel size cannot be found from them, "
                 "give it in pm."
             )
-        X, hidden = X[seen], hidden[seen]
+        X, hidden = np.where(hidden, 0, X)[seen], hidden[seen]
+    if not (X == np.round(X)).all():
+        raise ValueError(
+            "The pixel size can only be found from electron counts (whole numbers): give "
+            "pixel_size in pm."
+        )
     halves = thin_counts(X, 0.5, random_state=0)
 
     def risk(factor):
-        return np.mean([
-            np.mean((denoiser._denoise(a, m, factor) - b) ** 2 - b, where=~m, dtype=np.float64)
+        return sum(
+            np.sum((denoiser._denoise(a, m, factor) - b) ** 2 - b, where=~m, dtype=np.float64)
             for a, b, m in zip(*halves, hidden, strict=True)
-        ])  # fmt: skip
+        )
 
     risks = [risk(factor) for factor in factors]
     return candidates[int(np.argmin(risks))]

@@ -174,6 +174,8 @@ def _network(est, weights, folder):
         if expected != {k: v.shape for k, v in state.items()}:
             raise ValueError("names or shapes of the tensors differ")
         network.to_empty(device="cpu").load_state_dict(state)
+        # as in training: the order of the sums, and so the last digit, depends on it
+        network.to(memory_format=torch.channels_last)
     except (RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise ValueError(
             f"The weights in {folder} are not those of architecture={est.architecture!r} with the "

@@ -57,8 +57,8 @@ class SBDDenoiser(BaseDenoiser):
     rotation : float, default=180
         Patches are rotated by up to this many degrees either way (45 in the paper).
     scale : (float, float), default=(0.95, 1.06)
-        Range of the factor on the pixel size in training. ``transform`` accepts pixel sizes in
-        this range as they are.
+        Range of the factor on the pixel size in training. Where a whole number of pixels makes a
+        bin of a size in this range, ``transform`` takes it; elsewhere bins cut pixels.
     learning_rate : float, default=1.2e-3
         Highest learning rate of Adam with decoupled weight decay.
     schedule : {"cosine", "plateau"}, default="cosine"

@@ -1,0 +1,300 @@
+"""Weights on disk: round trips, and everything that can be wrong with a folder."""
+
+import hashlib
+import json
+import os
+import pickletools
+
+import numpy as np
+import pytest
+import torch
+from conftest import lattice_images
+from safetensors.torch import load_file, save_file
+
+from temdenoise import LowPassDenoiser, SBDDenoiser, psnr
+from temdenoise.datasets import load_sample_movie
+from temdenoise.denoisers import _pretrained
+
+TINY = {
+    "scales": 2,
+    "base_channels": 4,
+    "batch_size": 2,
+    "steps_per_epoch": 2,
+    "max_epochs": 1,
+    "patch_size": 48,
+    "precision": "float32",
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return lattice_images(3, 60, 70, period=30.0)
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    return SBDDenoiser(dose=(0.1, 3.0), **TINY).fit(images)
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    trained.save_pretrained(tmp_path / "weights", info={"data": "lattices"})
+    return tmp_path / "weights"
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for key, value in changes.items():
+        place = config["params"] if key in config["params"] else config
+        place[key] = value
+    path.write_text(json.dumps(config))
+
+
+def replace_weights(folder, state):
+    """Write other weights with a checksum to match."""
+    save_file(state, folder / "model.safetensors")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    edit(folder, sha256=digest)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pixel_size": 8.5, "scale": (0.9, 1.1), "dose": 2.0},
+        {"architecture": "unet", "bias_free": False, "binning": 2},
+        {"architecture": "dncnn", "scales": None, "base_channels": None, "binning": 4},
+        {"architecture": "small_unet", "scales": None, "base_channels": None},
+        {"base_channels": np.int64(4), "pixel_size": np.float32(6.25), "scale": [0.9, 1.1]},
+    ],
+)
+def test_round_trip(images, tmp_path, options):
+    denoiser = SBDDenoiser(**{**TINY, "patch_size": 16, **options}).fit(images)
+    denoiser.save_pretrained(tmp_path / "new" / "weights")
+    loaded = SBDDenoiser.from_pretrained(tmp_path / "new" / "weights", device="cpu")
+    for pixel_size in (None, denoiser.bin_size_ / 2.3):
+        np.testing.assert_array_equal(
+            loaded.transform(images, pixel_size=pixel_size),
+            denoiser.transform(images, pixel_size=pixel_size),
+        )
+    assert loaded.score(images) == denoiser.score(images)
+    assert loaded.history_ == denoiser.history_
+    for name in ("architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning"):
+        assert getattr(loaded, name) == getattr(denoiser, name)
+    loaded.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (
+        tmp_path / "new/weights/model.safetensors"
+    ).read_bytes()
+
+
+def test_what_is_in_the_folder(trained, folder):
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]  # nothing left beside it
+    config = json.loads((folder / "config.json").read_text())
+    weights = (folder / "model.safetensors").read_bytes()
+    assert config["format"] == 1
+    assert config["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert config["params"]["pixel_size"] == 6.22
+    assert config["params"]["dose"] == [0.1, 3.0]
+    assert config["bin_size"] == 4 * 6.22
+    assert config["units"]["pixel_size"] == "pm"
+    assert "counts/px" in config["units"]["dose"]
+    assert config["info"] == {"data": "lattices"}
+    for name, value in load_file(folder / "model.safetensors").items():
+        torch.testing.assert_close(value, trained.network_.state_dict()[name], rtol=0, atol=0)
+    # not a pickle: those start with the protocol opcode, or at least decode
+    with pytest.raises(Exception, match="opcode|pickle|exhausted|expected|at position"):
+        list(pickletools.genops(weights))
+
+
+def test_folders_have_ordinary_permissions(folder, tmp_path):
+    (tmp_path / "ordinary").mkdir()
+    assert folder.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_info_stays_with_the_weights(folder, images, tmp_path):
+    loaded = SBDDenoiser.from_pretrained(folder)
+    assert loaded.info_ == {"data": "lattices"}
+    loaded.save_pretrained(tmp_path / "copy")
+    assert SBDDenoiser.from_pretrained(tmp_path / "copy").info_ == {"data": "lattices"}
+    loaded.set_params(**TINY).fit(images)
+    assert not hasattr(loaded, "info_")  # they were of other weights
+
+
+def test_fine_tuning_starts_from_the_weights(folder, trained, images):
+    loaded = SBDDenoiser.from_pretrained(folder)
+    loaded.set_params(**TINY, warm_start=True, learning_rate=1e-30).fit(images)
+    for name, value in loaded.network_.state_dict().items():
+        torch.testing.assert_close(value, trained.network_.state_dict()[name])
+
+
+def test_loading_leaves_the_global_generator_alone(folder):
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    SBDDenoiser.from_pretrained(folder)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_names(tmp_path, monkeypatch):
+    for name in ("no-such-weights", tmp_path / "nothing"):
+        with pytest.raises(FileNotFoundError, match=r"There are no weights .*neither a folder"):
+            SBDDenoiser.from_pretrained(name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no model.safetensors: it was not written"):
+        SBDDenoiser.from_pretrained(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_missing_files(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"holds no {name}"):
+        SBDDenoiser.from_pretrained(folder)
+
+
+def test_damaged_weights(folder):
+    path = folder / "model.safetensors"
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[-5] ^= 1
+    for bad in (b"", good[:-4], bytes(flipped), good + b"\0"):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match="damaged or were changed: the checksum of model"):
+            SBDDenoiser.from_pretrained(folder)
+
+
+def test_damaged_config(folder):
+    path = folder / "config.json"
+    good = path.read_text()
+    for bad in ("", good[: len(good) // 2], "[]", "7", '{"format": 1}'):
+        path.write_text(bad)
+        with pytest.raises(ValueError, match="damaged or were changed: config.json"):
+            SBDDenoiser.from_pretrained(folder)
+    path.write_bytes(b"\xff\xfe" + good.encode())
+    with pytest.raises(ValueError, match="damaged or were changed: config.json"):
+        SBDDenoiser.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "have format 2; this version of temdenoise reads 1"),
+        ({"sha256": "0"}, "checksum"),
+        ({"sha256": None}, "damaged"),
+        ({"params": []}, "damaged"),
+        ({"bin_size": "wide"}, "damaged"),
+        ({"bin_size": -1.0}, "damaged"),
+        ({"bin_size": float("nan")}, "damaged"),
+        ({"architecture": "unet"}, "not those of architecture='unet'"),
+        ({"architecture": "small_unet"}, "not those of architecture='small_unet'"),
+        ({"architecture": "alexnet"}, "damaged.*architecture"),
+        ({"base_channels": 5}, "not those of architecture='fourier_unet'"),
+        ({"base_channels": 10**7}, "not those of"),  # and no attempt to build such a network
+        ({"scales": 3}, "not those of"),
+        ({"scales": 99}, "damaged.*scales"),
+        ({"scale": [2, 1]}, "damaged.*scale must be"),
+        ({"scale": None}, "damaged.*scale"),
+        ({"pixel_size": "x"}, "damaged.*pixel_size"),
+    ],
+)
+def test_changed_config(folder, changes, message):
+    edit(folder, **changes)
+    with pytest.raises(ValueError, match=message):
+        SBDDenoiser.from_pretrained(folder)
+
+
+def test_weights_that_do_not_belong(folder):
+    state = load_file(folder / "model.safetensors")
+    replace_weights(folder, {k: v for k, v in state.items() if k != "head.weight"})
+    with pytest.raises(ValueError, match="names or shapes of the tensors differ"):
+        SBDDenoiser.from_pretrained(folder)
+    replace_weights(folder, {**state, "head.weight": torch.zeros(1, 4, 5, 5)})
+    with pytest.raises(ValueError, match="names or shapes of the tensors differ"):
+        SBDDenoiser.from_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(b"not safetensors")
+    edit(folder, sha256=hashlib.sha256(b"not safetensors").hexdigest())
+    with pytest.raises(ValueError, match="not those of"):
+        SBDDenoiser.from_pretrained(folder)
+
+
+def test_nothing_is_overwritten_unasked(trained, folder, tmp_path):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(FileExistsError, match="holds weights already: .*overwrite=True"):
+        trained.save_pretrained(folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    (folder / "notes.txt").write_text("mine")
+    trained.save_pretrained(folder, overwrite=True, info={"second": True})
+    assert SBDDenoiser.from_pretrained(folder).info_ == {"second": True}
+    assert (folder / "notes.txt").read_text() == "mine"
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match="is a file"):
+        trained.save_pretrained(tmp_path / "file", overwrite=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_json_cannot_hold(trained, tmp_path):
+    with pytest.raises(TypeError, match="info must hold only what JSON can"):
+        trained.save_pretrained(tmp_path / "weights", info={"data": {1, 2}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_nothing(trained, folder, monkeypatch):
+    def full(*args):
+        raise OSError("No space left on device")
+
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "rename", full)
+    for path in (folder, folder.parent / "new"):
+        with pytest.raises(OSError, match="No space left"):
+            trained.save_pretrained(path, overwrite=True, info={"second": True})
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+# --- the weights in the package -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def general():
+    return SBDDenoiser.from_pretrained("general", device="cpu")
+
+
+def test_general_is_the_default():
+    assert "general" in _pretrained.bundled()
+    default = SBDDenoiser.from_pretrained()
+    assert default.architecture == "fourier_unet"
+    assert default.info_["training"]["images"] > 1000
+
+
+def test_a_folder_of_that_name_is_not_in_the_way(general, tmp_path, monkeypatch):
+    (tmp_path / "general").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert SBDDenoiser.from_pretrained("general").history_ == general.history_
+    with pytest.raises(FileNotFoundError, match="holds no model.safetensors"):
+        SBDDenoiser.from_pretrained("./general")
+
+
+def test_general_denoises_the_sample_movie(general):
+    movie = load_sample_movie()
+    frames = movie.data[:2], movie.clean[:2]
+    denoised = general.transform(frames[0], pixel_size=movie.pixel_size)
+    value = psnr(frames[1], denoised).mean()
+    gaussians = [LowPassDenoiser(cutoff=c).fit(frames[0]) for c in (0.015, 0.02, 0.03, 0.04)]
+    best = max(psnr(frames[1], g.transform(frames[0])).mean() for g in gaussians)
+    assert value > 34
+    assert value > best + 4
+
+
+def test_general_joins_tiles_without_seams(general, monkeypatch):
+    movie = load_sample_movie()
+    counts = np.tile(movie.data[:1], (1, 4, 1))[:, :1800, :200]  # 450 x 50 bins
+    whole = general.transform(counts, pixel_size=movie.pixel_size)
+    monkeypatch.setattr("temdenoise.denoisers.sbd._TILE", 384)
+    tiled = general.transform(counts, pixel_size=movie.pixel_size)
+    assert (tiled != whole).any()
+    assert np.abs(tiled - whole).max() < 0.01 * 0.45
+    assert np.sqrt(np.mean((tiled - whole) ** 2)) < 0.001 * 0.45
