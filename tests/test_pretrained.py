@@ -296,5 +296,4 @@ def test_general_joins_tiles_without_seams(general, monkeypatch):
     monkeypatch.setattr("temdenoise.denoisers.sbd._TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
     assert (tiled != whole).any()
-    assert np.abs(tiled - whole).max() < 0.01 * 0.45
-    assert np.sqrt(np.mean((tiled - whole) ** 2)) < 0.001 * 0.45
+    assert np.abs(tiled - whole).max() < 0.001 * 0.45

@@ -18,7 +18,9 @@ from ._patches import CleanPatches, PairedPatches, spline_coefficients
 # Batches of validation, drawn once and the same for all epochs.
 _VALIDATION_BATCHES = 4
 # Settings that do not change what a training computes, or that say when it ends.
-_NOT_IN_CHECKPOINT = ("checkpoint", "verbose", "device", "max_time", "warm_start", "random_state")
+_NOT_IN_CHECKPOINT = (
+    "checkpoint", "verbose", "device", "max_time", "warm_start", "random_state", "orientations",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)

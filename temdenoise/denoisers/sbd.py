@@ -4,7 +4,7 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from tqdm.auto import tqdm
 
 from .._validation import check_mask, check_pixel_size
@@ -16,6 +16,8 @@ from ._masking import fill_masked
 
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
 FOURIER_UNET_BIN = 24.9
+# Quarter turns, and whether mirrored: the first n serve `orientations=n`.
+_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
 # Side of the tiles an image is denoised in, in bins: bounds memory.
 _TILE = 768
 # Stacks of more images than this show a progress bar.
@@ -85,6 +87,10 @@ class SBDDenoiser(BaseDenoiser):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the convolutions in training; "auto" takes bfloat16 where the processor is
         fast at it. Denoising is always in float32.
+    orientations : {1, 2, 4, 8}, default=2
+        Denoising averages over this many orientations of the image: as it is; and turned by 180
+        degrees; all quarter turns; those mirrored too. Two gain some 0.4 dB for twice the time,
+        eight hardly more.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -149,6 +155,7 @@ class SBDDenoiser(BaseDenoiser):
         "warm_start": ["boolean"],
         "checkpoint": [None, str, os.PathLike],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "orientations": [Options(Integral, {1, 2, 4, 8})],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -178,6 +185,7 @@ class SBDDenoiser(BaseDenoiser):
         warm_start=False,
         checkpoint=None,
         precision="auto",
+        orientations=2,
         device="auto",
         random_state=None,
         verbose=False,
@@ -203,6 +211,7 @@ class SBDDenoiser(BaseDenoiser):
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.precision = precision
+        self.orientations = orientations
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -383,10 +392,14 @@ class SBDDenoiser(BaseDenoiser):
                 batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device)
                 return network(batch, **options)[0, 0].cpu().numpy()
 
-        # a plain stack of 3x3 convolutions looks one bin further with each
-        halo = network.depth if self.architecture == "dncnn" else network.halo
-        tile = max(_TILE, 4 * halo)
-        return apply_tiled(apply, bins, tile=tile, halo=halo, multiple=network.grid)
+        tile = max(_TILE, 4 * network.halo)
+        total = np.zeros(bins.shape, dtype=np.float32)
+        for turns, mirrored in _ORIENTATIONS[: self.orientations]:
+            turned = np.rot90(bins[:, ::-1] if mirrored else bins, turns)
+            rates = apply_tiled(apply, turned, tile=tile, halo=network.halo, multiple=network.grid)
+            rates = np.rot90(rates, -turns)
+            total += rates[:, ::-1] if mirrored else rates
+        return total / self.orientations
 
     def save_pretrained(self, path, *, overwrite=False, info=None):
         """Write weights and settings into a folder: model.safetensors and config.json.

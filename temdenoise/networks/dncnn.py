@@ -50,7 +50,7 @@ class DnCNN(nn.Module):
             raise ValueError(
                 f"depth must be at least 2 and channels at least 1, got {depth=}, {channels=}."
             )
-        self.depth = depth
+        self.depth = self.halo = depth
         self.channels = channels
         self.bias_free = bias_free
 
