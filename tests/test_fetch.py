@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tarfile
 import threading
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
+import pooch
 import pytest
 import tifffile
 
@@ -30,6 +32,15 @@ SHAPE = (180, 190)  # noise of that size is longer than what one read of a socke
 
 def image(i, shape=SHAPE):
     return np.random.default_rng(i).uniform(0.2, 0.7, shape).astype(np.float32)
+
+
+def pages(stack):
+    """A TIFF file written page by page, as cameras do."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for frame in stack:
+            writer.write(frame, contiguous=False, metadata=None)
+    return buffer.getvalue()
 
 
 def tiff(array, **options):
@@ -421,6 +432,14 @@ def test_data_home_must_be_a_path():
         fetch_ptceo2(data_home=3)
 
 
+def test_default_folder_is_the_cache_of_the_system(monkeypatch, tmp_path):
+    monkeypatch.delenv("TEMDENOISE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    expected = os.path.join(pooch.os_cache("temdenoise"), "ptceo2")
+    with pytest.raises(FileNotFoundError, match=re.escape(repr(expected))):
+        fetch_ptceo2(subset="test", download_if_missing=False)
+
+
 # downloads
 
 
@@ -515,6 +534,16 @@ def test_complete_but_unchecked_part_is_not_fetched_again(tmp_path, mirror):
     train = fetch(mirror, tmp_path, load_images=True)
     assert np.array_equal(train.data[1], image(1))
     assert ("/mirror/1.zip", f"bytes={len(mirror.archive)}-") in mirror.requests
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{"n_retries": -1}, {"n_retries": 1.5}, {"delay": "long"}, {"max_unpacked_size": -1}],
+)
+def test_bad_limits_are_refused(tmp_path, mirror, keywords):
+    with pytest.raises(ValueError, match=f"{next(iter(keywords))} must be"):
+        fetch(mirror, tmp_path, **keywords)
+    assert listing(tmp_path) == set()
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -869,22 +898,31 @@ def test_half_unpacked_movie_is_not_taken_for_whole(tmp_path, record):
     assert np.array_equal(movie.data[0], MOVIE[0])
 
 
-@pytest.mark.parametrize("options", [{"imagej": True}, {"bigtiff": True}, {"tile": (16, 16)}])
-def test_movie_is_read_however_it_is_stored(tmp_path, options):
-    folder = tmp_path / "ptceo2_movie" / "Figure 4"
-    write(folder, {"raw.tif": tiff(MOVIE, **options)})
+STORED = {
+    "plain": tiff(MOVIE),
+    "imagej": tiff(MOVIE, imagej=True),
+    "bigtiff": tiff(MOVIE, bigtiff=True),
+    "big-endian": tiff(MOVIE, byteorder=">"),
+    "tiles": tiff(MOVIE, tile=(16, 16)),
+    "compressed": tiff(MOVIE, compression="zlib"),
+    "pages": pages(MOVIE),
+}
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_movie_is_read_however_it_is_stored(tmp_path, kind):
+    write(tmp_path / "ptceo2_movie" / "Figure 4", {"raw.tif": STORED[kind]})
     for mmap in (True, False):
         data = fetch_ptceo2_movie(data_home=tmp_path, mmap=mmap).data
-        assert isinstance(data, np.memmap) == (mmap and "tile" not in options)
+        mapped = mmap and kind not in ("tiles", "compressed", "pages")
+        assert isinstance(data, np.memmap) == mapped
         assert np.array_equal(data, MOVIE)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"imagej": True}, {"compression": "zlib"}, {"tile": (16, 16)}]
-)
-def test_truncated_movie_is_refused(tmp_path, record, options):
-    folder = tmp_path / "ptceo2_movie" / "Figure 4"
-    write(folder, {"raw.tif": tiff(MOVIE, **options)[:-50]})
-    for mmap in (True, False):
-        with pytest.raises(ValueError, match="damaged"):
-            fetch_movie(record, tmp_path, mmap=mmap)
+@pytest.mark.parametrize("kind", STORED)
+def test_truncated_movie_is_refused(tmp_path, kind):
+    for lost in (50, MOVIE[0].nbytes, 2 * MOVIE[0].nbytes + 300):
+        write(tmp_path / "ptceo2_movie" / "Figure 4", {"raw.tif": STORED[kind][:-lost]})
+        for mmap in (True, False):
+            with pytest.raises(ValueError, match="damaged"):
+                fetch_ptceo2_movie(data_home=tmp_path, mmap=mmap)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import uuid
+from numbers import Integral, Real
 from pathlib import Path
 
 from ._download import download
@@ -111,6 +112,11 @@ def fill(
     """
     from filelock import FileLock
 
+    if not isinstance(n_retries, Integral) or n_retries < 0:
+        raise ValueError(f"n_retries must be a whole number, 0 or more, got {n_retries!r}.")
+    for name, value in {"delay": delay, "max_unpacked_size": max_unpacked_size}.items():
+        if not isinstance(value, Real) or not value >= 0:
+            raise ValueError(f"{name} must be a number, 0 or more, got {value!r}.")
     state = root / STATE
     _make_writable(state)
     with FileLock(state / "lock"):

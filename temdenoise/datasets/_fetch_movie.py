@@ -100,10 +100,10 @@ def fetch_ptceo2_movie(
     >>> home = tempfile.TemporaryDirectory()
     >>> folder = Path(home.name, "ptceo2_movie", "Figure 4")
     >>> folder.mkdir(parents=True)
-    >>> tifffile.imwrite(folder / "movie.tif", np.ones((3, 32, 48), np.uint8))
+    >>> tifffile.imwrite(folder / "movie.tif", np.ones((5, 32, 48), np.uint8))
     >>> movie = fetch_ptceo2_movie(data_home=home.name, mmap=False)
     >>> movie.data.shape, movie.pixel_size
-    ((3, 32, 48), None)
+    ((5, 32, 48), None)
     >>> home.cleanup()
     """
     if not isinstance(filename, str):

@@ -250,7 +250,7 @@ def _hint(root):
     below = sorted({p.parent for s in SUBSETS for p in root.parent.glob(f"*/{s}_*.csv")})
     if below:
         return f" (there are lists in {str(below[0])!r}: pass that as data_home)"
-    return ""
+    return " or the folder above it"
 
 
 def _load(paths, shape, verbose):

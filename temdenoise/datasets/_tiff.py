@@ -1,6 +1,7 @@
 """TIFF files of others: read whole or not at all."""
 
 import os
+import struct
 
 
 def read_tiff(path, *, mmap=False):
@@ -28,6 +29,7 @@ def read_tiff(path, *, mmap=False):
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
+            _check_page_chain(tiff, path)
             _check_data_is_there(series, os.path.getsize(path))
             in_one_piece = series.dataoffset is not None
             array = None if mmap and in_one_piece else series.asarray()
@@ -42,6 +44,25 @@ def read_tiff(path, *, mmap=False):
             "the next call downloads it again if it can."
         ) from error
     return array
+
+
+def _check_page_chain(tiff, path):
+    """Refuse a file cut off between two pages: to most readers it is just a shorter one."""
+    layout = tiff.tiff  # sizes and struct formats, which classic TIFF and BigTIFF do not share
+    seen, size = set(), os.path.getsize(path)
+
+    def number(kind, n_bytes):
+        return struct.unpack(kind, file.read(n_bytes))[0]
+
+    with open(path, "rb") as file:
+        file.seek(8 if tiff.is_bigtiff else 4)
+        while offset := number(layout.offsetformat, layout.offsetsize):
+            if offset in seen or offset >= size:
+                raise ValueError(f"page {len(seen)} is missing")
+            seen.add(offset)
+            file.seek(offset)
+            n_tags = number(layout.tagnoformat, layout.tagnosize)
+            file.seek(n_tags * layout.tagsize, os.SEEK_CUR)
 
 
 def _check_data_is_there(series, size):
