@@ -454,6 +454,14 @@ def test_first_call_downloads_and_the_second_needs_no_network(tmp_path, mirror):
     assert len(again.data) == 4
 
 
+def test_progress_is_shown_on_request(tmp_path, mirror, capsys):
+    fetch(mirror, tmp_path / "a")
+    assert capsys.readouterr().err == ""
+    fetch(mirror, tmp_path / "b", verbose=True, load_images=True)
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in ("lists.zip: 100%", "1.zip: 100%", "read: 100%"))
+
+
 def test_environment_names_folder_and_mirror(tmp_path, mirror, monkeypatch):
     monkeypatch.setenv("TEMDENOISE_DATA", str(tmp_path / "from environment"))
     monkeypatch.setenv("TEMDENOISE_PTCEO2_URL", mirror.url + "/")
