@@ -128,3 +128,12 @@ def test_several_processes_share_one_download(tmp_path, mirror):
     assert len(results) == 3
     assert all(np.array_equal(r.data, [image(0), image(1)]) for r in results)
     assert [path for path, _ in mirror.requests].count("/mirror/1.zip") == 1
+
+
+def test_leavings_of_a_killed_process_are_cleared(tmp_path, mirror):
+    dead = tmp_path / "ptceo2" / ".downloads" / "unpack-0123abcd" / "images"
+    dead.mkdir(parents=True)
+    (dead / "PtNp1-D0_240slc_1024x1024_7nmDefocus.tif").write_bytes(b"half of it")
+    train = fetch(mirror, tmp_path, load_images=True)
+    assert np.array_equal(train.data, [image(0), image(1)])
+    assert listing(tmp_path) == {f"ptceo2/{name}" for name in content()}
