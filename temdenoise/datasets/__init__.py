@@ -1,6 +1,8 @@
-"""Data sets: simulated Pt/CeO2 images and a small counted movie."""
+"""Data sets: simulated Pt/CeO2 images, the paper's own, and counted movies."""
 
+from ._fetch_movie import fetch_ptceo2_movie
+from ._fetch_ptceo2 import fetch_ptceo2
 from ._ptceo2 import make_ptceo2
 from ._sample_movie import load_sample_movie
 
-__all__ = ["load_sample_movie", "make_ptceo2"]
+__all__ = ["fetch_ptceo2", "fetch_ptceo2_movie", "load_sample_movie", "make_ptceo2"]
