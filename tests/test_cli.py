@@ -295,7 +295,7 @@ def test_pixel_size_is_found_where_nothing_tells_it(weights, out, capsys):
     np.save(path, lattice(2))
     argv = ["denoise", str(path), "-o", str(out), "--weights", str(weights)]
     assert main(argv) == 0
-    assert "pm/px found by itself" in capsys.readouterr().out
+    assert "suits the network best" in capsys.readouterr().out
     np.save(path, lattice(1) + 0.5)
     message = fails(capsys, *argv, "--overwrite")
     assert "bare.npy" in message and "pixel_size in pm" in message

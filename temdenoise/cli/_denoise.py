@@ -144,10 +144,13 @@ def _denoise_file(denoiser, stack, metadata, files, arguments):
     pixel_size, origin = arguments.pixel_size, "as given"
     if pixel_size is None:
         pixel_size, origin = metadata.pixel_size, "from the file"
+    calibration = None if pixel_size == "auto" else pixel_size
     per_call = {}
     if arguments.method == "sbd":
-        if pixel_size in (None, "auto"):
-            pixel_size, origin = _find_pixel_size(denoiser, stack, mask), "found by itself"
+        if calibration is None:
+            # The scale that suits the network is no calibration: it enters no length in nm.
+            pixel_size = _find_pixel_size(denoiser, stack, mask)
+            origin = "suits the network best (pixel size unknown: no lengths in nm)"
         per_call["pixel_size"] = pixel_size
     known = "pixel size unknown" if pixel_size is None else f"{pixel_size:.3g} pm/px {origin}"
     n_images, height, width = stack.shape
@@ -177,14 +180,14 @@ def _denoise_file(denoiser, stack, metadata, files, arguments):
         files["movie"],
         denoised_images(),
         shape=stack.shape,
-        pixel_size=pixel_size,
+        pixel_size=calibration,
         overwrite=arguments.overwrite,
         metadata={"source": metadata.path.name, "method": arguments.method},
     )
     if "atoms" in files:
-        write_table(files["atoms"], frames_table(tables, pixel_size))
+        write_table(files["atoms"], frames_table(tables, calibration))
     if "figure" in files:
-        figure = plot_denoising(stack[0], first[0], tables[0], pixel_size=pixel_size)
+        figure = plot_denoising(stack[0], first[0], tables[0], pixel_size=calibration)
         write_figure(files["figure"], figure)
     names = ", ".join(str(f) for f in files.values())
     print(f"  -> {names} ({time.perf_counter() - start:.1f} s)", flush=True)
