@@ -389,13 +389,13 @@ class SBDDenoiser(BaseDenoiser):
 
         def apply(tile):
             with torch.inference_mode():
-                batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device)
+                batch = torch.from_numpy(tile.copy())[None, None].to(device)
                 return network(batch, **options)[0, 0].cpu().numpy()
 
         tile = max(_TILE, 4 * network.halo)
         total = np.zeros(bins.shape, dtype=np.float32)
         for turns, mirrored in _ORIENTATIONS[: self.orientations]:
-            turned = np.rot90(bins[:, ::-1] if mirrored else bins, turns)
+            turned = np.rot90(bins[:, ::-1] if mirrored else bins, turns).copy()
             rates = apply_tiled(apply, turned, tile=tile, halo=network.halo, multiple=network.grid)
             rates = np.rot90(rates, -turns)
             total += rates[:, ::-1] if mirrored else rates
