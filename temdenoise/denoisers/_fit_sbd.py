@@ -189,7 +189,7 @@ def train(est, data):
         settings = _settings(est, data)
         state = training.read_checkpoint(est.checkpoint, settings, device)
         if state is not None:
-            seeds = state.get("seeds", seeds)
+            seeds = state["seeds"]
     patches, validation = _datasets(est, data, device, seeds[1:])
 
     budget = training.Budget(

@@ -250,8 +250,10 @@ class EarlyStopping(Callback):
             raise KeyboardInterrupt  # how skorch's callbacks end a fit
 
 
-# What a checkpoint holds; one of a version before seeds were kept is read too.
-_STATE = ("settings", "module", "averaged", "optimizer", "best", "history", "steps", "seconds")
+# What a checkpoint holds.
+_STATE = (
+    "settings", "seeds", "module", "averaged", "optimizer", "best", "history", "steps", "seconds",
+)  # fmt: skip
 
 
 class Checkpoint(Callback):

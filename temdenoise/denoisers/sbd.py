@@ -66,7 +66,7 @@ class SBDDenoiser(BaseDenoiser):
     schedule : {"cosine", "plateau"}, default="cosine"
         Lower the rate along a cosine over the budget, or halve it when the validation PSNR has not
         improved for four epochs, as the paper does.
-    max_epochs : int, default=20
+    max_epochs : int, default=30
         Epochs, each of `steps_per_epoch` steps.
     steps_per_epoch : int, default=50
         Steps in an epoch. Every step draws new patches and noise.
@@ -177,7 +177,7 @@ class SBDDenoiser(BaseDenoiser):
         scale=(0.95, 1.06),
         learning_rate=1.2e-3,
         schedule="cosine",
-        max_epochs=20,
+        max_epochs=30,
         steps_per_epoch=50,
         max_time=None,
         early_stopping=None,
