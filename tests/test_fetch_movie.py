@@ -100,7 +100,7 @@ def test_movie_from_a_mirror_with_a_registry(tmp_path, site, monkeypatch):
     [
         ("Figure 6.zip", ValueError, "no file 'Figure 6.zip', only 'Figure 4.zip'"),
         ("readme.zip", ValueError, "no TIFF file"),
-        ("colour.tif", ValueError, "grey values"),
+        ("colour.tif", ValueError, "colour images.*Choose another member"),
         ("../x.tif", ValueError, "unsafe path"),
         (4, TypeError, "filename"),
     ],

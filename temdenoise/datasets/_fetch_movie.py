@@ -3,12 +3,11 @@
 import os
 from importlib.resources import files
 
-import numpy as np
 from sklearn.utils import Bunch
 
+from ..io import read_stack
 from ._data_home import archive_folder, fill, get_data_home, recorded_files
 from ._download import DownloadError, load_registry
-from ._tiff import read_tiff
 from ._unpack import safe_parts
 
 BASE_URL = "https://zenodo.org/records/14618961/files"
@@ -189,12 +188,10 @@ def _choose(movies, member, filename):
 
 
 def _read_movie(path, mmap):
-    movie = read_tiff(path, mmap=mmap)
-    if movie.ndim == 2:
-        movie = movie[np.newaxis]
-    if movie.ndim != 3 or movie.size == 0 or movie.dtype.kind not in "uif":
+    try:
+        return read_stack(path, mmap=mmap)[0]
+    except ValueError as error:
         raise ValueError(
-            f"{str(path)!r} has shape {movie.shape} and dtype {movie.dtype}; expected a movie "
-            "(n_frames, height, width) of grey values. Choose another member."
-        )
-    return movie
+            f"{error} Choose another member, or delete a damaged file: the next call unpacks or "
+            "downloads it again."
+        ) from error

@@ -10,10 +10,10 @@ import pandas as pd
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from ..io import read_stack
 from ._authors_layout import SUBSETS, list_names, locate_images, read_list
 from ._data_home import fill, get_data_home
 from ._download import DownloadError, load_registry
-from ._tiff import read_tiff
 
 PIXEL_SIZE = 4.89  # pm
 
@@ -276,11 +276,17 @@ def _load(paths, shape, verbose):
 
 
 def _read_image(path):
-    image = read_tiff(path)
-    if image.ndim != 2 or image.dtype.kind != "f" or image.size == 0:
+    try:
+        stack, _ = read_stack(path)
+    except ValueError as error:
         raise ValueError(
-            f"The image {str(path)!r} has shape {image.shape} and dtype {image.dtype}; expected "
-            "one grey image of floating-point counts, as the authors store them."
+            f"{error} Delete a damaged file: the next call downloads it again if it can."
+        ) from error
+    image = stack[0]
+    if len(stack) != 1 or image.dtype.kind != "f":
+        raise ValueError(
+            f"The file {str(path)!r} has shape {stack.shape} and dtype {stack.dtype}; expected one "
+            "grey image of floating-point counts, as the authors store them."
         )
     if not np.isfinite(image).all() or image.min() < 0:
         raise ValueError(f"The image {str(path)!r} holds NaN, inf or negative counts.")
