@@ -11,7 +11,7 @@ import torch
 from conftest import lattice_images
 from safetensors.torch import load_file, save_file
 
-from temdenoise import LowPassDenoiser, SBDDenoiser, psnr
+from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr
 from temdenoise.datasets import load_sample_movie
 from temdenoise.denoisers import _pretrained
 
@@ -287,6 +287,15 @@ def test_general_denoises_the_sample_movie(general):
     best = max(psnr(frames[1], g.transform(frames[0])).mean() for g in gaussians)
     assert value > 34
     assert value > best + 4
+
+
+def test_general_is_scored_at_the_dose_of_the_images(general):
+    movie = load_sample_movie()
+    clean = movie.clean[:2]
+    noisy = PoissonNoise().sample(clean, random_state=0)
+    expected = psnr(clean, general.transform(noisy)).mean()
+    assert general.score(clean) == pytest.approx(expected)
+    assert general.score(clean) == pytest.approx(general.score(noisy, clean))
 
 
 def test_general_joins_tiles_without_seams(general, monkeypatch):

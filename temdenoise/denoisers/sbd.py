@@ -318,6 +318,12 @@ class SBDDenoiser(BaseDenoiser):
             denoised[i] = self._denoise(X[i], None if mask is None else mask[i], factor)
         return denoised
 
+    def _draw_noise(self, clean, seed):
+        if np.ndim(self.dose):
+            # A network for a range of doses is scored at the images' own, as other methods are.
+            return PoissonNoise().sample(clean, return_clean=True, random_state=seed)
+        return super()._draw_noise(clean, seed)
+
     def _denoise(self, image, mask, factor):
         """Estimate of one image (height, width), on bins of `factor` pixels."""
         image = _fill_with_noise(image, mask)
