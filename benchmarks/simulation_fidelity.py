@@ -18,7 +18,10 @@ from skimage.registration import phase_cross_correlation
 
 from temdenoise import find_atoms, read_stack
 from temdenoise.simulation import Microscope, exit_wave, sample_image
-from temdenoise.simulation.structures import _FCC, _FLUORITE_OXYGEN, CERIA_LATTICE, _lattice
+from temdenoise.simulation.crystals import CERIA_LATTICE
+from temdenoise.simulation.crystals import FCC as _FCC
+from temdenoise.simulation.crystals import FLUORITE_OXYGEN as _FLUORITE_OXYGEN
+from temdenoise.simulation.crystals import lattice_points as _lattice
 
 PIXEL_SIZE, VACUUM = 4.892, 0.45  # pm, counts/px
 EXTENT = (1024 * PIXEL_SIZE / 100,) * 2  # Angstrom

@@ -4,21 +4,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-# Rows: image x = [11-2], "up" = [111], beam = [1-10], in crystal coordinates (right-handed).
-_AXES = np.array([[1, 1, -2], [1, 1, 1], [1, -1, 0]]) / np.sqrt([[6], [3], [2]])
-_FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-_FLUORITE_OXYGEN = np.stack(np.meshgrid(*[[0.25, 0.75]] * 3, indexing="ij"), -1).reshape(-1, 3)
+from .crystals import (
+    CERIA_LATTICE,
+    CERIA_PERIOD,
+    INTERFACE_GAP,
+    PLATINUM_LATTICE,
+    ceria_slab,
+    platinum_particle,
+    without_surface_oxygen,
+)
+from .surface_defects import DEFECTS, project, with_defect
 
-CERIA_LATTICE = 5.411  # Angstrom
-PLATINUM_LATTICE = 3.985  # Angstrom, as measured on the images of the paper's data set
-CERIA_PERIOD = CERIA_LATTICE * np.sqrt(1.5)  # along image x
-# First Pt plane above the last Ce plane, Angstrom.
-INTERFACE_GAP = 2.5
 SYMBOLS = {8: "O", 58: "Ce", 78: "Pt"}
+# How far the neighbours of a column are looked for, Angstrom: two rings of cation columns; around
+# oxygen, one ring of all.
+_CATION_REACH = 0.75 * CERIA_LATTICE
+_PLATINUM_REACH = 0.75 * PLATINUM_LATTICE
+_OXYGEN_REACH = 0.55 * CERIA_LATTICE
+# Directions from a bulk column to its neighbours are at most 90 degrees apart, also across the
+# interface, and 109 or more where one is missing.
+SURFACE_GAP = 100.0
 
 # Width at the interface (Angstrom), number of (111) layers of the paper's four particles; PtNp2 is
 # PtNp1 with one column less in the interface row.
@@ -28,8 +35,6 @@ PARTICLES = {
     "PtNp3": {"width": 11.5, "layers": 4},
     "PtNp4": {"width": 28.0, "layers": 7},
 }
-# D0 none; D1, D2 one or two surface columns missing; Dh one column halved; Ds one atom of it left.
-DEFECTS = ("D0", "D1", "D2", "Dh", "Ds")
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,13 @@ class Structure:
     def columns(self, tilt=(0.0, 0.0), tolerance=0.3):
         """Projected atom columns: what an image can show at best.
 
+        A column is at the surface if the directions to its neighbouring columns leave a gap of
+        more than 100 degrees. Neighbours of a cation column are the cation columns (Ce, Pt) within
+        0.75 lattice constants, those of an oxygen column all within 0.55, in the untilted
+        projection, the cell continued periodically. In the bulk the widest gap is 71 degrees (90
+        around oxygen), and Pt and Ce on either side of the interface close each other's; where a
+        column is missing the gap is at least 109.
+
         Parameters
         ----------
         tilt : tuple of float, default=(0, 0)
@@ -68,117 +80,54 @@ class Structure:
         Returns
         -------
         pandas.DataFrame
-            Columns x, y (Angstrom), element, occupancy (number of atoms).
+            Columns x, y (Angstrom), element, occupancy (number of atoms), surface (bool).
         """
         lean = np.tan(np.radians(tilt)) * (self.positions[:, 2:] - self.thickness / 2)
         seen = self.positions[:, :2] + lean
-        tables = []
+        tables, upright = [], []
         for number in np.unique(self.numbers):
             atoms = np.flatnonzero(self.numbers == number)
-            label = _project(self.positions[atoms, :2], tolerance)
-            table = pd.DataFrame({"x": seen[atoms, 0], "y": seen[atoms, 1], "label": label})
-            groups = table.groupby("label")
-            table = groups[["x", "y"]].mean()
-            table["element"] = SYMBOLS.get(int(number), str(number))
-            table["occupancy"] = groups.size()
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+            label = project(self.positions[atoms, :2], tolerance)
+            count = np.bincount(label)
+            x, y, x0, y0 = (
+                np.bincount(label, weights=values) / count
+                for values in (*seen[atoms].T, *self.positions[atoms, :2].T)
+            )
+            element = SYMBOLS.get(int(number), str(number))
+            tables.append(pd.DataFrame({"x": x, "y": y, "element": element, "occupancy": count}))
+            upright.append(np.stack([x0, y0], axis=1))
+        table = pd.concat(tables, ignore_index=True)
+        table["surface"] = self._at_surface(np.concatenate(upright), table["element"].to_numpy())
+        return table
 
-
-def _project(xy, tolerance):
-    """Label points that lie within `tolerance` of each other (transitively)."""
-    pairs = cKDTree(xy).query_pairs(tolerance, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(xy), len(xy)))
-    return connected_components(graph, directed=False)[1]
-
-
-def _lattice(constant, sites, lower, upper):
-    """All sites of a cubic lattice inside a box given in the frame (x, up, beam), Angstrom."""
-    reach = int(np.ceil(np.sqrt(np.sum(np.maximum(np.abs(lower), np.abs(upper)) ** 2)) / constant))
-    cells = np.stack(np.meshgrid(*[np.arange(-reach - 1, reach + 2)] * 3, indexing="ij"), -1)
-    points = (cells.reshape(-1, 1, 3) + sites).reshape(-1, 3) * constant @ _AXES.T
-    return points[((points >= lower) & (points < upper)).all(axis=1)]
-
-
-def _ceria(width, depth, thickness, shift, facets):
-    """CeO2 slab below height 0 (last Ce plane), of whole O-Ce-O trilayers.
-
-    Each facet (edge, angle) cuts the slab's left (positive angle) or right side along a plane that
-    meets the surface at x = edge under that angle in degrees, one trilayer at a time. The lattice
-    is shifted along x before it is cut.
-    """
-    margin = 1e-3  # sites on the border belong to the cell once
-    spacing = CERIA_LATTICE / np.sqrt(3)
-    lower = np.array([-margin, -depth, -margin])
-    upper = np.array([width - margin, margin, thickness - margin])
-    reach = [0, spacing / 4, 0]  # height of an O plane over its Ce plane
-    cerium = _lattice(CERIA_LATTICE, _FCC, lower, upper)
-    oxygen = _lattice(CERIA_LATTICE, _FLUORITE_OXYGEN, lower - reach, upper + reach)
-
-    def cut(points):
-        points[:, 0] = (points[:, 0] + shift) % width
-        layer = np.round(-points[:, 1] / spacing)
-        keep = np.ones(len(points), dtype=bool)
-        for edge, angle in facets:
-            run = layer * spacing / np.tan(np.radians(abs(angle)))
-            side = np.sign(angle)
-            keep &= side * (points[:, 0] - edge) + run >= 0
-        return points[keep]
-
-    return cut(cerium), cut(oxygen)
-
-
-def _platinum(width, layers, thickness, wulff_height, truncation, lattice, offset):
-    """Cut a truncated octahedron at height 0, in twin relation to the support (mirrored in x).
-
-    `wulff_height` is the height of the Wulff centre over the particle's height: below 0 the
-    particle is widest at its foot; `truncation` is the distance of the {100} facets over that of
-    the {111} facets; `offset` (x, beam) moves the centre against the lattice, which trades columns
-    between the two sides.
-    """
-    spacing = lattice / np.sqrt(3)
-    height = (layers - 0.5) * spacing
-    centre = np.array([offset[0], wulff_height * height, offset[1]])
-    # the {111} facets inclined in the image meet the interface at half the width
-    normals = np.stack(np.meshgrid(*[[-1, 1]] * 3, indexing="ij"), -1).reshape(-1, 3) / np.sqrt(3)
-    normals = normals @ _AXES.T
-    inclined = normals[(np.abs(normals[:, 2]) < 1e-6) & (np.abs(normals[:, 1]) < 0.9)]
-    corner = np.abs([width / 2, centre[1], 0])
-    radius = (np.abs(inclined) @ corner).max()
-    cubes = np.concatenate([np.eye(3), -np.eye(3)]) @ _AXES.T
-    half = np.array([1.5 * width, 0, thickness / 2 - 1])
-    points = _lattice(lattice, _FCC, np.array([-half[0], -0.1, -half[2]]), half + [0, height, 0])
-    away = points - centre
-    # the {111} facet parallel to the interface is set by the number of layers
-    flat = np.abs(normals[:, 1]) > 0.9
-    keep = (away @ normals[~flat].T <= radius + 1e-6).all(axis=1)
-    keep &= (away @ cubes.T <= radius * truncation + 1e-6).all(axis=1)
-    return points[keep] * [-1, 1, 1]
-
-
-def _corner_columns(platinum, lattice, rng):
-    """Labels of all columns, and those fit for a defect, least coordinated first."""
-    label = _project(platinum[:, :2], 0.3)
-    centres = np.array([platinum[label == k, :2].mean(axis=0) for k in range(label.max() + 1)])
-    tree = cKDTree(centres)
-    neighbours = np.array([len(n) for n in tree.query_ball_point(centres, 0.75 * lattice)])
-    surface = (neighbours < neighbours.max()) & (centres[:, 1] > centres[:, 1].min() + 0.5)
-    candidates = np.flatnonzero(surface)
-    order = rng.permutation(len(candidates))
-    return label, candidates[order][np.argsort(neighbours[candidates[order]], kind="stable")]
-
-
-def _with_defect(platinum, defect, lattice, rng):
-    """Apply one of `DEFECTS` to surface columns (corners and edges before terraces)."""
-    if defect == "D0":
-        return platinum
-    label, corners = _corner_columns(platinum, lattice, rng)
-    if defect in ("D1", "D2"):
-        return platinum[~np.isin(label, corners[: int(defect[1])])]
-    members = np.flatnonzero(label == corners[0])
-    members = members[np.argsort(platinum[members, 2])]
-    kept = (len(members) + 1) // 2 if defect == "Dh" else 1
-    return np.delete(platinum, members[kept:], axis=0)
+    def _at_surface(self, xy, element):
+        box = np.array(self.extent[::-1], dtype=np.float64)
+        wrapped = xy % box
+        wrapped[wrapped >= box] = 0  # the remainder of a tiny negative number
+        tree = cKDTree(wrapped, boxsize=box)
+        reach = min(_CATION_REACH, 0.499 * box.min())
+        pairs = tree.sparse_distance_matrix(tree, reach, output_type="ndarray")
+        i, j, distance = pairs["i"], pairs["j"], pairs["v"]
+        oxygen, platinum = element == "O", element == "Pt"
+        limit = np.where(platinum[i] & platinum[j], _PLATINUM_REACH, _CATION_REACH)
+        limit[oxygen[j]] = 0
+        limit[oxygen[i]] = _OXYGEN_REACH
+        near = (distance > 0.1) & (distance < limit)
+        i, j = i[near], j[near]
+        step = xy[j] - xy[i]
+        step -= box * np.round(step / box)
+        angle = np.degrees(np.arctan2(step[:, 1], step[:, 0]))
+        order = np.lexsort((angle, i))
+        i, angle = i[order], angle[order]
+        first = np.flatnonzero(np.diff(i, prepend=-1))
+        after = np.append(angle[1:], 0.0)
+        last = np.append(first[1:], len(i)) - 1
+        if len(i):
+            after[last] = angle[first] + 360
+        gap = np.full(len(xy), 360.0)  # a column without neighbours
+        if len(i):
+            gap[i[first]] = np.maximum.reduceat(after - angle, first)
+        return gap > SURFACE_GAP
 
 
 def pt_ceo2(
@@ -193,7 +142,10 @@ def pt_ceo2(
     truncation=1.15,
     size_jitter=(0.0, 0),
     particle_lattice=PLATINUM_LATTICE,
+    offset=None,
     facets=(),
+    steps=(),
+    oxygen_vacancies=0.0,
     random_state=None,
 ):
     """Pt nanoparticle on a CeO2 (111) support, both in [110] zone axis (Appendix A.3).
@@ -225,11 +177,19 @@ def pt_ceo2(
         Added to the particle's width in Angstrom and to its number of layers.
     particle_lattice : float, default=3.985
         Lattice constant of Pt, Angstrom.
+    offset : tuple of float, optional
+        (x, beam) in Angstrom by which the particle's centre is moved against its lattice, which
+        trades atom columns between its two sides; drawn from -1 to 1 by default.
     facets : sequence of (float, float), default=()
         Facets of the support: x in Angstrom from the field's left side where the surface ends, and
         angle in degrees under which it falls, positive to the left, negative to the right.
+    steps : sequence of (float, int), default=()
+        Steps of the support: x in Angstrom from the field's left side, and the number of O-Ce-O
+        trilayers that are missing on the right of it (positive) or on its left (negative).
+    oxygen_vacancies : float, default=0
+        Share of the oxygen atoms of the support's topmost plane that are missing, at random.
     random_state : int, RandomState instance or None, default=None
-        Chooses the place of the particle on the lattice and of the defect.
+        Chooses the place of the particle on the lattice, of the defect and of the vacancies.
 
     Returns
     -------
@@ -239,7 +199,8 @@ def pt_ceo2(
     Raises
     ------
     ValueError
-        For an unknown particle or defect, or a thickness below 5 Angstrom.
+        For an unknown particle or defect, a thickness below 5 Angstrom, a field of view or support
+        that leaves no room for the model, or facets, steps and vacancies out of range.
 
     Examples
     --------
@@ -253,8 +214,7 @@ def pt_ceo2(
         raise ValueError(f"particle must be one of {list(PARTICLES)} or None, got {particle!r}.")
     if defect not in DEFECTS:
         raise ValueError(f"defect must be one of {list(DEFECTS)}, got {defect!r}.")
-    if not thickness >= 5:
-        raise ValueError(f"thickness must be at least 5 Angstrom, got {thickness}.")
+    _check_geometry(thickness, field_of_view, support, facets, steps, oxygen_vacancies)
     rng = random_state
     if not isinstance(rng, np.random.RandomState):
         rng = np.random.RandomState(rng)
@@ -264,25 +224,55 @@ def pt_ceo2(
     surface = origin[0] + field_of_view - support + shift[1]  # y of the last Ce plane
 
     facets = [(x + origin[1], angle) for x, angle in facets]
-    cerium, oxygen = _ceria(width, height - surface - 2, thickness, shift[0], facets)
+    steps = [(x + origin[1], layers) for x, layers in steps]
+    depth = height - surface - 2
+    cerium, oxygen = ceria_slab(width, depth, thickness, shift[0], facets, steps)
     groups = [(58, cerium), (8, oxygen)]
     if particle is not None:
         base = PARTICLES[particle]
-        platinum = _platinum(
+        platinum = platinum_particle(
             base["width"] + size_jitter[0],
             max(2, base["layers"] + size_jitter[1]),
             thickness,
             wulff_height,
             truncation,
             particle_lattice,
-            rng.uniform(-1, 1, 2),
+            rng.uniform(-1, 1, 2) if offset is None else offset,
         )
         middle = (platinum.max(axis=0) + platinum.min(axis=0)) / 2
-        platinum = _with_defect(platinum, defect, particle_lattice, rng)
+        platinum = with_defect(platinum, defect, particle_lattice, rng)
         platinum -= [middle[0] - width / 2 - shift[0], -INTERFACE_GAP, middle[2] - thickness / 2]
         groups.append((78, platinum))
+    if oxygen_vacancies:
+        groups[1] = (8, without_surface_oxygen(oxygen, oxygen_vacancies, rng))
 
     numbers = np.concatenate([np.full(len(p), z) for z, p in groups])
     positions = np.concatenate([p for _, p in groups])
     positions = positions * [1, -1, 1] + [0, surface, 0]
     return Structure(numbers, positions, (height, width), float(thickness), {"origin": origin})
+
+
+def _check_geometry(thickness, field_of_view, support, facets, steps, oxygen_vacancies):
+    if not (thickness >= 5 and np.isfinite(thickness)):
+        raise ValueError(f"thickness must be at least 5 Angstrom, got {thickness}.")
+    if not (field_of_view > 0 and np.isfinite(field_of_view)):
+        raise ValueError(f"field_of_view must be positive (Angstrom), got {field_of_view}.")
+    if not 0 < support <= field_of_view:
+        raise ValueError(
+            f"support must lie between 0 and the field of view ({field_of_view} Angstrom), got "
+            f"{support}."
+        )
+    for x, angle in facets:
+        if not (np.isfinite(x) and 0 < abs(angle) < 180):
+            raise ValueError(
+                "Each of facets must be (x in Angstrom, angle in degrees between 0 and 180, with "
+                f"a sign), got {(x, angle)}."
+            )
+    for x, layers in steps:
+        if not np.isfinite(x) or layers != int(layers) or layers == 0:
+            raise ValueError(
+                "Each of steps must be (x in Angstrom, a whole number of trilayers but 0), got "
+                f"{(x, layers)}."
+            )
+    if not 0 <= oxygen_vacancies <= 1:
+        raise ValueError(f"oxygen_vacancies must be a share, 0 to 1, got {oxygen_vacancies}.")
