@@ -39,7 +39,8 @@ def shrunk(path):
 
 def tuned_filters():
     """Low-pass and Wiener filters with the best parameters on simulated images."""
-    sim = make_ptceo2(16, images_per_model=2, pixel_size=PIXEL_SIZE, random_state=7, n_jobs=-1)
+    varied = {"models": "varied", "images_per_model": 2, "random_state": 7}
+    sim = make_ptceo2(16, **varied, pixel_size=PIXEL_SIZE, n_jobs=-1)
     clean = sim.data[:, 150:650, 150:650]
     grids = {
         "low-pass": (LowPassDenoiser(), {"cutoff": np.geomspace(0.01, 0.06, 10).round(4).tolist()}),

@@ -1,4 +1,4 @@
-"""What ``SBDDenoiser().fit(make_ptceo2(2000))`` reaches with all defaults, and in what time.
+"""What ``SBDDenoiser().fit`` reaches on 2,000 images with all defaults, and in what time.
 
     python benchmarks/default_fit.py [IMAGE.tif ...]
 
@@ -26,12 +26,14 @@ def main():
     args = parser.parse_args()
 
     start = time.time()
-    sim = make_ptceo2(2000, random_state=0, n_jobs=-1, verbose=True)
+    sim = make_ptceo2(2000, models="varied", n_jobs=-1, verbose=True)
     simulated, processor = time.time(), time.process_time()
     sbd = SBDDenoiser(random_state=0, verbose=True).fit(sim.data, pixel_size=sim.pixel_size)
     trained, processor = time.time(), time.process_time() - processor
 
-    unseen = make_ptceo2(8, images_per_model=1, pixel_size=6.22, random_state=99, n_jobs=-1).data
+    unseen = make_ptceo2(
+        8, models="varied", images_per_model=1, pixel_size=6.22, random_state=99, n_jobs=-1
+    ).data
     noisy = PoissonNoise(random_state=0).sample(unseen)
     result = {
         "simulation_minutes": round((simulated - start) / 60, 2),

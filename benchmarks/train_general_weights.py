@@ -1,7 +1,7 @@
 """Train the weights that ship with the package: ``SBDDenoiser.from_pretrained("general")``.
 
-Only simulated images are used: 4,800 of ``make_ptceo2``, from 600 models, made on the way if the
-file given with --images does not exist. On two cores the images take about ten minutes and the
+Only simulated images are used: 4,800 of ``make_ptceo2``, from 600 varied models, made on the way if
+the file given with --images does not exist. On two cores the images take about ten minutes and the
 training the time given. Kill it at any moment: the same command goes on from the last epoch.
 
     python benchmarks/train_general_weights.py --minutes 40 --images sim.npy --output general
@@ -38,7 +38,12 @@ def main():
 
     if not args.images.exists():
         sim = make_ptceo2(
-            args.n_images, images_per_model=8, random_state=0, n_jobs=-1, verbose=True
+            args.n_images,
+            models="varied",
+            images_per_model=8,
+            random_state=0,
+            n_jobs=-1,
+            verbose=True,
         )
         np.save(args.images, sim.data)
     clean = np.load(args.images)

@@ -19,6 +19,7 @@ _NAMES = {
     "read_stack": "temdenoise.io",
     "write_stack": "temdenoise.io",
     "make_ptceo2": "temdenoise.datasets",
+    "make_ptceo2_surface": "temdenoise.datasets",
     "load_sample_movie": "temdenoise.datasets",
 }
 

@@ -48,6 +48,7 @@ def run(arguments):
 
     simulated = make_ptceo2(
         arguments.n_images,
+        models="varied",
         preset=arguments.preset,
         random_state=arguments.random_state,
         n_jobs=arguments.n_jobs,

@@ -116,6 +116,7 @@ def _training_images(arguments):
 
     simulated = make_ptceo2(
         arguments.n_images,
+        models="varied",
         random_state=arguments.random_state,
         n_jobs=-1,
         verbose=sys.stderr.isatty(),

@@ -1,18 +1,23 @@
-"""The paper's kind of images, regenerated from physics: Pt nanoparticles on CeO2."""
+"""The paper's set of images, regenerated from physics: Pt nanoparticles on CeO2."""
 
+import hashlib
+import json
+import warnings
+from dataclasses import asdict
 from importlib.resources import files
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
-from joblib import Parallel, delayed
-from scipy.fft import next_fast_len
 from sklearn.utils import Bunch, check_random_state
 from tqdm.auto import tqdm
 
 from ..simulation.structures import PARTICLES
+from ..simulation.surface_defects import DEFECTS
+from ._catalogue import DEFECTS_OF, FIELD_OF_VIEW, draw_models, images_of, whole_set
+from ._contrast import CONTRASTS
+from ._simulate import ColumnTables, simulate_all
+from ._store import open_store
 
-FIELD_OF_VIEW = 50.0  # Angstrom
 STORED_SHAPE = (256, 256)
 # The images hold nothing beyond 1.3 1/Angstrom: this grid, twice as fine as needed, loses nothing.
 STORED_PIXEL_SIZE = FIELD_OF_VIEW * 100 / STORED_SHAPE[0]  # pm
@@ -21,196 +26,317 @@ VACUUM = 0.45  # counts/px in the paper's 25 ms frames
 # Sampling of the multislice calculation in Angstrom.
 PRESETS = {"quick": 0.125, "default": 0.1, "paper": 50 / 1024}
 
-_DEFECTS = {
-    "PtNp1": ("D0", "D1", "D2", "Dh", "Ds"),
-    "PtNp2": ("D0", "D1", "Dh", "Ds"),
-    "PtNp3": ("D0", "D1", "D2"),
-    "PtNp4": ("D0", "D1"),
-}
-
-
-def draw_model(rng, structures, defocus, n_defoci):
-    """Draw one model: arguments of `pt_ceo2`, a tilt and the defoci it is imaged at."""
-    structure = str(rng.choice(structures))
-    defect = str(rng.choice(_DEFECTS[structure]))
-    tilt = [0.0, 0.0]
-    tilt[rng.randint(2)] = float(rng.randint(5))
-    facets = []
-    if rng.uniform() < 0.4:  # the support ends in a facet on one side
-        side = rng.choice([-1, 1])
-        edge = FIELD_OF_VIEW / 2 - side * rng.uniform(8, 24)
-        facets.append((edge, side * rng.choice([35.3, 54.7, 70.5])))
-    model = {
-        "particle": structure,
-        "defect": defect,
-        "thickness": float(rng.choice([30, 40, 50, 60])),
-        "support": rng.uniform(14, 28),
-        "shift": (rng.uniform(-8, 8), rng.uniform(-3, 3)),
-        "wulff_height": rng.uniform(-0.3, 0.5),
-        "truncation": rng.uniform(1.0, 1.25),
-        "size_jitter": (rng.uniform(-2, 2), int(rng.randint(-1, 2))),
-        "particle_lattice": rng.uniform(3.9, 4.0),
-        "facets": facets,
-        "random_state": int(rng.randint(2**31 - 1)),
-    }
-    low, high = defocus
-    values = np.arange(np.ceil(low), np.floor(high) + 1)
-    chosen = np.sort(rng.choice(values, n_defoci, replace=n_defoci > len(values)))
-    return model, tuple(tilt), chosen
-
-
-def simulate_model(model, tilt, defocus, pixel_size, shape, spacing, device="cpu"):
-    """Images (n_defoci, *shape), vacuum 1, and true columns (in pixels) of one drawn model."""
-    from ..simulation import Microscope, exit_wave, pt_ceo2, sample_image
-
-    structure = pt_ceo2(field_of_view=FIELD_OF_VIEW, **model)
-    grid = tuple(next_fast_len(int(np.ceil(length / spacing))) for length in structure.extent)
-    wave = exit_wave(
-        structure.numbers,
-        structure.positions,
-        structure.extent,
-        grid,
-        thickness=structure.thickness,
-        tilt=tilt,
-        device=device,
-    )
-    spectra, _ = Microscope().image_spectra(wave, structure.extent, defocus)
-    origin = structure.info["origin"]
-    images = sample_image(spectra, structure.extent, pixel_size, shape, origin)
-
-    columns = structure.columns(tilt)
-    columns[["x", "y"]] = (columns[["x", "y"]] - np.array(origin[::-1])) * (100 / pixel_size)
-    inside = columns["x"].between(0, shape[1] - 1) & columns["y"].between(0, shape[0] - 1)
-    return images.cpu().numpy(), columns[inside].reset_index(drop=True)
-
-
-def _simulate_single_threaded(*args):
-    # one thread a worker: processes scale better than threads on grids this small, and the result
-    # does not depend on n_jobs
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return simulate_model(*args)
-    finally:
-        torch.set_num_threads(threads)
-
 
 def make_ptceo2(
-    n_images=2000,
+    n_images=None,
     *,
-    preset="quick",
+    models="catalogue",
     structure=None,
+    defect=None,
+    contrast=None,
     defocus=(0, 20),
-    images_per_model=10,
+    query=None,
+    images_per_model=None,
+    preset="quick",
     pixel_size=None,
+    out=None,
     n_jobs=None,
-    random_state=None,
+    client=None,
+    random_state=0,
     verbose=False,
 ):
     """Simulate clean images of Pt nanoparticles on CeO2 from physics.
 
-    Each model is drawn at random: particle, surface defect, support thickness and facets, tilt,
-    lateral shift; each is imaged at several defoci with the optics of Appendix A of the paper. The
-    images hold no noise: a Poisson draw of one is a frame of 0.45 counts per pixel in vacuum.
+    The whole set is that of Appendix A.2 of the paper: 855 models (structure, surface defect,
+    support, thickness, tilt), each at 21 defoci, 17,955 images. Any part of it is simulated alone,
+    and its images are those of the whole set, bit by bit. The images hold no noise: a Poisson draw
+    of one is a frame of 0.45 counts per pixel in vacuum.
 
     Parameters
     ----------
-    n_images : int, default=2000
-        Number of images. 2000 take about two minutes on two cores.
+    n_images : int, optional
+        Number of images: the first of the selection, whose models come in random order. By default
+        all of it. 2000 take about two minutes on two cores.
+    models : {"catalogue", "varied"}, default="catalogue"
+        "catalogue": the models of the paper, with the particles as they are named. "varied": models
+        drawn at random without end, in which size, shape, lattice constant, support and place of
+        the particle vary too: more variety to train on. ``n_images`` is needed then.
+    structure : str or sequence of str, optional
+        Only these of "PtNp1", "PtNp2", "PtNp3", "PtNp4".
+    defect : str or sequence of str, optional
+        Only these of "D0" (none), "D1", "D2" (surface columns missing), "Dh", "Ds" (a column
+        halved, or reduced to an atom).
+    contrast : str or sequence of str, optional
+        Only these of "black", "intermediate", "white"; not with varied models.
+    defocus : tuple of float, default=(0, 20)
+        Lowest and highest defocus C1 in nm, overfocus positive; in whole nm.
+    query : str, optional
+        Any other selection, an expression on the columns of ``frame`` as
+        `pandas.DataFrame.query` takes it: ``"thickness == 50 and tilt_x > 0"``. Not with varied
+        models.
+    images_per_model : int, optional
+        Number of defoci, drawn from the selected ones, at which each model is imaged. By default
+        all, and 10 of varied models.
     preset : {"quick", "default", "paper"}, default="quick"
         Sampling of the multislice calculation: 0.125, 0.1 or 0.049 Angstrom (a grid of 1024 over
         50 Angstrom). Coarser costs accuracy at high spatial frequency, and less time.
-    structure : str or sequence of str, optional
-        Only these of "PtNp1", "PtNp2", "PtNp3", "PtNp4"; by default all four.
-    defocus : tuple of float, default=(0, 20)
-        Lowest and highest defocus C1 in nm, overfocus positive; drawn in whole nm.
-    images_per_model : int, default=10
-        Defoci at which each model is imaged.
     pixel_size : float, optional
         Pixel size of the images in pm. By default 19.53 pm, 256 x 256 pixels over the field of
         5 nm, which holds all there is; a denoiser's ``fit(data, pixel_size=...)`` resamples it.
         Smaller pixels make larger images: 6.22 pm gives 804 x 804.
+    out : str or Path, optional
+        Write the images to this file (``.npy``) or folder (``.zarr``, with zarr installed) as they
+        are made, and return them from there without reading them into memory. However a run was
+        stopped, the same call goes on where it was; a complete set is not made again.
     n_jobs : int, optional
-        Processes, as joblib counts them. The result does not depend on it.
-    random_state : int, RandomState instance or None, default=None
-        Determines every model.
+        Processes, as joblib counts them (and as `joblib.parallel_config` sets them). The images do
+        not depend on it.
+    client : distributed.Client, optional
+        Simulate on a dask cluster, whatever ``n_jobs``. The images do not depend on it if its
+        machines are of one kind.
+    random_state : int, RandomState instance or None, default=0
+        Determines the order of the models, where their defects, steps and facets are, and all of
+        varied models. The default gives everyone the same set. With None, a stopped run with
+        ``out`` goes on with the seed it drew.
     verbose : bool, default=False
-        Show a progress bar.
+        Show a progress bar, with rate and time left.
 
     Returns
     -------
     sklearn.utils.Bunch
-        - data : ndarray, float32, (n_images, height, width); counts per pixel, 0.45 in vacuum
-        - frame : pandas.DataFrame; model, structure, defect, thickness (Angstrom), tilt_x, tilt_y
-          (deg), defocus (nm) of each image
-        - columns : list of pandas.DataFrame; the true atom columns of each image: x, y (px),
-          element, occupancy (atoms)
+        - data : array, float32, (n_images, height, width); counts per pixel, 0.45 in vacuum; with
+          ``out`` a memory map or zarr array
+        - frame : pandas.DataFrame; model (its number in the catalogue), structure, defect,
+          support, thickness (Angstrom), tilt_x, tilt_y (rotations about x and y, deg), defocus
+          (nm), contrast of each image
+        - columns : sequence of pandas.DataFrame, built when asked for; the true atom columns of
+          each image: x, y (px), element, occupancy (atoms), surface (bool; see
+          `temdenoise.simulation.Structure.columns`)
         - pixel_size : float, pm
         - DESCR : str
 
     Raises
     ------
     ValueError
-        For an unknown preset or structure, or numbers out of range.
+        For an unknown name or preset, numbers out of range, a selection without images or with
+        fewer than asked for, or an ``out`` that was begun with other arguments.
+    FileExistsError
+        If ``out`` exists and was not made by this function.
+    OSError
+        If ``out`` cannot be written or the disk is full; what is done is kept.
+    TypeError
+        If ``out`` is no path or ``client`` no client.
+
+    Notes
+    -----
+    While a set is incomplete it lies in ``out`` + ".part"; ``out`` + ".journal" notes what is done.
 
     Examples
     --------
     >>> from temdenoise.datasets import make_ptceo2
-    >>> sim = make_ptceo2(4, images_per_model=4, structure="PtNp3", random_state=0)
+    >>> sim = make_ptceo2(4, structure="PtNp3", defocus=(6, 9), contrast="white")
     >>> sim.data.shape, round(sim.pixel_size, 2)
     ((4, 256, 256), 19.53)
+    >>> sim.frame["contrast"].unique().tolist()
+    ['white']
     """
-    structures = list(PARTICLES) if structure is None else np.atleast_1d(structure).tolist()
-    unknown = sorted(set(structures) - set(PARTICLES))
-    if unknown or not structures:
-        raise ValueError(f"structure must be among {list(PARTICLES)}, got {structure!r}.")
+    if models not in ("catalogue", "varied"):
+        raise ValueError(f'models must be "catalogue" or "varied", got {models!r}.')
+    structures = _names("structure", structure, PARTICLES)
+    defects = _names("defect", defect, DEFECTS)
+    contrasts = _names("contrast", contrast, CONTRASTS)
+    for name, value in {"n_images": n_images, "images_per_model": images_per_model}.items():
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+    _check_defocus(defocus)
+
+    seed = _seed(random_state, out)
+    selection = {
+        "models": models,
+        "n_images": None if n_images is None else int(n_images),
+        "structure": structures,
+        "defect": defects,
+        "contrast": contrasts,
+        "defocus": [float(value) for value in defocus],
+        "query": query,
+        "images_per_model": None if images_per_model is None else int(images_per_model),
+        "random_state": seed,
+    }
+    if models == "varied":
+        if n_images is None or contrasts is not None or query is not None:
+            raise ValueError(
+                "Varied models need n_images, and neither contrast nor query selects among them: "
+                'select rows of the result, or take models="catalogue".'
+            )
+        jobs, frame = _varied(n_images, images_per_model or 10, structures, defects, defocus, seed)
+    else:
+        chosen = (structures, defects, contrasts, query)
+        frame = _select(whole_set(seed), *chosen, defocus, images_per_model, n_images, seed)
+        jobs = images_of(frame, seed)
+    return generate(
+        jobs,
+        frame,
+        "ptceo2.rst",
+        selection,
+        preset=preset,
+        pixel_size=pixel_size,
+        out=out,
+        n_jobs=n_jobs,
+        client=client,
+        verbose=verbose,
+    )
+
+
+def generate(
+    jobs, frame, description, selection, *, preset, pixel_size, out, n_jobs, client, verbose
+):
+    """Simulate `jobs` into memory or a stack on disk; return the Bunch."""
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {list(PRESETS)}, got {preset!r}.")
-    for name, value in {"n_images": n_images, "images_per_model": images_per_model}.items():
-        if not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-    if len(defocus) != 2 or not np.isfinite(defocus).all() or defocus[1] < defocus[0]:
-        raise ValueError(f"defocus must be (lowest, highest) in nm, got {defocus!r}.")
     if pixel_size is None:
-        pixel_size, shape = STORED_PIXEL_SIZE, STORED_SHAPE
-    elif not 1 <= pixel_size <= 39:
+        pixel_size, side = STORED_PIXEL_SIZE, STORED_SHAPE[0]
+    elif not isinstance(pixel_size, Real) or not 1 <= pixel_size <= 39:
         raise ValueError(
             f"pixel_size must be between 1 and 39 pm, got {pixel_size!r}: coarser pixels cannot "
             "hold the finest detail of the images (1.3 1/Angstrom)."
         )
     else:
-        shape = (round(FIELD_OF_VIEW * 100 / pixel_size),) * 2
+        side = round(FIELD_OF_VIEW * 100 / pixel_size)
+    if client is not None and not hasattr(client, "submit"):
+        raise TypeError(f"client must be a distributed.Client, got {client!r}.")
+    shape, n_images = (side, side), len(frame)
+    settings = (float(pixel_size), shape, PRESETS[preset], VACUUM)
 
-    rng = check_random_state(random_state)
-    sizes = [images_per_model] * (n_images // images_per_model)
-    if n_images % images_per_model:
-        sizes.append(n_images % images_per_model)
-    models = [draw_model(rng, structures, defocus, n) for n in sizes]
+    def run(write, done):
+        todo = [(i, job) for i, job in enumerate(jobs) if i not in done]
+        n_done = n_images - sum(len(job.chosen) for _, job in todo)
+        bar = tqdm(
+            total=n_images, initial=n_done, desc="simulate", unit="image", disable=not verbose
+        )
+        results = simulate_all(todo, settings, n_jobs, client)
+        try:
+            for number, images in results:
+                write(number, images)
+                bar.update(len(images))
+        finally:
+            bar.close()
+            # if storing failed, no worker goes on for nothing; joblib would warn that it was so
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*have been cancelled")
+                results.close()
 
-    data = np.empty((n_images, *shape), dtype=np.float32)
-    rows, columns = [], []
-    jobs = (
-        delayed(_simulate_single_threaded)(*model, pixel_size, shape, PRESETS[preset])
-        for model in models
-    )
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    with tqdm(total=n_images, desc="simulate", unit="image", disable=not verbose) as bar:
-        for i, (images, table) in enumerate(results):
-            model, tilt, defoci = models[i]
-            data[len(rows) : len(rows) + len(images)] = images * VACUUM
-            for value in defoci:
-                rows.append(
-                    (i, model["particle"], model["defect"], model["thickness"], *tilt, value)
-                )
-                columns.append(table)
-            bar.update(len(images))
-    names = ["model", "structure", "defect", "thickness", "tilt_x", "tilt_y", "defocus"]
+    if out is None:
+        data = np.empty((n_images, *shape), dtype=np.float32)
+
+        def write(number, images):
+            start = jobs[number].start
+            data[start : start + len(images)] = images
+
+        run(write, set())
+    else:
+        from ..simulation import Microscope
+
+        physics = [[asdict(job) for job in jobs], asdict(Microscope()), settings]
+        plan = json.dumps(physics, sort_keys=True)
+        identity = selection | {
+            "preset": preset,
+            "pixel_size": float(pixel_size),
+            "atoms_and_optics": hashlib.sha256(plan.encode()).hexdigest()[:16],
+        }
+        groups = [(job.start, len(job.chosen)) for job in jobs]
+        with open_store(out, (n_images, *shape), groups, identity) as store:
+            if not store.complete:
+                run(store.write, store.done)
+                store.finish()
+            data = store.load()
     return Bunch(
         data=data,
-        frame=pd.DataFrame(rows, columns=names),
-        columns=columns,
+        frame=frame,
+        columns=ColumnTables(jobs, float(pixel_size), shape),
         pixel_size=float(pixel_size),
-        DESCR=files(__package__).joinpath("descr", "ptceo2.rst").read_text(encoding="utf-8"),
+        DESCR=files(__package__).joinpath("descr", description).read_text(encoding="utf-8"),
     )
+
+
+def _names(name, value, allowed):
+    if value is None:
+        return None
+    values = [value] if isinstance(value, str) else list(value)
+    unknown = [v for v in values if v not in allowed]
+    if unknown or not values:
+        raise ValueError(f"{name} must be among {list(allowed)}, got {value!r}.")
+    return [v for v in allowed if v in values]
+
+
+def _check_defocus(defocus):
+    if np.shape(defocus) != (2,) or not np.isfinite(defocus).all() or defocus[1] < defocus[0]:
+        raise ValueError(f"defocus must be (lowest, highest) in nm, got {defocus!r}.")
+    if np.floor(defocus[1]) < np.ceil(defocus[0]):
+        raise ValueError(f"defocus {defocus!r} holds no whole nm; widen it.")
+
+
+def _seed(random_state, out):
+    """Return a whole number that stands for the random state."""
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        check_random_state(int(random_state))
+        return int(random_state)
+    if random_state is None and out is not None:
+        journal = open_store(out, (0, 0, 0), [], {}).journal
+        if journal.exists():
+            with journal.open() as file:
+                line = file.readline()
+            if line.endswith("\n"):
+                return int(json.loads(line)["random_state"])
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _select(frame, structures, defects, contrasts, query, defocus, per_model, n_images, seed):
+    wanted = {"structure": structures, "defect": defects, "contrast": contrasts}
+    keep = frame["defocus"].between(*defocus)
+    for name, values in wanted.items():
+        if values is not None:
+            keep &= frame[name].isin(values)
+    frame = frame[keep]
+    if query is not None:
+        try:
+            frame = frame.query(query)
+        except Exception as error:  # whatever pandas, or the expression, makes of it
+            raise ValueError(
+                f"query {query!r} cannot be evaluated ({error}); its names are "
+                f"{frame.columns.tolist()}."
+            ) from error
+    if per_model is not None:
+        frame = frame[_draw_defoci(frame, per_model, seed)]
+    if not len(frame):
+        asked = {n: v for n, v in wanted.items() if v} | {"defocus": tuple(defocus)}
+        asked |= {"query": query} if query else {}
+        raise ValueError(f"No image of the set has {asked}; {DEFECTS_OF} are its structures.")
+    if n_images is not None and n_images > len(frame):
+        raise ValueError(
+            f"n_images = {n_images}, but the selection holds {len(frame)} images. Ask for fewer or "
+            'select more widely; models="varied" makes any number.'
+        )
+    return frame.iloc[:n_images].reset_index(drop=True)
+
+
+def _draw_defoci(frame, per_model, seed):
+    """Rows of `per_model` defoci of each model, whichever other models are selected."""
+    chosen = np.zeros(len(frame), dtype=bool)
+    for model, rows in frame.groupby("model", sort=False).indices.items():
+        rng = np.random.RandomState([seed, 855, model])
+        chosen[rng.permutation(rows)[:per_model]] = True
+    return chosen
+
+
+def _varied(n_images, per_model, structures, defects, defocus, seed):
+    structures = [
+        name
+        for name in structures or PARTICLES
+        if defects is None or set(defects) & set(DEFECTS_OF[name])
+    ]
+    if not structures:
+        raise ValueError(f"No structure has the defects {defects}; there are {DEFECTS_OF}.")
+    sizes = [per_model] * (n_images // per_model)
+    if n_images % per_model:
+        sizes.append(n_images % per_model)
+    return draw_models(np.random.RandomState(seed), structures, defects, defocus, sizes)

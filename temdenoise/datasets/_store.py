@@ -1,0 +1,321 @@
+"""A stack of images on disk that a stopped run can be continued on."""
+
+import errno
+import json
+import os
+import shutil
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs at once on one file are not noticed there
+    fcntl = None
+
+
+class StackStore:
+    """Images written group by group, with a journal of what is done beside them.
+
+    While the set is incomplete it lies in ``OUT.part`` and the journal in ``OUT.journal``; the last
+    group done, the stack takes its name. The journal's first line says what the stack is, each
+    further line names one group and the check sum of its images, and is written after they are on
+    the disk. A run that is killed leaves at worst images no line speaks of, or half a line: both
+    are done again.
+
+    Parameters
+    ----------
+    out : str or Path
+        File ending in ``.npy`` or folder ending in ``.zarr``.
+    shape : tuple of int
+        (n_images, height, width), float32.
+    groups : sequence of (int, int)
+        First image and number of images of each group.
+    identity : dict
+        What makes the images, as JSON can hold it. A stack begun with another is refused.
+    """
+
+    def __init__(self, out, shape, groups, identity):
+        self.out = check_out(out)
+        self.shape, self.groups = tuple(int(n) for n in shape), groups
+        self.part = self.out.with_name(self.out.name + ".part")
+        self.journal = self.out.with_name(self.out.name + ".journal")
+        self._header = identity | {"shape": list(self.shape), "dtype": "float32"}
+        self._lock = None
+
+    def __enter__(self):
+        """Open or begin the stack; `done` are the groups it holds already."""
+        if self.out.exists() and not self.journal.exists():
+            raise FileExistsError(
+                f"{str(self.out)!r} exists and has no journal beside it: it was not begun by this "
+                "function, or its journal is lost. Remove it or choose another name."
+            )
+        with _explained(self.out, self._missing_bytes(set())):
+            self._lock = self.journal.open("a+b", buffering=0)
+        locked = False
+        try:
+            self._exclude_others()
+            locked = True
+            self.done = self._read_journal()
+            if not self.complete:
+                with _explained(self.out, self._missing_bytes(self.done)):
+                    self._check_space()
+                    self._open_images()
+                    self.done = {g for g in self.done if self._is_whole(g)}
+                    if self._lock.tell() == 0:
+                        self._append(self._header)
+        except BaseException:
+            if locked and os.fstat(self._lock.fileno()).st_size == 0:
+                self.journal.unlink()  # nothing was begun
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        self._close()
+
+    @property
+    def complete(self):
+        """Whether the finished stack lies under its own name."""
+        return self.out.exists()
+
+    def write(self, group, images):
+        """Store the images of a group, then note it in the journal."""
+        start, n = self.groups[group]
+        if images.shape != (n, *self.shape[1:]) or images.dtype != np.float32:
+            raise ValueError(f"Group {group} holds {images.shape} {images.dtype}.")
+        with _explained(self.out, self._missing_bytes(self.done)):
+            self._put(start, images)
+            self._append({"group": int(group), "crc32": zlib.crc32(np.ascontiguousarray(images))})
+        self.done.add(group)
+
+    def finish(self):
+        """Give the complete stack its name."""
+        missing = set(range(len(self.groups))) - self.done
+        if missing:
+            raise RuntimeError(f"{len(missing)} groups of {str(self.out)!r} are not done.")
+        with _explained(self.out, 0):
+            self._close_images()
+            os.replace(self.part, self.out)
+            _sync_folder(self.out.parent)
+
+    def load(self):
+        """Return the finished stack, read-only, not read into memory."""
+        raise NotImplementedError
+
+    # --- journal ----------------------------------------------------------------------------------
+
+    def _exclude_others(self):
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"Another run is writing {str(self.out)!r}; wait for it or choose another name."
+            ) from None
+
+    def _read_journal(self):
+        """Return the groups the journal lists; what follows its last whole line is cut off."""
+        self._lock.seek(0)
+        text = self._lock.read()
+        end = text.rfind(b"\n") + 1
+        try:
+            lines = [json.loads(line) for line in text[:end].splitlines()]
+            self._sums = {line["group"]: line["crc32"] for line in lines[1:]}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{str(self.journal)!r} is no journal of this function. Move it away or choose "
+                "another out."
+            ) from None
+        if lines:
+            self._check_identity(lines[0])
+        self._lock.truncate(end)
+        self._lock.seek(0, os.SEEK_END)
+        return {g for g in self._sums if 0 <= g < len(self.groups)}
+
+    def _check_identity(self, header):
+        differing = [
+            f"{name} = {header.get(name)!r} there, {self._header.get(name)!r} now"
+            for name in sorted(header.keys() | self._header.keys())
+            if header.get(name) != self._header.get(name)
+        ]
+        if differing:
+            raise ValueError(
+                f"{str(self.out)!r} was begun with other arguments: {'; '.join(differing)}. Call "
+                "with the same arguments to go on, choose another name, or remove it and "
+                f"{self.journal.name!r} to begin anew."
+            )
+
+    def _append(self, record):
+        _write_all(self._lock, json.dumps(record, sort_keys=True).encode() + b"\n")
+
+    def _is_whole(self, group):
+        start, n = self.groups[group]
+        images = self._get(start, n)
+        return images is not None and zlib.crc32(images) == self._sums[group]
+
+    # --- room -------------------------------------------------------------------------------------
+
+    def _missing_bytes(self, done):
+        n = sum(n for g, (_, n) in enumerate(self.groups) if g not in done)
+        return n * self.shape[1] * self.shape[2] * 4
+
+    def _check_space(self):
+        if self._missing_bytes(self.done) > shutil.disk_usage(self.out.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _close(self):
+        try:
+            self._close_images()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+    # --- images: by the two kinds of files --------------------------------------------------------
+
+    def _open_images(self):
+        raise NotImplementedError
+
+    def _close_images(self):
+        raise NotImplementedError
+
+    def _put(self, start, images):
+        raise NotImplementedError
+
+    def _get(self, start, n):
+        raise NotImplementedError
+
+
+class NpyStore(StackStore):
+    """A `StackStore` in a NumPy file, to be opened with ``np.load(out, mmap_mode="r")``."""
+
+    _file = None
+
+    def _open_images(self):
+        # written as a file, not through a memory map: a full disk is then an error, not a crash
+        mode = "r+b" if self.part.exists() and self._sums else "w+b"
+        self._file = self.part.open(mode, buffering=0)
+        header = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._offset = self._file.tell()
+
+    def _close_images(self):
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _seek(self, start):
+        self._file.seek(self._offset + start * self.shape[1] * self.shape[2] * 4)
+
+    def _put(self, start, images):
+        self._seek(start)
+        _write_all(self._file, images.astype("<f4", copy=False).tobytes())
+
+    def _get(self, start, n):
+        self._seek(start)
+        return self._file.read(n * self.shape[1] * self.shape[2] * 4)
+
+    def load(self):
+        """Return the finished stack, read-only, not read into memory."""
+        return np.load(self.out, mmap_mode="r")
+
+
+class ZarrStore(StackStore):
+    """A `StackStore` in a zarr array of one chunk an image: no chunk belongs to two groups."""
+
+    _array = None
+
+    def _open_images(self):
+        import zarr
+
+        if self.part.exists() and self._sums:
+            self._array = zarr.open_array(str(self.part), mode="r+")
+        else:
+            self._array = zarr.create_array(
+                str(self.part),
+                shape=self.shape,
+                chunks=(1, *self.shape[1:]),
+                dtype="float32",
+                compressors=None,
+                overwrite=True,
+            )
+
+    def _close_images(self):
+        self._array = None
+
+    def _put(self, start, images):
+        self._array[start : start + len(images)] = images
+
+    def _get(self, start, n):
+        return np.ascontiguousarray(self._array[start : start + n])
+
+    def load(self):
+        """Return the finished stack, read-only, not read into memory."""
+        import zarr
+
+        return zarr.open_array(str(self.out), mode="r")
+
+
+def open_store(out, *arguments):
+    """Return the store that fits the ending of `out`."""
+    kind = {".npy": NpyStore, ".zarr": ZarrStore}[check_out(out).suffix]
+    return kind(out, *arguments)
+
+
+def check_out(out):
+    """Validate a path for a stack; return it as a Path."""
+    if not isinstance(out, str | os.PathLike):
+        raise TypeError(f"out must be a path, got {out!r}.")
+    out = Path(out)
+    if out.suffix not in (".npy", ".zarr"):
+        raise ValueError(f"out must end in .npy or .zarr, got {str(out)!r}.")
+    if out.suffix == ".zarr":
+        try:
+            import zarr  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                f"Writing {str(out)!r} needs zarr (pip install 'temdenoise[dask]'), or end the "
+                "name in .npy."
+            ) from None
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(out.parent)!r} to write in; make it.")
+    return out
+
+
+@contextmanager
+def _explained(out, missing):
+    """Say which file, what is kept and what to do, when the system refuses to write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            mend = (
+                f"{missing / 1e9:.3f} GB are to be written still. The images done so far are kept: "
+                "make room and make the same call again, or choose another out."
+            )
+        else:
+            mend = "Make it writable or choose another out; images done so far are kept."
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OSError(error.errno, f"Cannot write {str(out)!r}: {reason}. {mend}") from error
+
+
+def _write_all(file, data):
+    """Write to an unbuffered file, down to the disk; what the system refuses is an error here."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder):
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
