@@ -137,3 +137,115 @@ def test_bad_atoms_are_refused(change, message):
     numbers, positions = arguments.pop("numbers"), arguments.pop("positions")
     with pytest.raises(ValueError, match=message):
         exit_wave(numbers, positions, (4, 4), (32, 32), **arguments)
+
+
+# --- potentials -----------------------------------------------------------------------------------
+
+
+def test_potential_integrates_to_the_forward_scattering_of_its_atoms():
+    numbers, positions = [78, 8, 58], [[2, 3, 0.2], [5, 5, 0.7], [7, 2, 1.9]]
+    slices = projected_potential(numbers, positions, (8, 9), (64, 72), thickness=2.0)
+    total = slices.double().sum() * (8 * 9) / (64 * 72)
+    forward = sum(float(form_factor(z, torch.zeros((), dtype=torch.float64))) for z in numbers)
+    assert float(total) == pytest.approx(forward * FORM_FACTOR_TO_POTENTIAL, rel=1e-5)
+    assert slices.shape == (12, 64, 72)
+    assert slices.dtype == torch.float32
+    # atoms at 0.2, 0.7 and 1.9 Angstrom are in these slices of 1/6 Angstrom
+    assert torch.nonzero(slices.abs().amax((1, 2)))[:, 0].tolist() == [1, 4, 11]
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"absorption": 0.0}, {"absorption": "thermal", "debye_waller": {8: 0.4, 78: 0.3}}]
+)
+def test_a_given_potential_propagates_as_its_atoms_do(keywords):
+    atoms = [78, 8, 8], [[2, 3, 1.0], [5, 5, 3.1], [7, 2, 6.0]], (8, 9), (96, 108)
+    slices = projected_potential(*atoms, thickness=8.0, **keywords)
+    wave = propagate_potential(slices.numpy(), (8, 9), thickness=8.0, tilt=(2.0, -1.0))
+    expected = exit_wave(*atoms, thickness=8.0, tilt=(2.0, -1.0), **keywords)
+    # the soft edge of the band limit acts on the potential once more
+    assert float((wave - expected).abs().max()) < 5e-3 * float((expected - 1).abs().max())
+
+
+def test_empty_potential_leaves_the_wave_alone():
+    wave = propagate_potential(np.zeros((3, 16, 16)), (4, 4), thickness=5.0)
+    assert torch.allclose(wave, torch.ones(16, 16, dtype=torch.complex64), atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [6, 8, 14])
+def test_thermal_absorption_is_the_mean_over_displacements(number):
+    # a Gaussian mean over displaced atoms is a convolution of the transmission function: exact
+    n, extent, b = 256, 8.0, 0.5
+    g = torch.fft.fftfreq(n, extent / n, dtype=torch.float64)
+    g2 = g[:, None] ** 2 + g**2
+    scale = interaction_parameter(300) * FORM_FACTOR_TO_POTENTIAL * (n / extent) ** 2
+    smear = torch.exp(-b * g2 / 4)
+    f = form_factor(number, g2) * scale
+    at_rest = torch.exp(1j * torch.fft.ifft2(f))
+    mean = torch.fft.ifft2(torch.fft.fft2(at_rest) * smear)
+    lost = absorptive_form_factor(number, g2, b) * scale
+    absorbed = torch.exp(1j * torch.fft.ifft2(f * smear + 1j * lost))
+    smeared = torch.exp(1j * torch.fft.ifft2(f * smear))
+    error = [float((t.abs() - mean.abs()).abs().max()) for t in (absorbed, smeared)]
+    assert error[0] < 0.03 * error[1]  # what is left is of third order in the phase
+
+
+def test_atoms_at_rest_lose_nothing():
+    g2 = torch.linspace(0, 4, 5, dtype=torch.float64)
+    assert not absorptive_form_factor(78, g2, 0.0).any()
+    with pytest.raises(ValueError, match="not negative"):
+        absorptive_form_factor(78, g2, -0.1)
+
+
+def test_debye_waller_factor_damps_a_beam():
+    # one weak scatterer in projection: a beam's amplitude falls by exp(-B g^2 / 4)
+    def beam(**keywords):
+        wave = exit_wave([1], [[2, 2, 0]], (8, 8), (64, 64), thickness=1e-3, slice_thickness=1e-3,
+                         absorption=0.0, **keywords)  # fmt: skip
+        return torch.fft.fft2(wave)[0, 8].abs()
+
+    assert float(beam(debye_waller=2.0) / beam()) == pytest.approx(np.exp(-2.0 / 4), rel=0.01)
+
+
+GOOD = {"numbers": [8], "positions": [[1, 1, 1.0]], "extent": (4, 4), "shape": (32, 32)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numbers": [8, 8], "positions": [[1, 1, 1], [1.1, 1, 1]]}, "0.100 Angstrom apart"),
+        ({"numbers": [8, 8], "positions": [[0.1, 1, 1], [3.9, 1, 1]]}, "0.200 Angstrom apart"),
+        ({"numbers": [8.5]}, "whole numbers"),
+        ({"numbers": [0]}, "atomic number 0"),
+        ({"numbers": [8, 8]}, "one atomic number for each"),
+        ({"numbers": [], "positions": np.empty((0, 3))}, "at least one atom"),
+        ({"slice_thickness": 0}, "slice_thickness must be positive"),
+        ({"slice_thickness": np.nan}, "slice_thickness must be positive"),
+        ({"thickness": np.inf}, "thickness must be positive"),
+        ({"extent": (4, 0)}, "extent must be positive"),
+        ({"extent": 4}, "two numbers each"),
+        ({"shape": (32.5, 32)}, "whole numbers"),
+        ({"shape": (1, 32)}, "at least 2 samples"),
+        ({"tilt": (9, 0)}, "at most 6 degrees"),
+        ({"tilt": (np.nan, 0)}, "at most 6 degrees"),
+        ({"debye_waller": {78: 0.5}}, r"no value for atomic number 8 \(O\)"),
+        ({"debye_waller": -1.0}, "must be finite and not negative"),
+        ({"absorption": "thermal"}, "together with debye_waller"),
+        ({"absorption": {8: np.nan}}, "must be finite and not negative"),
+    ],
+)
+def test_bad_arguments_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        exit_wave(**{"thickness": 5.0} | GOOD | change)
+
+
+@pytest.mark.parametrize(
+    ("potential", "message"),
+    [
+        (np.zeros((8, 8)), "n_slices, height, width"),
+        (np.zeros((0, 8, 8)), "n_slices, height, width"),
+        (np.full((1, 8, 8), np.nan), "NaN"),
+    ],
+)
+def test_bad_potentials_are_refused(potential, message):
+    with pytest.raises(ValueError, match=message):
+        propagate_potential(potential, (4, 4), thickness=1.0)

@@ -130,6 +130,7 @@ def simulate(
     shape = _field_in_pixels(specimen, pixel_size, shape, field_of_view)
     field = np.array(shape) * (pixel_size / 100)
     padding = _check_padding(padding, microscope, defocus)
+    _grid(field, sampling)  # refuses what is too large before it is filled with atoms
     model, origin = _lay_out(specimen, field, padding, thickness, zone_axis is not None)
     check_slices(model.thickness, slice_thickness)
 
@@ -281,7 +282,7 @@ def _model(numbers, positions, extent, thickness):
 
 def _grid(extent, sampling):
     """Grid at least as fine as asked, of sizes that the FFT likes."""
-    shape = tuple(_fast_size(math.ceil(length / sampling)) for length in extent)
+    shape = tuple(_fast_size(math.ceil(length / sampling - 1e-9)) for length in extent)
     if max(shape) > _MAX_GRID:
         raise ValueError(
             f"{extent[0]:.0f} x {extent[1]:.0f} Angstrom sampled every {sampling:g} Angstrom needs "

@@ -208,10 +208,9 @@ def propagate_potential(
     n_slices = len(potential)
     check_slices(thickness, thickness / n_slices)
     beam = _Propagation(extent, shape, thickness / n_slices, voltage, tilt, device)
-    occupied = torch.nonzero(potential.abs().amax((1, 2)) > 0)[:, 0].tolist()
-    first = occupied[0] if occupied else n_slices
-    if first > 0:
-        beam.propagate(first)
+    occupied = torch.nonzero(potential.abs().amax((1, 2)) > 0)[:, 0].tolist() or [0]
+    if occupied[0] > 0:
+        beam.propagate(occupied[0])
     sigma = interaction_parameter(voltage)
     for s, following in zip(occupied, [*occupied[1:], n_slices], strict=True):
         phase = potential[s].to(torch.complex64) * sigma

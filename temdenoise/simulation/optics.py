@@ -223,7 +223,7 @@ class Microscope:
         limit = max(self.information_limit(d) for d in (defocus.min(), defocus.max()))
         if holds < limit < math.inf:
             finest = BAND_LIMIT / (2 * limit)
-            needed = tuple(math.ceil(length / finest) + 1 for length in extent)
+            needed = tuple(math.ceil(length / finest) + 2 for length in extent)
             raise ValueError(
                 f"A grid of {tuple(shape)} over {extent[0]:g} x {extent[1]:g} Angstrom is too "
                 f"coarse: it holds {holds:.2f} 1/Angstrom (2/3 of its highest frequency) and the "
