@@ -182,6 +182,7 @@ class Scene:
         # in the frame of the image, Angstrom
         self.surface_y = self.surface * ROW - self.fitted["y"]
         self.columns, self.parity = self._find_columns()
+        self.sites = self.columns.copy()
         self.occupancy = np.zeros(len(self.columns), dtype=int)
         self.most = int(support.thickness / PT_DEPTH) - 1
 
@@ -326,7 +327,9 @@ class Scene:
             change = without_shifts((self._values() - image) / 0.1)
             step = np.dot(change, without_shifts(residual)) / np.dot(change, change)
             self.fitted["pt"] = float(np.clip(self.fitted["pt"] - 0.1 + step, 0.05, 2.0))
-        self.columns += shifts_for(residual).clip(-0.3, 0.3)
+        # columns do not leave the sites they were found on
+        shift = shifts_for(residual) + self.columns - self.sites
+        self.columns = self.sites + shift.clip(-0.4, 0.4)
 
 
 def main():

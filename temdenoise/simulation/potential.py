@@ -60,8 +60,15 @@ class SlicePotential:
     def __init__(self, elements, gy, gx, voltage, absorption=None, debye_waller=None):
         self.shape = (len(gy), len(gx))
         limit = BAND_LIMIT * float(min(gy.abs().max(), gx.abs().max()))
-        self.iy, self.ix = (torch.nonzero(g.abs() <= limit)[:, 0] for g in (gy, gx))
-        self.gy, self.gx = gy[self.iy], gx[self.ix]
+        # frequencies inside: the first few, which are not negative, and the last few
+        self.sides = [
+            (int((g[: len(g) // 2] <= limit).sum()), int((g[len(g) // 2 :] >= -limit).sum()))
+            for g in (gy, gx)
+        ]
+        self.gy, self.gx = (
+            torch.cat([g[:a], g[len(g) - b :]])
+            for g, (a, b) in zip((gy, gx), self.sides, strict=True)
+        )
         g2 = self.gy[:, None] ** 2 + self.gx[None] ** 2
         # the unnormalised inverse FFT divides by the number of samples, the Fourier series by area
         density = float(1 / (gy.diff()[0].reciprocal() * gx.diff()[0].reciprocal()))
@@ -98,7 +105,11 @@ class SlicePotential:
             rows, columns = _plane_waves(self.gy, atoms[:, 1]), _plane_waves(self.gx, atoms[:, 0])
             spectrum = spectrum + (rows @ columns.T) * self.factors[int(z)]
         full = torch.zeros(self.shape, dtype=torch.complex64, device=xy.device)
-        full[self.iy[:, None], self.ix[None]] = spectrum
+        (top, bottom), (left, right) = self.sides
+        full[:top, :left] = spectrum[:top, :left]
+        full[:top, -right:] = spectrum[:top, left:]
+        full[-bottom:, :left] = spectrum[top:, :left]
+        full[-bottom:, -right:] = spectrum[top:, left:]
         return full
 
 
