@@ -77,8 +77,9 @@ def main():
     model = pt_ceo2("PtNp3", thickness=30, field_of_view=24, random_state=0)
     extent, thickness = model.extent, model.thickness
     shape = tuple(2 * int(length / 0.08 / 2) for length in extent)
+    # abTEM applies the band limit's edge once more in every empty slice: not too many of them
     slices = projected_potential(
-        model.numbers, model.positions, extent, shape, thickness=thickness
+        model.numbers, model.positions, extent, shape, thickness=thickness, slice_thickness=0.5
     ).numpy()
     theirs = abtem_wave(abtem, slices, extent, thickness)
     ours = propagate_potential(slices, extent, thickness=thickness)

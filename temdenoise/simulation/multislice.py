@@ -34,8 +34,7 @@ class _Propagation:
         self.slopes = [math.tan(math.radians(t)) for t in tilt]  # x, y
         self.wavelength = electron_wavelength(voltage)
         self.wave = torch.ones(shape, dtype=torch.complex64, device=device)
-        self.done = 0  # slices the wave has left behind
-        self._propagators = {}
+        self._propagators, self._onward = {}, {}
 
     def _drift(self, fresnel_length, drift_length):
         """Phase factors of free space and of the sideways drift of a tilted specimen.
@@ -55,25 +54,31 @@ class _Propagation:
             self._propagators[n] = self.aperture * self._drift(n * self.dz, n * self.dz)
         return self._propagators[n]
 
-    def propagate(self, *steps):
-        """Propagate through empty space, several runs of slices at once."""
-        spectrum = torch.fft.fft2(self.wave)
-        for n in steps:
-            spectrum *= self._propagator(n)
-            self.done += n
-        self.wave = torch.fft.ifft2(spectrum)
+    def propagate(self, n):
+        """Propagate through n slices of empty space."""
+        self._multiply(self.wave, self._propagator(n))
 
-    def transmit(self, phase, following):
-        """Pass a slice whose phase shift (radians, complex with absorption) is given.
+    def _multiply(self, wave, transfer):
+        self.wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(transfer))
+
+    def transmit(self, phase, damping, following):
+        """Pass a slice whose phase shift and damping exponent are given (radians).
 
         `following` is the number of slices from this one to the next that scatters, this one
         included.
         """
-        # exp(i phase), for which torch.exp of a complex number is several times slower
-        transmission = torch.polar(torch.exp(-phase.imag), phase.real)
-        transmission = torch.fft.ifft2(torch.fft.fft2(transmission) * self.aperture)
-        self.wave = transmission * self.wave
-        self.propagate(*((1, following - 1) if following > 1 else (1,)))
+        # exp(i phase - damping), for which torch.exp of a complex number is several times slower
+        if torch.is_tensor(damping):
+            transmission = torch.polar(torch.exp(-damping), phase)
+        else:
+            transmission = torch.polar(torch.ones_like(phase), phase)
+        transmission = torch.fft.ifft2(torch.fft.fft2(transmission).mul_(self.aperture))
+        if following not in self._onward:
+            onward = self._propagator(1)
+            if following > 1:
+                onward = onward * self._propagator(following - 1)
+            self._onward[following] = onward
+        self._multiply(transmission.mul_(self.wave), self._onward[following])
 
     def leave(self, thickness):
         """Take back half of the sideways drift of a tilted specimen; return the wave."""
@@ -164,8 +169,8 @@ def exit_wave(
         beam.propagate(int(occupied[0]))
     for s, following in zip(occupied, [*occupied[1:], n_slices], strict=True):
         atoms = slices == s
-        spectrum = potential(numbers[atoms], xy[torch.as_tensor(atoms, device=device)])
-        beam.transmit(torch.fft.ifft2(spectrum * beam.aperture), int(following - s))
+        shift = potential(numbers[atoms], xy[torch.as_tensor(atoms, device=device)])
+        beam.transmit(*shift, int(following - s))
     return beam.leave(thickness)
 
 
@@ -226,5 +231,5 @@ def propagate_potential(
     for s, following in zip(occupied, [*occupied[1:], n_slices], strict=True):
         phase = potential[s].to(torch.complex64) * sigma
         phase = torch.fft.ifft2(torch.fft.fft2(phase) * beam.aperture)
-        beam.transmit(phase, following - s)
+        beam.transmit(phase.real, phase.imag, following - s)
     return beam.leave(thickness)

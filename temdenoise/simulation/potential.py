@@ -46,29 +46,26 @@ def _per_element(value, elements, name):
 
 def _plane_waves(g, x):
     """exp(-2 pi i g x) as complex64 (len(g), len(x)); the phase is reduced in float64."""
-    phase = torch.remainder(-2 * math.pi * g[:, None] * x, 2 * math.pi)
-    return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
+    phase = torch.remainder(-2 * math.pi * g[:, None] * x, 2 * math.pi).float()
+    return torch.polar(torch.ones_like(phase), phase)
 
 
 class SlicePotential:
-    """Spectra of the projected potentials of slices, times the interaction parameter (radians).
+    """Phase shifts of slices: projected potential times the interaction parameter (radians).
 
     Atoms enter as exact phase factors: the structure factor of a slice is separable per atom, so
-    two thin complex matrices multiply to all frequencies inside the aperture at once.
+    two thin complex matrices multiply to all frequencies inside the aperture at once. Potential and
+    absorption are real functions: half of their frequencies say it all.
     """
 
     def __init__(self, elements, gy, gx, voltage, absorption=None, debye_waller=None):
         self.shape = (len(gy), len(gx))
         limit = BAND_LIMIT * float(min(gy.abs().max(), gx.abs().max()))
-        # frequencies inside: the first few, which are not negative, and the last few
-        self.sides = [
-            (int((g[: len(g) // 2] <= limit).sum()), int((g[len(g) // 2 :] >= -limit).sum()))
-            for g in (gy, gx)
-        ]
-        self.gy, self.gx = (
-            torch.cat([g[:a], g[len(g) - b :]])
-            for g, (a, b) in zip((gy, gx), self.sides, strict=True)
-        )
+        # rows inside the aperture: the first few, which are not negative, and the last few
+        half = len(gy) // 2
+        self.top, self.bottom = int((gy[:half] <= limit).sum()), int((gy[half:] >= -limit).sum())
+        self.gy = torch.cat([gy[: self.top], gy[len(gy) - self.bottom :]])
+        self.gx = gx[: int((gx[: len(gx) // 2] <= limit).sum())]
         g2 = self.gy[:, None] ** 2 + self.gx[None] ** 2
         # the unnormalised inverse FFT divides by the number of samples, the Fourier series by area
         density = float(1 / (gy.diff()[0].reciprocal() * gx.diff()[0].reciprocal()))
@@ -87,30 +84,50 @@ class SlicePotential:
             kappa = {z: absorption_factor(z) for z in elements}
         else:
             kappa = _per_element(absorption, elements, "absorption")
+        aperture = band_limit(gy, gx)
+        aperture = torch.cat([aperture[: self.top], aperture[len(gy) - self.bottom :]])
+        scale = scale * aperture[:, : len(self.gx)]
+        # of each element: real part, imaginary part, their ratio if it is one number
         self.factors = {}
         for z in elements:
             real = form_factor(z, g2) * scale
             if vibration[z]:
                 real = real * torch.exp(-vibration[z] * g2 / 4)
-            self.factors[z] = real.float() * (1 + 1j * kappa[z])
             if absorption == "thermal":
                 lost = absorptive_form_factor(z, g2, vibration[z], voltage=voltage) * scale
-                self.factors[z] = torch.complex(real.float(), lost.float())
+                self.factors[z] = real.float(), lost.float(), None
+            else:
+                self.factors[z] = real.float(), None, kappa[z]
 
     def __call__(self, numbers, xy):
-        """Return the spectrum (an unnormalised FFT) of the atoms of one slice."""
-        spectrum = 0
-        for z in np.unique(numbers):
+        """Return the phase shift and the damping exponent (or 0.0) of the atoms of one slice."""
+        real, imaginary = 0, 0
+        elements = np.unique(numbers).tolist()
+        ratios = {self.factors[z][2] for z in elements}
+        for z in elements:
             atoms = xy[torch.as_tensor(numbers == z, device=xy.device)]
             rows, columns = _plane_waves(self.gy, atoms[:, 1]), _plane_waves(self.gx, atoms[:, 0])
-            spectrum = spectrum + (rows @ columns.T) * self.factors[int(z)]
-        full = torch.zeros(self.shape, dtype=torch.complex64, device=xy.device)
-        (top, bottom), (left, right) = self.sides
-        full[:top, :left] = spectrum[:top, :left]
-        full[:top, -right:] = spectrum[:top, left:]
-        full[-bottom:, :left] = spectrum[top:, :left]
-        full[-bottom:, -right:] = spectrum[top:, left:]
-        return full
+            structure = rows @ columns.T
+            factor, lost, ratio = self.factors[z]
+            shift = structure * factor
+            real = real + shift
+            if lost is not None:
+                imaginary = imaginary + structure * lost
+            elif len(ratios) > 1:
+                imaginary = imaginary + shift * ratio
+        phase = self._to_image(real)
+        ratio = ratios.pop()
+        if torch.is_tensor(imaginary):
+            return phase, self._to_image(imaginary)
+        return phase, ratio * phase if ratio else 0.0
+
+    def _to_image(self, spectrum):
+        height, width = self.shape
+        full = spectrum.new_zeros(height, spectrum.shape[1])
+        full[: self.top] = spectrum[: self.top]
+        full[height - self.bottom :] = spectrum[self.top :]
+        # columns beyond the aperture hold nothing
+        return torch.fft.irfft(torch.fft.ifft(full, dim=0), n=width, dim=1)
 
 
 def assign_slices(z, thickness, slice_thickness):
@@ -181,13 +198,11 @@ def projected_potential(
     gy, gx = (frequencies(n, length, device) for n, length in zip(shape, extent, strict=True))
     elements = np.unique(numbers).tolist()
     potential = SlicePotential(elements, gy, gx, voltage, absorption, debye_waller)
-    aperture = band_limit(gy, gx) / interaction_parameter(voltage)
     xy = torch.as_tensor(positions[:, :2], dtype=torch.float64, device=device)
     slices, n_slices = assign_slices(positions[:, 2], thickness, slice_thickness)
     result = torch.zeros(n_slices, *shape, dtype=torch.complex64, device=device)
     for s in np.unique(slices):
         atoms = slices == s
-        spectrum = potential(numbers[atoms], xy[torch.as_tensor(atoms, device=device)])
-        result[s] = torch.fft.ifft2(spectrum * aperture)
-    is_real = all(not factor.imag.any() for factor in potential.factors.values())
-    return result.real.contiguous() if is_real else result
+        phase, damping = potential(numbers[atoms], xy[torch.as_tensor(atoms, device=device)])
+        result[s] = (phase + 1j * damping) / interaction_parameter(voltage)
+    return result if result.imag.any() else result.real.contiguous()
