@@ -12,6 +12,8 @@ from .scattering import electron_wavelength
 
 # A frequency counts as transferred if more than this share of its contrast arrives.
 _TRANSFERRED = 0.01
+# Coherent images held in memory together.
+_FOCI_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,7 @@ class Microscope:
             (self.c21, self.phi21, 1, 3),
             (self.c23, self.phi23, 3, 3),
         ]
+        wy, wx = torch.broadcast_tensors(wy, wx)
         omega = torch.complex(wx, wy)
         for size, azimuth, m, order in terms:
             if size:
@@ -148,12 +151,21 @@ class Microscope:
         constant, linear = chi_y**2 + chi_x**2, 2 * (chi_y * wy + chi_x * wx)
         open_ = 1.0 if self.aperture is None else (w2 <= (self.aperture * 1e-3) ** 2).float()
 
+        turn = torch.polar(
+            torch.ones_like(w2).float() * open_,
+            torch.remainder(-chi * (2 * math.pi / wavelength), 2 * math.pi).float(),
+        )
+
+        def focus(w, c1):
+            phase = torch.remainder(w**2 * (-c1 * math.pi / wavelength), 2 * math.pi).float()
+            return torch.polar(torch.ones_like(phase), phase)
+
         def transfer(defocus):
             c1 = defocus * 10
-            phase = (chi + w2 * (c1 / 2)) * (2 * math.pi / wavelength)
             gradient2 = constant + c1 * (linear + c1 * w2)
-            envelope = torch.exp((-(half_angle**2) * gradient2).float()) * open_
-            return torch.polar(envelope, torch.remainder(-phase, 2 * math.pi).float())
+            envelope = torch.exp((-(half_angle**2) * gradient2).float())
+            # of focus, the phase is a product of one along y and one along x
+            return (focus(wy, c1) * focus(wx, c1)).mul_(turn).mul_(envelope)
 
         return transfer
 
@@ -274,17 +286,24 @@ class Microscope:
         gy, gx = (
             frequencies(n, length, device) for n, length in zip(spectrum.shape, extent, strict=True)
         )
-        gy, gx = gy[:, None].expand(spectrum.shape), gx[None].expand(spectrum.shape)
+        gy, gx = gy[:, None], gx[None]
         transfer = self._transfer(gy, gx)
         values, weights, index = self._focus_grid(defocus)
-        averages = torch.zeros(len(values), len(defocus), dtype=torch.float32)
+        averages = torch.zeros(len(defocus), len(values), dtype=torch.float32)
         for i, row in enumerate(index):
-            averages[row, i] = torch.as_tensor(weights, dtype=torch.float32)
+            averages[i, row] = torch.as_tensor(weights, dtype=torch.float32)
         averages = averages.to(device)
-        intensity = torch.zeros(len(defocus), *spectrum.shape, device=device)
-        for value, average in zip(values, averages, strict=True):
-            sub_image = torch.fft.ifft2(spectrum * transfer(value)).abs().square()
-            used = torch.nonzero(average)[:, 0]
-            intensity[used] += average[used, None, None] * sub_image
-        spectra = torch.fft.fft2(intensity) * self._vibration_damping(gy**2 + gx**2).float()
+        intensity = torch.zeros(len(defocus), spectrum.numel(), device=device)
+        for first in range(0, len(values), _FOCI_AT_ONCE):
+            chunk = slice(first, first + _FOCI_AT_ONCE)
+            sub_images = torch.stack(
+                [
+                    torch.fft.ifft2(transfer(value).mul_(spectrum)).flatten()
+                    for value in values[chunk]
+                ]
+            )
+            sub_images = sub_images.real.square() + sub_images.imag.square()
+            intensity.addmm_(averages[:, chunk], sub_images)
+        spectra = torch.fft.fft2(intensity.reshape(-1, *spectrum.shape))
+        spectra *= self._vibration_damping(gy**2 + gx**2).float()
         return spectra, tuple(spectra.shape[-2:])
