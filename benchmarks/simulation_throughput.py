@@ -3,8 +3,8 @@
     python benchmarks/simulation_throughput.py [--preset default] [--n-models 12] [--n-jobs 2]
 
 Each model (a Pt particle on CeO2, 30 to 60 Angstrom thick) gives one exit wave and 21 images of
-256 x 256 pixels, defocus 0 to 20 nm, as in the paper's data set. One thread a process. Ends with one
-JSON line.
+256 x 256 pixels, defocus 0 to 20 nm, as in the paper's data set. One thread a process. Ends with
+one JSON line.
 """
 
 import argparse
