@@ -191,13 +191,14 @@ class Scene:
         errors = [self._per_column(without_shifts(residual - c) ** 2) for c in changes]
         errors[0] *= 0.95
         choice = np.argmin(errors, axis=0)
+        # the vibration from those columns that have their number of atoms
+        self.occupancy, kept = now, (choice == 0)[self.owner]
+        self.fitted["pt"] += 0.1
+        change = without_shifts((self._values() - image) / 0.1)[kept]
+        step = np.dot(change, without_shifts(residual)[kept]) / np.dot(change, change)
+        self.fitted["pt"] = float(np.clip(self.fitted["pt"] - 0.1 + step, 0.05, 2.0))
         self.occupancy = (now + np.array([0, 1, -1])[choice]).clip(0, self.most)
         residual = residual - np.choose(choice[self.owner], changes)
-        if (choice == 0).all():
-            self.fitted["pt"] += 0.1
-            change = without_shifts((self._values() - image) / 0.1)
-            step = np.dot(change, without_shifts(residual)) / np.dot(change, change)
-            self.fitted["pt"] = float(np.clip(self.fitted["pt"] - 0.1 + step, 0.05, 2.0))
         # columns do not leave the sites they were found on
         shift = shifts_for(residual) + self.columns - self.sites
         self.columns = self.sites + shift.clip(-0.4, 0.4)

@@ -153,7 +153,7 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
     Parameters
     ----------
     spectrum : torch.Tensor, complex, shape (..., height, width)
-        FFT (unnormalised, as ``torch.fft.fft2`` gives it) of the intensity.
+        FFT (unnormalised, as ``torch.fft.fft2`` gives it) of the intensity, a real function.
     extent : tuple of float
         (height, width) of the periodic cell in Angstrom.
     pixel_size : float
@@ -195,7 +195,14 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
         phase = torch.remainder(2 * math.pi * positions[:, None] * g[None], 2 * math.pi)
         matrices.append(torch.polar(torch.ones_like(phase) / n, phase).to(torch.complex64))
     rows, columns = matrices
-    return (rows @ spectrum @ columns.T).real.contiguous()
+    # a real function: frequencies come in pairs along x, but for 0 and an even grid's highest
+    width = spectrum.shape[-1]
+    half = width // 2 + 1
+    columns = columns[:, :half] * 2
+    columns[:, 0] /= 2
+    if width % 2 == 0:
+        columns[:, -1] /= 2
+    return (rows @ spectrum[..., :half] @ columns.T).real.contiguous()
 
 
 def crop_spectrum(spectrum, extent, g_max):
