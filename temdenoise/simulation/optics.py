@@ -1,5 +1,6 @@
 """The microscope: how an exit wave becomes an image intensity."""
 
+import cmath
 import math
 from dataclasses import dataclass, fields
 
@@ -132,7 +133,7 @@ class Microscope:
         for size, azimuth, m, order in terms:
             if size:
                 # w^order cos(m (phi - azimuth)) = w^(order - m) Re(turn omega^m)
-                turn = size * 10 / order * np.exp(-1j * m * math.radians(azimuth))
+                turn = size * 10 / order * cmath.exp(-1j * m * math.radians(azimuth))
                 angular, slope = turn * omega**m, m * turn * omega ** (m - 1)
                 radial = w2 ** ((order - m) // 2)
                 chi = chi + radial * angular.real
@@ -161,7 +162,7 @@ class Microscope:
             return torch.polar(torch.ones_like(phase), phase)
 
         def transfer(defocus):
-            c1 = defocus * 10
+            c1 = float(defocus) * 10
             gradient2 = constant + c1 * (linear + c1 * w2)
             envelope = torch.exp((-(half_angle**2) * gradient2).float())
             # of focus, the phase is a product of one along y and one along x
