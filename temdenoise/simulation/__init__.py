@@ -1,21 +1,33 @@
 """From atoms to clean images: structures, multislice, optics, detector (pure torch)."""
 
-from .detector import sample_image
-from .multislice import exit_wave
+from ._simulate import simulate
+from .detector import Detector, sample_image
+from .multislice import exit_wave, propagate_potential
 from .optics import Microscope
-from .scattering import electron_wavelength, form_factor, interaction_parameter
+from .potential import projected_potential
+from .scattering import (
+    absorptive_form_factor,
+    electron_wavelength,
+    form_factor,
+    interaction_parameter,
+)
 from .structures import Structure, pt_ceo2
 from .surface_defects import alter_surface, surface_sites
 
 __all__ = [
+    "Detector",
     "Microscope",
     "Structure",
     "alter_surface",
+    "absorptive_form_factor",
     "electron_wavelength",
     "exit_wave",
     "form_factor",
     "interaction_parameter",
+    "projected_potential",
+    "propagate_potential",
     "pt_ceo2",
     "sample_image",
     "surface_sites",
+    "simulate",
 ]

@@ -5,102 +5,87 @@ import math
 import numpy as np
 import torch
 
-from .scattering import (
-    FORM_FACTOR_TO_POTENTIAL,
-    electron_wavelength,
-    form_factor,
-    interaction_parameter,
-)
+from ._atoms import check_atoms, check_slices
+from ._grid import band_limit, check_grid, frequencies
+from .potential import SlicePotential, assign_slices
+from .scattering import electron_wavelength, interaction_parameter
 
-# Share of the highest frequency of the grid that wave and transmission function may use: a product
-# of two functions limited to 2/3 does not alias back into the band.
-BAND_LIMIT = 2 / 3
-
-# Absorption V (1 + i kappa) per element. 0.03 for Pt and 0.0155 for Ce and O give the mean level of
-# the images of the paper's data set; other elements follow their neighbours by weight.
-ABSORPTION = {8: 0.0155, 58: 0.0155, 78: 0.03}
+# Beyond this the small-angle propagator, which the tilt enters, is no longer right.
+_MAX_TILT = 6.0  # degrees
 
 
-def absorption_factor(number):
-    """Imaginary part of the potential over its real part for an atomic number."""
-    return ABSORPTION.get(int(number), 0.0155 if number < 65 else 0.03)
+class _Propagation:
+    """A wave on its way through slices, on a periodic grid.
 
-
-def frequencies(n, extent, device="cpu"):
-    """Spatial frequencies in 1/Angstrom of `n` samples over `extent` Angstrom (float64)."""
-    return torch.fft.fftfreq(n, extent / n, dtype=torch.float64, device=device)
-
-
-def _band_limit(gy, gx, taper=0.02):
-    """Round aperture at 2/3 of the grid's highest frequency, with a cosine edge."""
-    limit = BAND_LIMIT * float(min(gy.abs().max(), gx.abs().max()))
-    g = torch.sqrt(gy[:, None] ** 2 + gx[None] ** 2)
-    edge = ((g - limit * (1 - taper)) / (limit * taper)).clamp(0, 1)
-    return (0.5 + 0.5 * torch.cos(math.pi * edge)).float()
-
-
-def _plane_waves(g, x):
-    """exp(-2 pi i g x) as complex64 (len(g), len(x)); the phase is reduced in float64."""
-    phase = torch.remainder(-2 * math.pi * g[:, None] * x, 2 * math.pi)
-    return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
-
-
-class _SlicePotential:
-    """Projected potential of a slice's atoms, times the interaction parameter (radians).
-
-    Atoms enter as exact phase factors: the structure factor of a slice is separable per atom, so
-    two thin complex matrices multiply to all frequencies inside the aperture at once.
+    Runs of empty slices are one propagation, which is exact, and are joined to the propagation out
+    of the slice before them.
     """
 
-    def __init__(self, elements, gy, gx, voltage, absorption):
-        self.shape = (len(gy), len(gx))
-        limit = BAND_LIMIT * float(min(gy.abs().max(), gx.abs().max()))
-        self.iy, self.ix = (torch.nonzero(g.abs() <= limit)[:, 0] for g in (gy, gx))
-        self.gy, self.gx = gy[self.iy], gx[self.ix]
-        g2 = self.gy[:, None] ** 2 + self.gx[None] ** 2
-        # the unnormalised inverse FFT divides by the number of samples, the Fourier series by area
-        density = float(1 / (gy.diff()[0].reciprocal() * gx.diff()[0].reciprocal()))
-        scale = interaction_parameter(voltage) * FORM_FACTOR_TO_POTENTIAL * density
-        scale *= len(gy) * len(gx)
-        self.factors = {}
-        for z in elements:
-            kappa = absorption_factor(z) if absorption is None else absorption
-            self.factors[z] = (form_factor(z, g2) * scale).float() * (1 + 1j * kappa)
+    def __init__(self, extent, shape, dz, voltage, tilt, device):
+        tilt = np.asarray(tilt, dtype=np.float64)
+        if tilt.shape != (2,) or not (np.abs(tilt) <= _MAX_TILT).all():
+            raise ValueError(
+                f"tilt must be two angles (x, y) of at most {_MAX_TILT:g} degrees, got "
+                f"{tilt.tolist()}: turn the atoms themselves for more."
+            )
+        gy, gx = (frequencies(n, length, device) for n, length in zip(shape, extent, strict=True))
+        self.gy, self.gx, self.dz = gy, gx, dz
+        self.aperture = band_limit(gy, gx)
+        self.slopes = [math.tan(math.radians(t)) for t in tilt]  # x, y
+        self.wavelength = electron_wavelength(voltage)
+        self.wave = torch.ones(shape, dtype=torch.complex64, device=device)
+        self._propagators, self._onward = {}, {}
 
-    def __call__(self, numbers, xy):
-        spectrum = 0
-        for z in np.unique(numbers):
-            atoms = xy[torch.as_tensor(numbers == z, device=xy.device)]
-            rows, columns = _plane_waves(self.gy, atoms[:, 1]), _plane_waves(self.gx, atoms[:, 0])
-            spectrum = spectrum + (rows @ columns.T) * self.factors[int(z)]
-        full = torch.zeros(self.shape, dtype=torch.complex64, device=xy.device)
-        full[self.iy[:, None], self.ix[None]] = spectrum
-        return full
+    def _drift(self, fresnel_length, drift_length):
+        """Phase factors of free space and of the sideways drift of a tilted specimen.
 
+        Both are products of a function of y and one of x.
+        """
+        factors = []
+        for g, slope in ((self.gy, self.slopes[1]), (self.gx, self.slopes[0])):
+            phase = 2 * math.pi * slope * drift_length * g
+            phase = phase - math.pi * self.wavelength * fresnel_length * g**2
+            phase = torch.remainder(phase, 2 * math.pi)
+            factors.append(torch.polar(torch.ones_like(phase), phase).to(torch.complex64))
+        return factors[0][:, None] * factors[1]
 
-def check_atoms(numbers, positions, extent, thickness):
-    """Validate atoms against their box; return them as NumPy arrays."""
-    numbers = np.asarray(numbers, dtype=int)
-    positions = np.asarray(positions, dtype=np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 3 or len(positions) != len(numbers):
-        raise ValueError(
-            "positions must be (n_atoms, 3) in Angstrom with one atomic number each, got shapes "
-            f"{positions.shape} and {numbers.shape}."
-        )
-    if not np.isfinite(positions).all():
-        raise ValueError("positions hold NaN or infinity.")
-    if not thickness > 0 or min(extent) <= 0:
-        raise ValueError(
-            f"extent and thickness must be positive (Angstrom), got {extent} and {thickness}."
-        )
-    z = positions[:, 2]
-    outside = (z < -1e-6) | (z > thickness + 1e-6)
-    if outside.any():
-        raise ValueError(
-            f"{outside.sum()} atoms lie outside the thickness 0 to {thickness} Angstrom along the "
-            f"beam (z from {z.min():.2f} to {z.max():.2f}): shift them or raise thickness."
-        )
-    return numbers, positions
+    def _propagator(self, n):
+        if n not in self._propagators:
+            self._propagators[n] = self.aperture * self._drift(n * self.dz, n * self.dz)
+        return self._propagators[n]
+
+    def propagate(self, n):
+        """Propagate through n slices of empty space."""
+        self._multiply(self.wave, self._propagator(n))
+
+    def _multiply(self, wave, transfer):
+        self.wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(transfer))
+
+    def transmit(self, phase, damping, following):
+        """Pass a slice whose phase shift and damping exponent are given (radians).
+
+        `following` is the number of slices from this one to the next that scatters, this one
+        included.
+        """
+        # exp(i phase - damping), for which torch.exp of a complex number is several times slower
+        if torch.is_tensor(damping):
+            transmission = torch.polar(torch.exp(-damping), phase)
+        else:
+            transmission = torch.polar(torch.ones_like(phase), phase)
+        transmission = torch.fft.ifft2(torch.fft.fft2(transmission).mul_(self.aperture))
+        if following not in self._onward:
+            onward = self._propagator(1)
+            if following > 1:
+                onward = onward * self._propagator(following - 1)
+            self._onward[following] = onward
+        self._multiply(transmission.mul_(self.wave), self._onward[following])
+
+    def leave(self, thickness):
+        """Take back half of the sideways drift of a tilted specimen; return the wave."""
+        if any(self.slopes):
+            back = self._drift(0.0, -thickness / 2)
+            self.wave = torch.fft.ifft2(torch.fft.fft2(self.wave) * back)
+        return self.wave
 
 
 def exit_wave(
@@ -114,6 +99,7 @@ def exit_wave(
     voltage=300.0,
     tilt=(0.0, 0.0),
     absorption=None,
+    debye_waller=None,
     device="cpu",
 ):
     """Propagate a plane wave through atoms, slice by slice.
@@ -142,8 +128,13 @@ def exit_wave(
         Accelerating voltage in kV.
     tilt : tuple of float, default=(0, 0)
         Specimen tilt towards x and y in degrees.
-    absorption : float, optional
-        Imaginary over real part of the potential for all elements; by default per element.
+    absorption : None, float, dict or "thermal", default=None
+        Imaginary over real part of the potential: one number, or one for each atomic number. None
+        takes the values that give the mean level of the paper's images. "thermal" calculates from
+        `debye_waller` what thermal diffuse scattering removes (`absorptive_form_factor`).
+    debye_waller : None, float or dict, default=None
+        Debye-Waller factors B = 8 pi^2 <u^2> in Angstrom^2, one or one for each atomic number,
+        which smear the potential. None: atoms at rest.
     device : str or torch.device, default="cpu"
         Where to compute.
 
@@ -155,7 +146,8 @@ def exit_wave(
     Raises
     ------
     ValueError
-        For positions outside the cell along z, unknown elements or a non-positive cell.
+        For positions outside the cell along z, atoms over each other, unknown elements, a tilt
+        beyond 6 degrees, or a cell, grid or slices that are not positive.
 
     Examples
     --------
@@ -164,42 +156,80 @@ def exit_wave(
     >>> tuple(wave.shape), bool(wave.abs().mean() < 1)
     ((64, 64), True)
     """
+    extent, shape = check_grid(extent, shape)
     numbers, positions = check_atoms(numbers, positions, extent, thickness)
-    n_slices = max(1, round(thickness / slice_thickness))
-    dz = thickness / n_slices
-    gy, gx = (frequencies(n, length, device) for n, length in zip(shape, extent, strict=True))
-    aperture = _band_limit(gy, gx)
-    slopes = [math.tan(math.radians(t)) for t in tilt]
-    drift = 2 * math.pi * (gx[None] * slopes[0] + gy[:, None] * slopes[1])
-    fresnel = math.pi * electron_wavelength(voltage) * (gy[:, None] ** 2 + gx[None] ** 2)
-    phase_per_length = drift - fresnel
-
-    propagators = {}
-
-    def propagate(wave, n):
-        if n not in propagators:
-            phase = torch.remainder(phase_per_length * (n * dz), 2 * math.pi)
-            propagators[n] = torch.polar(aperture, phase.float())
-        return torch.fft.ifft2(torch.fft.fft2(wave) * propagators[n])
-
-    potential = _SlicePotential(np.unique(numbers).tolist(), gy, gx, voltage, absorption)
+    check_slices(thickness, slice_thickness)
+    slices, n_slices = assign_slices(positions[:, 2], thickness, slice_thickness)
+    beam = _Propagation(extent, shape, thickness / n_slices, voltage, tilt, device)
+    elements = np.unique(numbers).tolist()
+    potential = SlicePotential(elements, beam.gy, beam.gx, voltage, absorption, debye_waller)
     xy = torch.as_tensor(positions[:, :2], dtype=torch.float64, device=device)
-    slices = np.clip((positions[:, 2] / dz + 1e-6).astype(int), 0, n_slices - 1)
-    wave = torch.ones(shape, dtype=torch.complex64, device=device)
-    done = 0
-    for s in np.unique(slices):
-        if s > done:
-            wave = propagate(wave, int(s - done))
+    occupied = np.unique(slices)
+    if occupied[0] > 0:
+        beam.propagate(int(occupied[0]))
+    for s, following in zip(occupied, [*occupied[1:], n_slices], strict=True):
         atoms = slices == s
-        phase = torch.fft.ifft2(potential(numbers[atoms], xy[torch.as_tensor(atoms)]) * aperture)
-        transmission = torch.fft.ifft2(torch.fft.fft2(torch.exp(1j * phase)) * aperture)
-        wave = propagate(transmission * wave, 1)
-        done = int(s) + 1
-    if done < n_slices:
-        wave = propagate(wave, n_slices - done)
-    if any(slopes):
-        back = torch.remainder(-drift * thickness / 2, 2 * math.pi)
-        wave = torch.fft.ifft2(
-            torch.fft.fft2(wave) * torch.polar(torch.ones_like(aperture), back.float())
+        shift = potential(numbers[atoms], xy[torch.as_tensor(atoms, device=device)])
+        beam.transmit(*shift, int(following - s))
+    return beam.leave(thickness)
+
+
+def propagate_potential(
+    potential, extent, *, thickness, voltage=300.0, tilt=(0.0, 0.0), device="cpu"
+):
+    """Propagate a plane wave through given slices: any potential, not only that of free atoms.
+
+    Parameters
+    ----------
+    potential : array-like or torch.Tensor, shape (n_slices, height, width)
+        Projected potential of each slice in V Angstrom, real, or complex with absorption; the
+        first slice is met first.
+    extent : tuple of float
+        (height, width) of the periodic cell in Angstrom.
+    thickness : float
+        Length along the beam of all slices together, Angstrom.
+    voltage : float, default=300
+        Accelerating voltage in kV.
+    tilt : tuple of float, default=(0, 0)
+        Specimen tilt towards x and y in degrees.
+    device : str or torch.device, default="cpu"
+        Where to compute.
+
+    Returns
+    -------
+    torch.Tensor, complex64, shape (height, width)
+        Exit wave.
+
+    Raises
+    ------
+    ValueError
+        If the potential is not a stack of slices or not finite, or the cell is not positive.
+
+    Examples
+    --------
+    >>> from temdenoise.simulation import projected_potential, propagate_potential
+    >>> slices = projected_potential([78], [[2, 2, 0.6]], (4, 4), (48, 48), thickness=1.0)
+    >>> tuple(propagate_potential(slices, (4, 4), thickness=1.0).shape)
+    (48, 48)
+    """
+    potential = torch.as_tensor(potential, device=device)
+    if potential.ndim != 3 or len(potential) == 0:
+        raise ValueError(
+            f"potential must be (n_slices, height, width), got shape {tuple(potential.shape)}."
         )
-    return wave
+    if not torch.isfinite(torch.view_as_real(potential) if potential.is_complex() else potential
+                          ).all():  # fmt: skip
+        raise ValueError("potential holds NaN or infinity.")
+    extent, shape = check_grid(extent, tuple(potential.shape[1:]))
+    n_slices = len(potential)
+    check_slices(thickness, thickness / n_slices)
+    beam = _Propagation(extent, shape, thickness / n_slices, voltage, tilt, device)
+    occupied = torch.nonzero(potential.abs().amax((1, 2)) > 0)[:, 0].tolist() or [0]
+    if occupied[0] > 0:
+        beam.propagate(occupied[0])
+    sigma = interaction_parameter(voltage)
+    for s, following in zip(occupied, [*occupied[1:], n_slices], strict=True):
+        phase = potential[s].to(torch.complex64) * sigma
+        phase = torch.fft.ifft2(torch.fft.fft2(phase) * beam.aperture)
+        beam.transmit(phase.real, phase.imag, following - s)
+    return beam.leave(thickness)

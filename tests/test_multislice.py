@@ -1,4 +1,4 @@
-"""The simulation against known physics and independent calculations."""
+"""Electron scattering and the multislice calculation against known physics."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,16 @@ import torch
 
 from temdenoise.simulation import (
     Microscope,
+    absorptive_form_factor,
     electron_wavelength,
     exit_wave,
     form_factor,
     interaction_parameter,
-    pt_ceo2,
+    projected_potential,
+    propagate_potential,
     sample_image,
 )
-from temdenoise.simulation.detector import crop_spectrum
-from temdenoise.simulation.multislice import absorption_factor
+from temdenoise.simulation.potential import absorption_factor
 from temdenoise.simulation.scattering import FORM_FACTOR_TO_POTENTIAL
 
 PERFECT = {"focal_spread": 0.0, "convergence": 0.0, "vibration": 0.0}
@@ -138,90 +139,113 @@ def test_bad_atoms_are_refused(change, message):
         exit_wave(numbers, positions, (4, 4), (32, 32), **arguments)
 
 
-# --- optics ---------------------------------------------------------------------------------------
+# --- potentials -----------------------------------------------------------------------------------
 
 
-def _contrast(microscope, defocus, cycles=10, extent=20.0, n=96, strength=1e-3):
-    """Amplitude of the image of a weak phase grating over that of the grating; and its g."""
-    x = torch.arange(n, dtype=torch.float64) * extent / n
-    phase = strength * torch.cos(2 * torch.pi * cycles / extent * x).expand(n, n)
-    spectra, grid = microscope.image_spectra(
-        torch.exp(1j * phase).to(torch.complex64), (extent, extent), np.atleast_1d(defocus)
-    )
-    amplitudes = 2 * spectra[:, 0, cycles].real / (grid[0] * grid[1])
-    return amplitudes.numpy() / strength, cycles / extent
+def test_potential_integrates_to_the_forward_scattering_of_its_atoms():
+    numbers, positions = [78, 8, 58], [[2, 3, 0.2], [5, 5, 0.7], [7, 2, 1.9]]
+    slices = projected_potential(numbers, positions, (8, 9), (64, 72), thickness=2.0)
+    total = slices.double().sum() * (8 * 9) / (64 * 72)
+    forward = sum(float(form_factor(z, torch.zeros((), dtype=torch.float64))) for z in numbers)
+    assert float(total) == pytest.approx(forward * FORM_FACTOR_TO_POTENTIAL, rel=1e-5)
+    assert slices.shape == (12, 64, 72)
+    assert slices.dtype == torch.float32
+    # atoms at 0.2, 0.7 and 1.9 Angstrom are in these slices of 1/6 Angstrom
+    assert torch.nonzero(slices.abs().amax((1, 2)))[:, 0].tolist() == [1, 4, 11]
 
 
-def _chi(g, defocus, c3=-13.0, c5=5.0):
-    wavelength = electron_wavelength(300)
-    w = wavelength * g
-    return np.pi / wavelength * (
-        defocus * 10 * w**2 + c3 * 1e4 * w**4 / 2 + c5 * 1e7 * w**6 / 3
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "keywords", [{"absorption": 0.0}, {"absorption": "thermal", "debye_waller": {8: 0.4, 78: 0.3}}]
+)
+def test_a_given_potential_propagates_as_its_atoms_do(keywords):
+    atoms = [78, 8, 8], [[2, 3, 1.0], [5, 5, 3.1], [7, 2, 6.0]], (8, 9), (96, 108)
+    slices = projected_potential(*atoms, thickness=8.0, **keywords)
+    wave = propagate_potential(slices.numpy(), (8, 9), thickness=8.0, tilt=(2.0, -1.0))
+    expected = exit_wave(*atoms, thickness=8.0, tilt=(2.0, -1.0), **keywords)
+    # the soft edge of the band limit acts on the potential once more
+    assert float((wave - expected).abs().max()) < 5e-3 * float((expected - 1).abs().max())
 
 
-@pytest.mark.parametrize("defocus", [-8.0, 0.0, 6.0, 15.0])
-def test_weak_phase_contrast_is_twice_the_sine_of_chi(defocus):
-    # exp(-i chi), and overfocus (C1 > 0) shows atoms (positive phase) bright
-    contrast, g = _contrast(Microscope(**PERFECT), defocus)
-    assert contrast[0] == pytest.approx(2 * np.sin(_chi(g, defocus)), abs=2e-3)
+def test_empty_potential_leaves_the_wave_alone():
+    wave = propagate_potential(np.zeros((3, 16, 16)), (4, 4), thickness=5.0)
+    assert torch.allclose(wave, torch.ones(16, 16, dtype=torch.complex64), atol=1e-6)
 
 
-def test_focal_spread_is_an_average_over_focus():
-    spread, defocus = 4.0, 6.0
-    microscope = Microscope(**PERFECT | {"focal_spread": spread})
-    contrast, g = _contrast(microscope, defocus)
-    focus = np.linspace(-2 * spread, 2 * spread, 2001)  # out to two half-widths
-    weights = np.exp(-((focus / spread) ** 2))
-    expected = np.average(2 * np.sin(_chi(g, defocus + focus)), weights=weights)
-    assert contrast[0] == pytest.approx(expected, rel=0.01)
+@pytest.mark.parametrize("number", [6, 8, 14])
+def test_thermal_absorption_is_the_mean_over_displacements(number):
+    # a Gaussian mean over displaced atoms is a convolution of the transmission function: exact
+    n, extent, b = 256, 8.0, 0.5
+    g = torch.fft.fftfreq(n, extent / n, dtype=torch.float64)
+    g2 = g[:, None] ** 2 + g**2
+    scale = interaction_parameter(300) * FORM_FACTOR_TO_POTENTIAL * (n / extent) ** 2
+    smear = torch.exp(-b * g2 / 4)
+    f = form_factor(number, g2) * scale
+    at_rest = torch.exp(1j * torch.fft.ifft2(f))
+    mean = torch.fft.ifft2(torch.fft.fft2(at_rest) * smear)
+    lost = absorptive_form_factor(number, g2, b) * scale
+    absorbed = torch.exp(1j * torch.fft.ifft2(f * smear + 1j * lost))
+    smeared = torch.exp(1j * torch.fft.ifft2(f * smear))
+    error = [float((t.abs() - mean.abs()).abs().max()) for t in (absorbed, smeared)]
+    assert error[0] < 0.03 * error[1]  # what is left is of third order in the phase
 
 
-def test_vibration_damps_the_intensity():
-    still, g = _contrast(Microscope(**PERFECT), 6.0)
-    shaken, _ = _contrast(Microscope(**PERFECT | {"vibration": 50.0}), 6.0)
-    assert shaken / still == pytest.approx(np.exp(-2 * (np.pi * 0.5 * g) ** 2), rel=1e-3)
+def test_atoms_at_rest_lose_nothing():
+    g2 = torch.linspace(0, 4, 5, dtype=torch.float64)
+    assert not absorptive_form_factor(78, g2, 0.0).any()
+    with pytest.raises(ValueError, match="not negative"):
+        absorptive_form_factor(78, g2, -0.1)
 
 
-def test_convergence_damps_the_wave():
-    still, g = _contrast(Microscope(**PERFECT), 6.0)
-    cone, _ = _contrast(Microscope(**PERFECT | {"convergence": 1.0}), 6.0)
-    step = 1e-4
-    slope = (_chi(g + step, 6.0) - _chi(g - step, 6.0)) / (2 * step) / electron_wavelength(300)
-    assert cone / still == pytest.approx(np.exp(-((0.5e-3 * slope) ** 2)), rel=1e-3)
+def test_debye_waller_factor_damps_a_beam():
+    # one weak scatterer in projection: a beam's amplitude falls by exp(-B g^2 / 4)
+    def beam(**keywords):
+        wave = exit_wave([1], [[2, 2, 0]], (8, 8), (64, 64), thickness=1e-3, slice_thickness=1e-3,
+                         absorption=0.0, **keywords)  # fmt: skip
+        return torch.fft.fft2(wave)[0, 8].abs()
+
+    assert float(beam(debye_waller=2.0) / beam()) == pytest.approx(np.exp(-2.0 / 4), rel=0.01)
 
 
-def test_a_defocus_series_equals_single_images():
-    wave = exit_wave([78], [[5, 5, 1]], (10, 10), (96, 96), thickness=2)
-    series, _ = Microscope().image_spectra(wave, (10, 10), [0.0, 3.0, 4.5])
-    for spectrum, defocus in zip(series, [0.0, 3.0, 4.5], strict=True):
-        single, _ = Microscope().image_spectra(wave, (10, 10), [defocus])
-        assert torch.allclose(spectrum, single[0], atol=1e-2 * float(spectrum.abs().mean()))
+GOOD = {"numbers": [8], "positions": [[1, 1, 1.0]], "extent": (4, 4), "shape": (32, 32)}
 
 
-@pytest.mark.parametrize("defocus", [[], [np.nan], [1.0, np.inf]])
-def test_bad_defocus_is_refused(defocus):
-    with pytest.raises(ValueError, match="defocus must be finite"):
-        Microscope().image_spectra(torch.ones(8, 8, dtype=torch.complex64), (4, 4), defocus)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numbers": [8, 8], "positions": [[1, 1, 1], [1.1, 1, 1]]}, "0.100 Angstrom apart"),
+        ({"numbers": [8, 8], "positions": [[0.1, 1, 1], [3.9, 1, 1]]}, "0.200 Angstrom apart"),
+        ({"numbers": [8.5]}, "whole numbers"),
+        ({"numbers": [0]}, "atomic number 0"),
+        ({"numbers": [8, 8]}, "one atomic number for each"),
+        ({"numbers": [], "positions": np.empty((0, 3))}, "at least one atom"),
+        ({"slice_thickness": 0}, "slice_thickness must be positive"),
+        ({"slice_thickness": np.nan}, "slice_thickness must be positive"),
+        ({"thickness": np.inf}, "thickness must be positive"),
+        ({"extent": (4, 0)}, "extent must be positive"),
+        ({"extent": 4}, "two numbers each"),
+        ({"shape": (32.5, 32)}, "whole numbers"),
+        ({"shape": (1, 32)}, "at least 2 samples"),
+        ({"tilt": (9, 0)}, "at most 6 degrees"),
+        ({"tilt": (np.nan, 0)}, "at most 6 degrees"),
+        ({"debye_waller": {78: 0.5}}, r"no value for atomic number 8 \(O\)"),
+        ({"debye_waller": -1.0}, "must be finite and not negative"),
+        ({"absorption": "thermal"}, "together with debye_waller"),
+        ({"absorption": {8: np.nan}}, "must be finite and not negative"),
+    ],
+)
+def test_bad_arguments_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        exit_wave(**{"thickness": 5.0} | GOOD | change)
 
 
-def test_coarse_grid_of_the_optics_loses_nothing(monkeypatch):
-    model = pt_ceo2("PtNp3", thickness=30, random_state=0)
-    wave = exit_wave(model.numbers, model.positions, model.extent, (480, 432), thickness=30)
-    images = []
-    for limit in (2.4, 3.9):
-        monkeypatch.setattr(Microscope, "_GRID_LIMIT", limit)
-        spectra, _ = Microscope().image_spectra(wave, model.extent, [6.0])
-        images.append(sample_image(spectra[0], model.extent, 20.0, (250, 250)))
-    error = (images[0] - images[1]).square().mean() * 0.45**2
-    assert -10 * torch.log10(error) > 65
-
-
-def test_cropped_spectrum_is_the_same_function():
-    x = torch.arange(64) / 64
-    image = 1 + torch.cos(2 * torch.pi * (3 * x[:, None] + 5 * x))
-    spectrum = torch.fft.fft2(image)
-    small = crop_spectrum(spectrum, (1.0, 1.0), 8.0)
-    assert small.shape == (18, 18)
-    a, b = (sample_image(s, (1.0, 1.0), 3.0, (30, 30)) for s in (spectrum, small))
-    assert torch.allclose(a, b, atol=1e-5)
+@pytest.mark.parametrize(
+    ("potential", "message"),
+    [
+        (np.zeros((8, 8)), "n_slices, height, width"),
+        (np.zeros((0, 8, 8)), "n_slices, height, width"),
+        (np.full((1, 8, 8), np.nan), "NaN"),
+    ],
+)
+def test_bad_potentials_are_refused(potential, message):
+    with pytest.raises(ValueError, match=message):
+        propagate_potential(potential, (4, 4), thickness=1.0)
