@@ -56,7 +56,7 @@ def make_ptceo2(
     ----------
     n_images : int, optional
         Number of images: the first of the selection, whose models come in random order. By default
-        all of it. 2000 take about two minutes on two cores.
+        all of it. 2000 take less than a minute on two cores with ``n_jobs=2``.
     models : {"catalogue", "varied"}, default="catalogue"
         "catalogue": the models of the paper, with the particles as they are named. "varied": models
         drawn at random without end, in which size, shape, lattice constant, support and place of
