@@ -306,3 +306,8 @@ def test_general_joins_tiles_without_seams(general, monkeypatch):
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
     assert (tiled != whole).any()
     assert np.abs(tiled - whole).max() < 0.001 * 0.45
+
+
+def test_a_pixel_size_in_another_unit_is_noticed(general):
+    with pytest.warns(UserWarning, match="is it in pm"):
+        general.transform(load_sample_movie().data[:1, :64, :64], pixel_size=0.0622)

@@ -322,7 +322,7 @@ def test_surface_images_show_the_change():
         ({"contrast": "grey"}, "grey"),
         ({"structure": "PtNp4", "defect": "D2"}, "No image of the set"),
         ({"structure": "PtNp4", "defect": "D2", "models": "varied"}, "No structure has"),
-        ({"query": "thickness = 50"}, "cannot be evaluated"),
+        ({"query": "thickness = 50"}, "neither true nor false"),
         ({"query": "depth == 50"}, "cannot be evaluated"),
         ({"query": "thickness > 90"}, "No image of the set"),
         ({"models": "varied", "contrast": "white"}, "neither contrast nor query"),
@@ -348,3 +348,9 @@ def test_bad_surface_requests_are_refused(n_images):
         make_ptceo2_surface(n_images)
     with pytest.raises(ValueError, match="change"):
         make_ptceo2_surface(change="gone")
+
+
+@pytest.mark.parametrize("query", ["thickness", "thickness + 1", "structure"])
+def test_a_query_must_say_yes_or_no(query):
+    with pytest.raises(ValueError, match="neither true nor false"):
+        make_ptceo2(2, query=query)

@@ -40,14 +40,20 @@ def write_figure(path, figure):
 
 
 def positive_float(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive finite number")
     return value
 
 
 def positive_int(text):
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return value
@@ -57,9 +63,10 @@ def pixel_size_or_auto(text):
     if text == "auto":
         return text
     try:
-        return positive_float(text)
+        float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number (pm) nor 'auto'") from None
+    return positive_float(text)
 
 
 def read(path):

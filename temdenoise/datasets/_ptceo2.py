@@ -8,6 +8,7 @@ from importlib.resources import files
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 from tqdm.auto import tqdm
 
@@ -299,12 +300,18 @@ def _select(frame, structures, defects, contrasts, query, defocus, per_model, n_
     frame = frame[keep]
     if query is not None:
         try:
-            frame = frame.query(query)
+            wanted_rows = frame.eval(query)
         except Exception as error:  # whatever pandas, or the expression, makes of it
             raise ValueError(
                 f"query {query!r} cannot be evaluated ({error}); its names are "
                 f"{frame.columns.tolist()}."
             ) from error
+        if not pd.api.types.is_bool_dtype(wanted_rows):
+            raise ValueError(
+                f"query {query!r} is neither true nor false for each image; compare something, as "
+                'in "thickness == 50".'
+            )
+        frame = frame[wanted_rows]
     if per_model is not None:
         frame = frame[_draw_defoci(frame, per_model, seed)]
     if not len(frame):

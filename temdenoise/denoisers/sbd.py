@@ -1,6 +1,7 @@
 """Simulation-based denoising: a network trained on simulated images with fresh noise."""
 
 import os
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,6 +19,8 @@ from ._masking import fill_masked
 FOURIER_UNET_BIN = 24.9
 # Quarter turns, and whether mirrored: the first n serve `orientations=n`.
 _ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
+# A bin wider than this, in pixels, is more likely a pixel size in another unit.
+_MANY_PIXELS = 16
 # Side of the tiles an image is denoised in, in bins: bounds memory.
 _TILE = 768
 # Stacks of more images than this show a progress bar.
@@ -312,6 +315,12 @@ class SBDDenoiser(BaseDenoiser):
         if isinstance(pixel_size, str) and pixel_size == "auto":
             pixel_size = self.estimate_pixel_size(X, mask=mask)
         factor = self._bin_factor(pixel_size)
+        if factor > _MANY_PIXELS:
+            warnings.warn(
+                f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
+                "wide: is it in pm?",
+                stacklevel=2,
+            )
         quiet = not self.verbose or len(X) <= _A_HANDFUL
         denoised = np.empty(X.shape, dtype=np.float32)
         for i in tqdm(range(len(X)), desc="denoise", unit="image", disable=quiet):
