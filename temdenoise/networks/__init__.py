@@ -4,6 +4,7 @@ Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains an
 network accepts images of any size and states its ``stride``, the multiple it pads them to.
 """
 
+from .cost import MacCount, count_macs
 from .dncnn import DnCNN
 from .fourier_unet import FourierUNet
 from .receptive_field import receptive_field
@@ -15,9 +16,11 @@ __all__ = [
     "ARCHITECTURES",
     "DnCNN",
     "FourierUNet",
+    "MacCount",
     "SmallUNet",
     "UNet",
     "build_network",
+    "count_macs",
     "receptive_field",
     "windowed_fourier_threshold",
 ]
