@@ -98,8 +98,7 @@ def find_atoms(
     if mean == 0 or np.ptp(image) == 0:
         return _table([], [], [], [], [])
 
-    # Positive at the centre of bright blobs.
-    response = np.stack([-(s**2) / mean * gaussian_laplace(image, s) for s in sigmas])
+    response = _respond(image, sigmas) / np.float32(mean)
     if polarity == "dark" or (polarity == "auto" and _is_dark(response)):
         response = -response
 
@@ -114,6 +113,43 @@ def find_atoms(
     order = np.argsort(-log, kind="stable")
     radius = np.sqrt(2) * sigmas[scale]
     return _table(*(v[order] for v in (x, y, radius, intensity, log)))
+
+
+def column_polarity(image, *, pixel_size=None, sigma=None):
+    """Tell whether the columns of an image are brighter or darker than what surrounds them.
+
+    Parameters
+    ----------
+    image, pixel_size, sigma
+        As for `find_atoms`.
+
+    Returns
+    -------
+    polarity : {"bright", "dark"}
+        What ``polarity="auto"`` of `find_atoms` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `find_atoms`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.atoms.find import column_polarity
+    >>> y, x = np.mgrid[:128, :128]
+    >>> image = 0.45 - 0.3 * np.exp(-((x - 70.3) ** 2 + (y - 51.8) ** 2) / (2 * 8**2))
+    >>> column_polarity(image, pixel_size=6.25)
+    'dark'
+    """
+    image = _checked_image(image)
+    sigmas = _checked_sigmas(sigma, pixel_size)
+    return "dark" if _is_dark(_respond(image, sigmas)) else "bright"
+
+
+def _respond(image, sigmas):
+    """Scale-normalised response in counts/px, positive at the centre of bright blobs."""
+    return np.stack([-(s**2) * gaussian_laplace(image, s) for s in sigmas])
 
 
 def _is_dark(response):
