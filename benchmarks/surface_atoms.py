@@ -5,15 +5,17 @@
 Each image (clean, 4.89 pm/px, 0.45 counts/px in vacuum) is shrunk by 0.785 with anti-aliasing and
 gets Poisson noise, several draws. The columns found on the clean image are the truth, bright
 Fresnel fringes among them. The surface is the outline (alpha shape) of all columns, as in Section
-5.3.1 of Mohan et al., arXiv:2010.12970, but for what lies within 350 pm of the image's border, where
-it is the image that ends. Per image and frame:
+5.3.1 of Mohan et al., arXiv:2010.12970, but for what lies within 350 pm of the image's border,
+where it is the image that ends. Per image and frame:
 
 f1             of the two surfaces, each outlined by its own columns: the paper's score. A phantom
                outside the surface covers true surface atoms, so it costs more than itself.
 f1_detected    of surface columns as such: found anywhere is found, a phantom is a surface column of
                the denoised image where the clean image has no column at all.
 phantoms, lost what those are, per frame; phantoms_faint are phantoms where the clean image has a
-               maximum of at least half the threshold.
+               maximum of at least half the threshold, lost_faint are lost columns of less than one
+               and a half times the threshold: mostly fringes, that are columns or not by a hair.
+f1_certain     as f1_detected, with the faint ones left out on both sides.
 
 Ends with one JSON line.
 """
@@ -75,12 +77,17 @@ def compare(clean, faint, denoised, shape):
     false = ours & unmatched(found, surface)
     lost = true & unmatched(surface, denoised)
     phantom = ours & unmatched(found, clean)
+    certain = surface["log"].to_numpy() >= 1.5 * THRESHOLD
+    invented = phantom & unmatched(found, faint)
+    hits = true & ~lost
     scores = {
         "f1": f1_score(np.sum(true & ~missed), false.sum(), missed.sum()),
-        "f1_detected": f1_score(np.sum(true & ~lost), phantom.sum(), lost.sum()),
+        "f1_detected": f1_score(hits.sum(), phantom.sum(), lost.sum()),
+        "f1_certain": f1_score(np.sum(hits & certain), invented.sum(), np.sum(lost & certain)),
         "phantoms": phantom.sum(),
-        "phantoms_faint": np.sum(phantom & ~unmatched(found, faint)),
+        "phantoms_faint": np.sum(phantom & ~invented),
         "lost": lost.sum(),
+        "lost_faint": np.sum(lost & ~certain),
         "surface_columns": true.sum(),
     }
     return scores, {"surface": surface[true], "phantom": found[phantom], "lost": surface[lost]}
