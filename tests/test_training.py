@@ -185,7 +185,7 @@ def test_plateau_lowers_the_rate_in_training(images):
 
 def test_best_weights_are_kept(images, monkeypatch):
     # so high a rate wrecks the network after a good start: the start is what is kept
-    options = {"max_epochs": 5, "learning_rate": 0.5}
+    options = {"max_epochs": 5, "learning_rate": 0.5, "optimizer": "adam"}
     denoiser = tiny(**options).fit(images)
     best = int(np.argmax([row["valid_psnr"] for row in denoiser.history_]))
     assert best < 4

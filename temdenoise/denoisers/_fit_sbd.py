@@ -13,6 +13,7 @@ from skorch.helper import predefined_split
 from ..networks import build_network
 from ..noise import PoissonNoise
 from . import _training as training
+from ._muon import Muon
 from ._patches import CleanPatches, PairedPatches, spline_coefficients
 
 # Batches of validation, drawn once and the same for all epochs.
@@ -21,6 +22,8 @@ _VALIDATION_BATCHES = 4
 _NOT_IN_CHECKPOINT = (
     "checkpoint", "verbose", "device", "max_time", "warm_start", "random_state", "orientations",
 )  # fmt: skip
+
+_OPTIMIZERS = {"muon": Muon, "adam": torch.optim.AdamW}
 
 
 @dataclass(kw_only=True)
@@ -226,7 +229,7 @@ def train(est, data):
         net = training.DenoisingNet(
             module,
             criterion=torch.nn.MSELoss,  # replaced by get_loss, which sees the units too
-            optimizer=torch.optim.AdamW,
+            optimizer=_OPTIMIZERS[est.optimizer],
             optimizer__weight_decay=1e-4,
             lr=est.learning_rate,
             max_epochs=est.max_epochs,
