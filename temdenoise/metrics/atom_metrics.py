@@ -12,8 +12,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from temdenoise._validation import check_pixel_size
-from temdenoise.atoms import find_atoms, match_atoms, split_surface_bulk
-from temdenoise.atoms.find import column_polarity
+from temdenoise.atoms import column_polarity, find_atoms, match_atoms, split_surface_bulk
 
 MAX_DISTANCE = 10.0
 """Default distance in px of two atoms that are the same: the paper's, as carried out."""
