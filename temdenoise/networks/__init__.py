@@ -6,6 +6,7 @@ network accepts images of any size and states its ``stride``, the multiple it pa
 
 from .dncnn import DnCNN
 from .fourier_unet import FourierUNet
+from .fuse import fuse_for_inference
 from .receptive_field import receptive_field
 from .small_unet import SmallUNet
 from .unet import UNet
@@ -18,6 +19,7 @@ __all__ = [
     "SmallUNet",
     "UNet",
     "build_network",
+    "fuse_for_inference",
     "receptive_field",
     "windowed_fourier_threshold",
 ]
