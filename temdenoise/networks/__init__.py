@@ -7,6 +7,7 @@ network accepts images of any size and states its ``stride``, the multiple it pa
 from .cost import MacCount, count_macs
 from .dncnn import DnCNN
 from .fourier_unet import FourierUNet
+from .fuse import fuse_for_inference
 from .receptive_field import receptive_field
 from .small_unet import SmallUNet
 from .unet import UNet
@@ -21,6 +22,7 @@ __all__ = [
     "UNet",
     "build_network",
     "count_macs",
+    "fuse_for_inference",
     "receptive_field",
     "windowed_fourier_threshold",
 ]
