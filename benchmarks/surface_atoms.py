@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from authors_images import PIXEL_SIZE, shrunk
 
-from temdenoise import PoissonNoise, SBDDenoiser, find_atoms, psnr
+from temdenoise import PoissonNoise, SBDDenoiser, WindowedFourierDenoiser, find_atoms, psnr
 from temdenoise.atoms import match_atoms, split_surface_bulk
 from temdenoise.atoms.find import column_polarity
 
@@ -102,10 +102,8 @@ def main():
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
 
-    methods = {"windowed Fourier": windowed_fourier}
-    for name in args.weights:
-        sbd = SBDDenoiser.from_pretrained(name)
-        methods[name] = lambda noisy, sbd=sbd: sbd.transform(noisy, pixel_size=PIXEL_SIZE)
+    methods = {"windowed Fourier": WindowedFourierDenoiser()}
+    methods |= {name: SBDDenoiser.from_pretrained(name) for name in args.weights}
     rows, panels = [], []
     for path in args.images:
         image = shrunk(path)
@@ -114,7 +112,9 @@ def main():
         stack = np.broadcast_to(image, (args.draws, *image.shape))
         noisy = PoissonNoise(random_state=0).sample(stack)
         for name, method in methods.items():
-            denoised = method(noisy)
+            if not isinstance(method, SBDDenoiser):
+                method.fit(noisy)
+            denoised = method.transform(noisy, pixel_size=PIXEL_SIZE)
             for draw, frame in enumerate(denoised):
                 columns = columns_of(frame, polarity)
                 scores, marks = compare(clean, faint, columns, image.shape)
@@ -137,19 +137,6 @@ def main():
         "mean": means.round(4).to_dict("index"),
     }
     print(json.dumps(result))
-
-
-def windowed_fourier(noisy):
-    """Estimate by one windowed-Fourier threshold on bins of about 25 pm."""
-    import torch
-
-    from temdenoise.binning import bin_counts, unbin
-    from temdenoise.networks import windowed_fourier_threshold
-
-    factor = round(24.9 / PIXEL_SIZE)
-    bins = torch.from_numpy(bin_counts(noisy, factor))[:, None]
-    rates = windowed_fourier_threshold(bins)[:, 0].numpy() / factor**2
-    return unbin(rates, factor, noisy.shape[1:])
 
 
 def draw_panels(panels, n_columns, path):
