@@ -119,10 +119,14 @@ def _cover(size, tile, halo, multiple, blend):
             f"tile={tile} is too small for halo={halo}, blend={blend} and multiple={multiple}: "
             f"it must be at least {2 * halo + blend + multiple}."
         )
-    # Spread the tiles evenly, so that the last two do not overlap almost entirely. The last one
-    # ends at the image's edge (up to `multiple`, by which it is then shorter).
     slots = -(-(size - tile) // multiple)
     n_tiles = -(-slots * multiple // step) + 1
+    # As small as this number of tiles allows: what they overlap by is work done twice.
+    enough = -(-(size - 2 * halo - blend) // (n_tiles * multiple)) * multiple
+    tile = min(tile, enough + 2 * halo + blend)
+    # Spread evenly. The last one ends at the image's edge (up to `multiple`, by which it is then
+    # shorter).
+    slots = -(-(size - tile) // multiple)
     starts = [multiple * (slots * k // (n_tiles - 1)) for k in range(n_tiles)]
     stops = [min(start + tile, size) for start in starts]
 

@@ -76,8 +76,9 @@ def test_threshold_is_the_same_at_every_dose(lattice):
 
 def test_pixel_size_sets_the_scale():
     x, y = np.array([60.0, 240.0]), np.array([150.0, 150.0])
-    coarse = find_atoms(render(x, y, sigma=4.0), pixel_size=12.5)
+    coarse = find_atoms(render(x, y, sigma=4.0), pixel_size=12.5).sort_values("x")
     fine = find_atoms(render(2 * x, 2 * y, sigma=8.0, shape=(600, 680)), pixel_size=6.25)
+    fine = fine.sort_values("x")
     np.testing.assert_allclose(coarse["radius"] * 12.5, 50 * np.sqrt(2))
     np.testing.assert_allclose(fine["radius"] * 6.25, 50 * np.sqrt(2))
     np.testing.assert_allclose(2 * coarse[["x", "y"]], fine[["x", "y"]], atol=0.05)

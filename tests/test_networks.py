@@ -1,15 +1,21 @@
 """The paper's networks: their sizes, their reach, and the invariances they are built for."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from temdenoise import SBDDenoiser
+from temdenoise.denoisers._fit_sbd import network_options
 from temdenoise.networks import (
     ARCHITECTURES,
     DnCNN,
     SmallUNet,
     UNet,
     build_network,
+    count_macs,
     receptive_field,
 )
 from temdenoise.networks._layers import BiasFreeBatchNorm2d, pad_to_multiple
@@ -57,6 +63,55 @@ def test_parameter_counts_of_the_biased_networks():
     assert n_parameters(SmallUNet()) == 233_440
 
 
+@pytest.mark.parametrize(
+    ("parameters", "quoted"),
+    [
+        ({"architecture": "dncnn", "bias_free": False}, "668K"),
+        ({"architecture": "small_unet"}, "233K"),
+        ({"architecture": "unet", "scales": 2}, "102K"),  # Table 3.1b
+        ({"architecture": "unet", "scales": 6, "base_channels": 32}, "4.4M"),
+        ({"architecture": "unet", "scales": 4, "base_channels": 64}, "1.4M"),
+        ({"architecture": "unet", "scales": 4, "base_channels": 128}, "5.61M"),
+    ],
+)
+def test_table_3_1_by_the_parameters_of_the_denoiser(parameters, quoted):
+    n = n_parameters(network_of(parameters))
+    value, unit = float(quoted[:-1]), {"K": 1e3, "M": 1e6}[quoted[-1]]
+    digits = len(quoted.partition(".")[2][:-1])
+    assert round(n / unit, digits) == value
+
+
+def network_of(parameters):
+    """Shapes of the network that a denoiser of these parameters trains."""
+    denoiser = SBDDenoiser(**parameters)
+    with torch.device("meta"):
+        return build_network(denoiser.architecture, **network_options(denoiser))
+
+
+GUIDE = Path(__file__).parents[1] / "docs" / "user_guide" / "sbd.rst"
+
+
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not here")
+def test_the_table_of_the_user_guide():
+    row = re.compile(r"``architecture=(.+?)`` +([\d,]+) +(?:large|(\d+) px) +([\d,]+)$", re.M)
+    rows = row.findall(GUIDE.read_text())
+    assert len(rows) == 7
+    for text, weights, field, macs in rows:
+        parameters = {}
+        for setting in f"architecture={text}".split(", "):
+            name, value = setting.split("=")
+            parameters[name] = int(value) if value.isdigit() else value.strip('"')
+        network = network_of(parameters)
+        assert f"{n_parameters(network):,}" == weights
+        binning = 4 if parameters["architecture"] == "fourier_unet" else 1
+        count = count_macs(network, (1024 // binning, 1024 // binning))
+        assert f"{round(sum(count) / binning**2):,}" == macs
+        # the field does not depend on the width, and test_receptive_field has those of all depths
+        fields = {("dncnn", 4): 41, ("small_unet", 4): 45, ("unet", 4): 221, ("unet", 6): 893}
+        if field:
+            assert int(field) == fields[parameters["architecture"], parameters.get("scales", 4)]
+
+
 @pytest.mark.parametrize("scales", [1, 2, 3, 5])
 def test_unet_of_any_depth(scales):
     network = UNet(scales=scales, base_channels=2).eval()
@@ -95,6 +150,20 @@ def test_receptive_field_agrees_with_a_perturbation():
     reach = (receptive_field(network, worst_case=True) - 1) // 2
     for index in (rows, columns):
         assert abs(index - 48).max() == reach
+
+
+@pytest.mark.parametrize(
+    ("network", "size"), [(DnCNN(channels=4), 64), (UNet(2, 4), 96), (UNet(4, 4), 288)]
+)
+def test_receptive_field_is_what_the_gradient_reaches(network, size):
+    # The network as it is: rectifiers and maxima let a pixel through in some images, not in others.
+    pixel = size // 2
+    images = torch.rand(4, 1, size, size, dtype=torch.float64, requires_grad=True)
+    outputs = network.double().eval()(images)[:, 0, pixel, pixel]
+    (gradient,) = torch.autograd.grad(outputs.sum(), images)
+    reached = torch.nonzero((gradient != 0).any(dim=0)[0])
+    for index in reached.T:
+        assert (index - pixel).abs().max() == (receptive_field(network) - 1) // 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 3), (17, 30), (32, 32)])

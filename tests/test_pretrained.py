@@ -302,7 +302,7 @@ def test_general_joins_tiles_without_seams(general, monkeypatch):
     movie = load_sample_movie()
     counts = np.tile(movie.data[:1], (1, 4, 1))[:, :1800, :200]  # 450 x 50 bins
     whole = general.transform(counts, pixel_size=movie.pixel_size)
-    monkeypatch.setattr("temdenoise.denoisers.sbd._TILE", 384)
+    monkeypatch.setattr("temdenoise.denoisers._apply_sbd.TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
     assert (tiled != whole).any()
     assert np.abs(tiled - whole).max() < 0.001 * 0.45

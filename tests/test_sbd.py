@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from temdenoise import PoissonNoise, SBDDenoiser, psnr
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.datasets import make_ptceo2
-from temdenoise.denoisers import sbd as sbd_module
+from temdenoise.denoisers import _apply_sbd
 from temdenoise.networks import windowed_fourier_threshold
 
 TINY = {
@@ -269,7 +269,7 @@ def test_tiles_join_without_seams(architecture, monkeypatch):
     clean *= np.linspace(0.5, 1.5, 450, dtype=np.float32)[:, None]
     counts = PoissonNoise(random_state=0).sample(clean)
     whole = denoiser.transform(counts)
-    monkeypatch.setattr(sbd_module, "_TILE", 384)
+    monkeypatch.setattr(_apply_sbd, "TILE", 384)
     tiled = denoiser.transform(counts)
     assert (tiled != whole).any()
     np.testing.assert_allclose(tiled, whole, atol=1e-3 * 20)

@@ -88,6 +88,13 @@ def test_weights_add_up_to_one_and_spare_the_halo(multiple):
         np.testing.assert_allclose(total, 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "most"), [(1100, 1.4), (1024, 1.0), (2048, 1.4), (1025, 1.4)])
+def test_little_is_done_twice(size, most):
+    spans = _cover(size, 1024, 100, 16, 25)
+    assert max(span.stop - span.start for span in spans) <= 1024
+    assert sum(span.stop - span.start for span in spans) <= most * size
+
+
 def test_blending_leaves_no_step():
     # A function that adds a different constant to every tile: the worst seam there is.
     offsets = iter(range(100))

@@ -10,6 +10,7 @@ _CLASSES = {
     "LowPassDenoiser": "lowpass",
     "SBDDenoiser": "sbd",
     "WienerDenoiser": "wiener",
+    "WindowedFourierDenoiser": "windowed_fourier",
 }
 
 __all__ = sorted(_CLASSES)

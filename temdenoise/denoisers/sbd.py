@@ -12,17 +12,12 @@ from .._validation import check_mask, check_pixel_size
 from ..base import BaseDenoiser
 from ..binning import bin_counts, unbin
 from ..noise import PoissonNoise
-from ..tiling import apply_tiled
 from ._masking import fill_masked
 
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
 FOURIER_UNET_BIN = 24.9
-# Quarter turns, and whether mirrored: the first n serve `orientations=n`.
-_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
 # A bin wider than this, in pixels, is more likely a pixel size in another unit.
 _MANY_PIXELS = 16
-# Side of the tiles an image is denoised in, in bins: bounds memory.
-_TILE = 768
 # Stacks of more images than this show a progress bar.
 _A_HANDFUL = 4
 
@@ -315,7 +310,12 @@ class SBDDenoiser(BaseDenoiser):
         ValueError
             If the images are not a valid stack, the mask does not fit, or the pixels are coarser
             than the network's bins.
+        MemoryError
+            If the device's memory does not even hold the smallest tiles. Where it does not hold the
+            usual ones, smaller ones are taken, with a warning.
         """
+        from ._apply_sbd import TiledNetwork
+
         X = self._check_transform_input(X)
         mask = check_mask(mask, X.shape)
         if isinstance(pixel_size, str) and pixel_size == "auto":
@@ -329,8 +329,10 @@ class SBDDenoiser(BaseDenoiser):
             )
         quiet = not self.verbose or len(X) <= _A_HANDFUL
         denoised = np.empty(X.shape, dtype=np.float32)
+        network = TiledNetwork(self)
         for i in tqdm(range(len(X)), desc="denoise", unit="image", disable=quiet):
-            denoised[i] = self._denoise(X[i], None if mask is None else mask[i], factor)
+            one = None if mask is None else mask[i]
+            denoised[i] = self._denoise(X[i], one, factor, network)
         return denoised
 
     def _draw_noise(self, clean, seed):
@@ -339,10 +341,13 @@ class SBDDenoiser(BaseDenoiser):
             return PoissonNoise().sample(clean, return_clean=True, random_state=seed)
         return super()._draw_noise(clean, seed)
 
-    def _denoise(self, image, mask, factor):
+    def _denoise(self, image, mask, factor, network=None):
         """Estimate of one image (height, width), on bins of `factor` pixels."""
+        from ._apply_sbd import TiledNetwork
+
         image = _fill_with_noise(image, mask)
-        rates = self._denoise_bins(bin_counts(image[None], factor)[0])
+        network = TiledNetwork(self) if network is None else network
+        rates = network(bin_counts(image[None], factor)[0])
         return unbin(rates[None] / factor**2, factor, image.shape)[0]
 
     def estimate_pixel_size(self, X, *, mask=None, candidates=None):
@@ -395,32 +400,6 @@ class SBDDenoiser(BaseDenoiser):
                 f"{pixel_size:g}).fit(...)."
             )
         return exact
-
-    def _denoise_bins(self, bins):
-        """Rates per bin of one image of counts per bin (rows, columns)."""
-        import torch
-
-        from ._fit_sbd import choose_device
-
-        device = choose_device(self.device)
-        network = self.network_.to(device)
-        options = {}
-        if self.architecture == "fourier_unet":
-            options["level"] = float(bins.mean(dtype=np.float64))  # one for all tiles
-
-        def apply(tile):
-            with torch.inference_mode():
-                batch = torch.from_numpy(tile.copy())[None, None].to(device)
-                return network(batch, **options)[0, 0].cpu().numpy()
-
-        tile = max(_TILE, 4 * network.halo)
-        total = np.zeros(bins.shape, dtype=np.float32)
-        for turns, mirrored in _ORIENTATIONS[: self.orientations]:
-            turned = np.rot90(bins[:, ::-1] if mirrored else bins, turns).copy()
-            rates = apply_tiled(apply, turned, tile=tile, halo=network.halo, multiple=network.grid)
-            rates = np.rot90(rates, -turns)
-            total += rates[:, ::-1] if mirrored else rates
-        return total / self.orientations
 
     def save_pretrained(self, path, *, overwrite=False, info=None):
         """Write weights and settings into a folder: model.safetensors and config.json.

@@ -2,10 +2,21 @@
 
 import importlib
 
+from temdenoise.metrics.atom_metrics import (
+    atom_f1,
+    atom_jaccard,
+    atom_precision,
+    atom_recall,
+    atom_scores,
+)
 from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse, upsnr
 
 # The scorers stand some floors above the plain functions: they are loaded when asked for.
 _SCORERS = (
+    "atom_f1_scorer",
+    "atom_jaccard_scorer",
+    "atom_precision_scorer",
+    "atom_recall_scorer",
     "make_denoising_scorer",
     "make_multimetric_scorer",
     "multimetric_scorer",
@@ -14,7 +25,18 @@ _SCORERS = (
     "upsnr_scorer",
 )
 
-__all__ = ["psnr", "ssim", "unbiased_mse", "upsnr", *_SCORERS]
+__all__ = [
+    "atom_f1",
+    "atom_jaccard",
+    "atom_precision",
+    "atom_recall",
+    "atom_scores",
+    "psnr",
+    "ssim",
+    "unbiased_mse",
+    "upsnr",
+    *_SCORERS,
+]
 
 
 def __getattr__(name):

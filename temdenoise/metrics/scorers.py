@@ -4,6 +4,8 @@ They keep one rule: with ``y``, X is noisy and y clean; without, X is clean and 
 a fixed seed, so that all candidates are compared on the same noise.
 """
 
+from functools import partial
+from inspect import signature
 from numbers import Integral
 
 import numpy as np
@@ -13,10 +15,18 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from temdenoise._validation import check_images, check_pair
+from temdenoise.metrics.atom_metrics import atom_f1, atom_jaccard, atom_precision, atom_recall
 from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse
 from temdenoise.noise import PoissonNoise, thin_counts
 
-_METRICS = {"psnr": psnr, "ssim": ssim}
+_METRICS = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "atom_precision": atom_precision,
+    "atom_recall": atom_recall,
+    "atom_f1": atom_f1,
+    "atom_jaccard": atom_jaccard,
+}
 
 
 class _Scorer(BaseEstimator):
@@ -70,6 +80,7 @@ class _DenoisingScorer(_Scorer):
         """Return the score, or a dict of scores if the metric is a dict."""
         self._validate_params()
         metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
+        metrics = {name: _at_scale(metric, transform_params) for name, metric in metrics.items()}
         values = {name: [] for name in metrics}
         for noisy, clean in self._pairs(X, y):
             denoised = estimator.transform(noisy, **transform_params)
@@ -117,10 +128,12 @@ def make_denoising_scorer(
 
     Parameters
     ----------
-    metric : {"psnr", "ssim"} or callable
+    metric : {"psnr", "ssim", "atom_precision", "atom_recall", "atom_f1", "atom_jaccard"} or \
+            callable
         A callable ``metric(clean, denoised)`` gets two stacks (n_images, height, width) and returns
         a float, or one value per image. It must be defined at a module's top level to be used
-        with ``n_jobs``.
+        with ``n_jobs``; ``functools.partial(atom_f1, region="surface")`` sets parameters. One with
+        a parameter ``pixel_size`` gets that of the call, if there is one.
     noise : object with a method ``sample``, default=None
         As `temdenoise.PoissonNoise`, drawn where no noisy images are given. None: Poisson noise on
         the clean images as they are, in counts per pixel.
@@ -170,8 +183,9 @@ def make_multimetric_scorer(
 
     Parameters
     ----------
-    metrics : sequence of {"psnr", "ssim"}, or dict of str to metric
-        The metrics, as for `make_denoising_scorer`. The keys of a dict name the scores.
+    metrics : sequence of str, or dict of str to metric
+        The metrics, by name or as callables, as for `make_denoising_scorer`. The keys of a dict
+        name the scores.
     noise, n_realizations, random_state
         As for `make_denoising_scorer`.
 
@@ -211,6 +225,17 @@ def make_multimetric_scorer(
     )
 
 
+def _at_scale(metric, transform_params):
+    """Give the pixel size of `transform` to a metric that takes one and has none."""
+    if transform_params.get("pixel_size") is None or getattr(metric, "keywords", {}).get(
+        "pixel_size"
+    ):
+        return metric
+    if "pixel_size" not in signature(metric).parameters:
+        return metric
+    return partial(metric, pixel_size=transform_params["pixel_size"])
+
+
 def _find_metric(metric):
     if callable(metric):
         return metric
@@ -224,6 +249,18 @@ psnr_scorer.__doc__ = "Mean PSNR in dB, for a data range of one count per pixel.
 
 ssim_scorer = make_denoising_scorer("ssim")
 ssim_scorer.__doc__ = "Mean SSIM, for a data range of one count per pixel."
+
+atom_precision_scorer = make_denoising_scorer("atom_precision")
+atom_precision_scorer.__doc__ = "Fraction of the atoms found that are in the clean image."
+
+atom_recall_scorer = make_denoising_scorer("atom_recall")
+atom_recall_scorer.__doc__ = "Fraction of the clean image's atoms that are found."
+
+atom_f1_scorer = make_denoising_scorer("atom_f1")
+atom_f1_scorer.__doc__ = "F1 score of the atoms found on the denoised image."
+
+atom_jaccard_scorer = make_denoising_scorer("atom_jaccard")
+atom_jaccard_scorer.__doc__ = "Jaccard index of the atoms found on the denoised image."
 
 multimetric_scorer = make_multimetric_scorer()
 multimetric_scorer.__doc__ = "PSNR and SSIM of one `transform`, as a dict."

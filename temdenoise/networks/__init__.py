@@ -4,8 +4,10 @@ Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains an
 network accepts images of any size and states its ``stride``, the multiple it pads them to.
 """
 
+from .cost import MacCount, count_macs
 from .dncnn import DnCNN
 from .fourier_unet import FourierUNet
+from .fuse import fuse_for_inference
 from .receptive_field import receptive_field
 from .small_unet import SmallUNet
 from .unet import UNet
@@ -15,9 +17,12 @@ __all__ = [
     "ARCHITECTURES",
     "DnCNN",
     "FourierUNet",
+    "MacCount",
     "SmallUNet",
     "UNet",
     "build_network",
+    "count_macs",
+    "fuse_for_inference",
     "receptive_field",
     "windowed_fourier_threshold",
 ]

@@ -47,7 +47,7 @@ class UNet(nn.Module):
     Notes
     -----
     Parameters for (scales, base_channels): (4, 32) 351,264; (4, 64) 1,402,944; (4, 128) 5,607,552;
-    (6, 128) 70,498,176. The counts usually quoted (352,000; 1,404,416; 5,610,496; 70,504,960)
+    (6, 128) 70,495,104. The counts usually quoted (352,000; 1,404,416; 5,610,496; 70,504,960)
     include one bias per normalised channel that a bias-free network never uses; they do not exist
     here.
 

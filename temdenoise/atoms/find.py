@@ -1,10 +1,12 @@
 """Find projected atomic columns in a denoised image."""
 
-from numbers import Real
-
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_laplace, map_coordinates, maximum_filter
+from scipy.fft import dctn, idctn
+from scipy.ndimage import map_coordinates, maximum_filter
+
+from temdenoise._validation import check_mask
+from temdenoise.atoms._points import check_length
 
 COLUMN_SIGMA = 50.0
 """Default standard deviation of the blobs in pm: a projected column is about 1 Angstrom wide."""
@@ -20,6 +22,7 @@ def find_atoms(
     threshold=0.05,
     polarity="auto",
     exclude_border=True,
+    mask=None,
 ):
     """Find atomic columns as extrema of the Laplacian of Gaussian (LoG).
 
@@ -38,21 +41,24 @@ def find_atoms(
         same at every dose. A Gaussian column of standard deviation ``sigma`` and height ``h`` on a
         flat background responds with ``h / (2 * mean)``.
     polarity : {"auto", "bright", "dark"}, default="auto"
-        Whether columns are brighter or darker than what surrounds them. "auto" takes the sign in
-        which the response has the longer tail: columns are compact peaks, the space between them is
-        broad and shallow.
+        Whether columns are brighter or darker than what surrounds them. "auto" is
+        `column_polarity`, which see for its limits.
     exclude_border : bool or float, default=True
         Distance in pixels from the image's border within which columns are not reported, because
         their surroundings are cut off. True: twice the (smallest) ``sigma``. False: report all.
+    mask : bool array-like of shape (height, width), optional
+        True marks pixels not to trust, NaN or not (a burnt-in label): the mean of the others takes
+        their place, and no column is reported on them.
 
     Returns
     -------
     atoms : pandas.DataFrame
-        One row per column, the strongest first:
+        One row per column, the strongest first, all float64:
 
         - ``x``, ``y``: position in pixels along the columns and rows of the array, sub-pixel; the
           origin is the centre of pixel ``image[0, 0]``;
-        - ``radius``: radius of the blob in pixels, ``sqrt(2) * sigma`` of its scale;
+        - ``radius``: radius of the blob in pixels, ``sqrt(2) * sigma`` of its scale (interpolated
+          between three or more);
         - ``intensity``: image at the position in counts/px, linearly interpolated;
         - ``log``: scale-normalised response ``sigma**2 * LoG / mean``, positive always.
 
@@ -82,9 +88,9 @@ def find_atoms(
     >>> atoms[["x", "y"]].round(1).to_numpy().tolist()
     [[70.3, 51.8]]
     """
-    image = _checked_image(image)
+    image, mask = _checked_image(image, mask)
     sigmas = _checked_sigmas(sigma, pixel_size)
-    threshold = _checked_number("threshold", threshold, positive=True)
+    threshold = check_length("threshold", threshold)
     if polarity not in ("auto", "bright", "dark"):
         raise ValueError(f'polarity must be "auto", "bright" or "dark", got {polarity!r}.')
     border = _checked_border(exclude_border, sigmas)
@@ -98,22 +104,75 @@ def find_atoms(
     if mean == 0 or np.ptp(image) == 0:
         return _table([], [], [], [], [])
 
-    # Positive at the centre of bright blobs.
-    response = np.stack([-(s**2) / mean * gaussian_laplace(image, s) for s in sigmas])
+    response = _respond(image, sigmas) / np.float32(mean)
     if polarity == "dark" or (polarity == "auto" and _is_dark(response)):
         response = -response
 
     scale, row, column = _local_maxima(response, threshold, sigmas[0])
-    y = row + _vertex(response, scale, row, column, axis=0)
-    x = column + _vertex(response, scale, row, column, axis=1)
+    y = row + _vertex(response, (scale, row, column), axis=1)
+    x = column + _vertex(response, (scale, row, column), axis=2)
     height, width = image.shape
     inside = (np.minimum(y, x) >= border) & (y <= height - 1 - border) & (x <= width - 1 - border)
+    if mask is not None:
+        inside &= ~mask[row, column]
     scale, row, column, y, x = (v[inside] for v in (scale, row, column, y, x))
+    radius = np.sqrt(2) * _interpolated_sigma(response, (scale, row, column), sigmas)
     log = response[scale, row, column]
     intensity = map_coordinates(image, [y, x], order=1, mode="nearest")
     order = np.argsort(-log, kind="stable")
-    radius = np.sqrt(2) * sigmas[scale]
     return _table(*(v[order] for v in (x, y, radius, intensity, log)))
+
+
+def column_polarity(image, *, pixel_size=None, sigma=None, mask=None):
+    """Tell whether the columns of an image are brighter or darker than what surrounds them.
+
+    Takes the sign in which the LoG response has the longer tail: columns are compact peaks, the
+    space between them is broad and shallow.
+
+    Parameters
+    ----------
+    image, pixel_size, sigma, mask
+        As for `find_atoms`.
+
+    Returns
+    -------
+    polarity : {"bright", "dark"}
+        What ``polarity="auto"`` of `find_atoms` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `find_atoms`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.atoms import column_polarity
+    >>> y, x = np.mgrid[:128, :128]
+    >>> image = 0.45 - 0.3 * np.exp(-((x - 70.3) ** 2 + (y - 51.8) ** 2) / (2 * 8**2))
+    >>> column_polarity(image, pixel_size=6.25)
+    'dark'
+    """
+    image, _ = _checked_image(image, mask)
+    return "dark" if _is_dark(_respond(image, _checked_sigmas(sigma, pixel_size))) else "bright"
+
+
+def _respond(image, sigmas):
+    """Scale-normalised response in counts/px, positive at the centre of bright blobs.
+
+    The cosine transform is that of the image continued by its mirror images, which is the usual
+    border; in it the derivative and the Gaussian are exact, and every further scale is cheap.
+    """
+    spectrum = dctn(image)
+    ky, kx = (np.pi * np.arange(n, dtype=np.float64) / n for n in image.shape)
+    k_squared = ky[:, np.newaxis] ** 2 + kx**2
+    response = np.empty((len(sigmas), *image.shape), dtype=np.float32)
+    for s, out in zip(sigmas, response, strict=True):
+        gain = k_squared * s**2
+        gain *= np.exp(-((s * ky) ** 2) / 2)[:, np.newaxis]
+        gain *= np.exp(-((s * kx) ** 2) / 2)
+        out[:] = idctn(spectrum * gain.astype(np.float32), overwrite_x=True)
+    return response
 
 
 def _is_dark(response):
@@ -138,17 +197,17 @@ def _local_maxima(response, threshold, sigma):
     return response[:, row, column].argmax(axis=0), row, column
 
 
-def _vertex(response, scale, row, column, axis):
+def _vertex(response, peak, axis):
     """Offset of the top of the parabola through a maximum and its two neighbours on one axis."""
-    size = response.shape[1 + axis]
-    at = (row, column)[axis]
+    size = response.shape[axis]
+    at = peak[axis]
     # A maximum on the border has one neighbour only; it stays where it is.
     centre = np.clip(at, 1, size - 2) if size > 2 else at
     neighbours = []
     for step in (-1, 0, 1):
-        index = [row, column]
+        index = list(peak)
         index[axis] = np.clip(centre + step, 0, size - 1)
-        neighbours.append(response[scale, index[0], index[1]].astype(np.float64))
+        neighbours.append(response[tuple(index)].astype(np.float64))
     before, top, after = neighbours
     curvature = before - 2 * top + after
     interior = (at == centre) & (curvature < 0)
@@ -157,13 +216,19 @@ def _vertex(response, scale, row, column, axis):
     return offset
 
 
+def _interpolated_sigma(response, peak, sigmas):
+    """Scale of the strongest response, between those tried."""
+    offset = _vertex(response, peak, axis=0)
+    return np.exp(np.interp(peak[0] + offset, np.arange(len(sigmas)), np.log(sigmas)))
+
+
 def _table(*values):
     return pd.DataFrame(
         {name: np.asarray(v, dtype=np.float64) for name, v in zip(_COLUMNS, values, strict=True)}
     )
 
 
-def _checked_image(image):
+def _checked_image(image, mask):
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
         raise TypeError(f"The image must hold real numbers, got dtype {image.dtype}.")
@@ -176,36 +241,32 @@ def _checked_image(image):
         raise ValueError(f"The image is empty: its shape is {image.shape}.")
     # float32 halves the time and is far more precise than any count.
     image = image.astype(np.float32)
+    if mask is not None:
+        mask = check_mask(mask, (1, *image.shape))
+        mask = None if mask is None else mask[0]
+    if mask is not None:
+        image[mask] = image[~mask].mean(dtype=np.float64)
     bad = np.argwhere(~np.isfinite(image))
     if len(bad):
         raise ValueError(
             f"The image holds {len(bad)} pixels that are NaN, infinite or too large for float32, "
             f"the first at row {bad[0][0]}, column {bad[0][1]}."
         )
-    return image
+    return image, mask
 
 
 def _checked_sigmas(sigma, pixel_size):
     if pixel_size is not None:
-        pixel_size = _checked_number("pixel_size (pm)", pixel_size, positive=True)
+        pixel_size = check_length("pixel_size (pm)", pixel_size)
     if sigma is None:
         sigma = COLUMN_SIGMA / pixel_size if pixel_size else 8.0
     values = [sigma] if np.ndim(sigma) == 0 else list(sigma)
     if not values:
         raise ValueError("sigma must hold at least one scale, got an empty sequence.")
-    return np.array(sorted(_checked_number("sigma (pixels)", s, positive=True) for s in values))
+    return np.array(sorted(check_length("sigma (pixels)", s) for s in values))
 
 
 def _checked_border(exclude_border, sigmas):
     if isinstance(exclude_border, bool | np.bool_):
         return 2 * sigmas[0] if exclude_border else -1.0  # a vertex may lie outside by half a pixel
-    return _checked_number("exclude_border (pixels)", exclude_border)
-
-
-def _checked_number(name, value, positive=False):
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not np.isfinite(value) or value < 0 or (positive and value == 0):
-        kind = "positive" if positive else "non-negative"
-        raise ValueError(f"{name} must be a {kind} finite number, got {value!r}.")
-    return float(value)
+    return 0.0 if exclude_border == 0 else check_length("exclude_border (pixels)", exclude_border)

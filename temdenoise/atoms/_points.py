@@ -1,0 +1,73 @@
+"""Checks of lists of atoms, shared by what takes one."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+
+def check_points(points, name="points"):
+    """Return positions as an array of shape (n_atoms, 2), x then y, of dtype float64.
+
+    Parameters
+    ----------
+    points : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
+        Positions in px. No atom at all is a valid list.
+    name : str, default="points"
+        Name of the argument in the error messages.
+
+    Returns
+    -------
+    xy : ndarray of shape (n_atoms, 2), dtype float64
+        The positions.
+
+    Raises
+    ------
+    TypeError
+        If a position is not a real number.
+    ValueError
+        If the shape is another, or a position is NaN or infinite.
+
+    Examples
+    --------
+    >>> from temdenoise.atoms._points import check_points
+    >>> check_points([(1, 2)]).tolist(), check_points([]).shape
+    ([[1.0, 2.0]], (0, 2))
+    """
+    if isinstance(points, pd.DataFrame):
+        missing = [column for column in ("x", "y") if column not in points.columns]
+        if missing:
+            raise ValueError(
+                f"{name} has no column {missing[0]!r}: positions are read from the columns x and "
+                f"y, and it has {points.columns.tolist()}."
+            )
+        xy = points[["x", "y"]].to_numpy()
+    else:
+        xy = np.asarray(points)
+    if xy.size == 0 and xy.shape in ((0,), (0, 2)):
+        return np.empty((0, 2))
+    if xy.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {xy.dtype}.")
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise ValueError(
+            f"{name} must be a table with columns x and y, or an array of shape (n_atoms, 2); got "
+            f"shape {xy.shape}."
+        )
+    xy = xy.astype(np.float64)
+    bad = ~np.isfinite(xy).all(axis=1)
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(
+            f"{name} holds {int(bad.sum())} positions that are NaN or infinite, the first is "
+            f"number {first}: {xy[first].tolist()}. Drop them first."
+        )
+    return xy
+
+
+def check_length(name, value):
+    """Return a positive, finite length as a float, or say what is wrong with it."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite, got {value!r}.")
+    return float(value)

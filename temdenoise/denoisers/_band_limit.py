@@ -1,0 +1,71 @@
+"""How far the detail of an image reaches in frequency, and how many pixels a bin may have then."""
+
+import math
+
+import numpy as np
+
+# Side and distance of the windows of the averaged periodogram, in pixels.
+_WINDOW, _STRIDE = 64, 32
+# Bins sample the highest frequency found by this factor finer than need be: harmonics of a lattice
+# too weak to show there may still be denoised where they are strong, and finer bins only cost time.
+_MARGIN = 3.0
+_MAX_BINNING = 6
+# Chance that shot noise alone shows anywhere in the periodogram: exp(-5), beside the number of its
+# coefficients.
+_CAUTION = 5.0
+
+
+def find_band_limit(image):
+    """Highest frequency at which an image shows more power than shot noise.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width)
+        Electron counts.
+
+    Returns
+    -------
+    limit : float
+        In cycles per pixel along the rows or columns, whichever is higher; 0 to 0.5. It is 0 where
+        nothing but shot noise is found.
+    """
+    n = min(_WINDOW, *image.shape)
+    edge = np.sin(np.pi * (np.arange(n) + 0.5) / n)
+    weight = np.outer(edge, edge)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (n, n))[::_STRIDE, ::_STRIDE]
+    windows = windows.reshape(-1, n, n)
+    power = np.zeros((n, n // 2 + 1))
+    noise = 0.0
+    for part in np.array_split(windows, -(-len(windows) // 256)):  # bounds the memory
+        part = part.astype(np.float64) * weight
+        noise += np.sum(part * weight)
+        part -= part.sum(axis=(1, 2), keepdims=True) / weight.sum() * weight
+        power += np.sum(np.abs(np.fft.rfft2(part)) ** 2, axis=0)
+    if noise == 0:
+        return 0.0
+    # A mean of k independent exponential variables passes 1 + sqrt(2 u / k) + u / k with a chance
+    # below exp(-u). Windows that do not overlap are independent, the others add a little.
+    k = max(1.0, image.size / n**2)
+    u = math.log(power.size) + _CAUTION
+    found = power / noise > 1 + math.sqrt(2 * u / k) + u / k
+    frequency = np.maximum(np.abs(np.fft.fftfreq(n))[:, None], np.fft.rfftfreq(n))
+    return float(frequency[found].max(initial=0.0))
+
+
+def find_binning(image):
+    """Largest whole number of pixels a bin may have without losing detail of an image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width)
+        Electron counts.
+
+    Returns
+    -------
+    binning : int
+        Side of a bin in pixels, 1 to 6.
+    """
+    limit = find_band_limit(image)
+    # In images of few pixels bins of many would leave nothing to filter.
+    largest = max(1, min(_MAX_BINNING, min(image.shape) // 8))
+    return max(1, min(largest, int(0.5 / (_MARGIN * limit)))) if limit else largest
