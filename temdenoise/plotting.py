@@ -1,6 +1,122 @@
-"""Pictures of what denoising did."""
+"""Pictures of what denoising did, and of the noise."""
 
 import numpy as np
+
+from .noise import analyze_noise
+
+
+class NoiseAnalysisDisplay:
+    """Show the noise of a movie: variance over mean, and the values in the vacuum.
+
+    On the left the points of the mean-variance line, the fitted line and that of a Poisson law; on
+    the right the histogram of the vacuum beside what the fitted noise gives for an even field.
+    Figure 4.1 of "Deep denoising for scientific discovery: a case study in electron microscopy"
+    (Mohan et al., arXiv:2010.12970).
+
+    Parameters
+    ----------
+    analysis : NoiseAnalysis
+        Of :func:`temdenoise.analyze_noise`.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+        Set by `plot`.
+    axes_ : ndarray of two matplotlib.axes.Axes
+        Set by `plot`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.plotting import NoiseAnalysisDisplay
+    >>> rate = np.broadcast_to(np.linspace(0.2, 2, 64), (4, 64, 64))
+    >>> movie = np.random.default_rng(0).poisson(rate)
+    >>> display = NoiseAnalysisDisplay.from_movie(movie)
+    >>> [axes.get_ylabel() for axes in display.axes_]
+    ['variance', 'pixels']
+    """
+
+    def __init__(self, analysis):
+        self.analysis = analysis
+
+    @classmethod
+    def from_movie(cls, movie, *, axes=None, **parameters):
+        """Analyse a movie and show the result.
+
+        Parameters
+        ----------
+        movie : array-like of shape (n_images, height, width)
+            Frames as stored.
+        axes : sequence of two matplotlib.axes.Axes, optional
+            Where to draw.
+        **parameters : dict
+            Of :func:`temdenoise.analyze_noise`.
+
+        Returns
+        -------
+        display : NoiseAnalysisDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the movie is not valid, see `analyze_noise`.
+        """
+        return cls(analyze_noise(movie, **parameters)).plot(axes=axes)
+
+    def plot(self, *, axes=None):
+        """Draw.
+
+        Parameters
+        ----------
+        axes : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; a figure of their own if not given.
+
+        Returns
+        -------
+        self : NoiseAnalysisDisplay
+            With `figure_` and `axes_`.
+        """
+        if axes is None:
+            axes = _new_figure((9.0, 3.8)).subplots(1, 2)
+        line, vacuum = self.axes_ = np.asarray(axes, dtype=object)
+        self.figure_ = line.figure
+        self._plot_line(line)
+        self._plot_histogram(vacuum)
+        return self
+
+    def _plot_line(self, axes):
+        found = self.analysis
+        for used, marker, label in ((True, "o", "measured"), (False, "x", "clipped, not used")):
+            which = (found.used == used) & np.isfinite(found.variances) & (found.variances > 0)
+            if which.any():
+                points = (a[which] for a in (found.means, found.variances, found.variances_se))
+                axes.errorbar(*points, fmt=marker, markersize=4, label=label)
+        mean = np.array([found.means[found.used].min(), found.means[found.used].max()])
+        if np.isfinite(found.gain):
+            label = f"fit: gain {found.gain:.3g}"
+            axes.plot(mean, found.gain * mean + found.intercept, "-", label=label)
+        low, high = axes.get_ylim()
+        if mean[0] < high and mean[1] > low and not found.is_poisson():
+            axes.plot(mean, mean, "--", color="gray", label="Poisson")
+            axes.set_ylim(low, high)
+        axes.set(xlabel="mean", ylabel="variance", title="Variance over mean")
+        axes.legend()
+
+    def _plot_histogram(self, axes):
+        found = self.analysis
+        axes.set(xlabel="stored value", ylabel="pixels", title="Vacuum")
+        if found.histogram is None:
+            axes.text(0.5, 0.5, "no vacuum", ha="center", transform=axes.transAxes)
+            return
+        edges, frequencies = found.histogram
+        axes.stairs(frequencies, edges, fill=True, alpha=0.4, label="measured")
+        expected = found.expected_histogram()
+        if expected is not None:
+            name = "Poisson" if found.is_poisson() else "fitted noise"
+            centers = (edges[1:] + edges[:-1]) / 2
+            axes.plot(centers, expected, ".-", color="tab:orange", label=name)
+        axes.legend()
 
 
 def plot_denoising(
@@ -43,10 +159,6 @@ def plot_denoising(
     >>> [axes.get_title() for axes in figure.axes[:2]]
     ['noisy', 'denoised']
     """
-    # An explicit canvas instead of pyplot: no window system, no global state, nothing to close.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     noisy, denoised = np.asarray(noisy), np.asarray(denoised)
     if noisy.ndim != 2 or noisy.shape != denoised.shape:
         raise ValueError(
@@ -63,8 +175,7 @@ def plot_denoising(
         height = 4.2 * min(max(noisy.shape[0] / noisy.shape[1], 0.4), 2.0)
         figsize = (4.2 * len(panels) + 0.9, height + (0.9 if title else 0.5))
 
-    figure = Figure(figsize=figsize, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _new_figure(figsize)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, image) in zip(all_axes, panels, strict=True):
         drawn = axes.imshow(
@@ -79,6 +190,16 @@ def plot_denoising(
     figure.colorbar(drawn, ax=list(all_axes), label="counts/px", shrink=0.8, extend="both")
     if title:
         figure.suptitle(title)
+    return figure
+
+
+def _new_figure(figsize):
+    # An explicit canvas instead of pyplot: no window system, no global state, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    FigureCanvasAgg(figure)
     return figure
 
 
