@@ -30,6 +30,7 @@ _SUBMODULES = (
     "denoisers",
     "io",
     "metrics",
+    "model_selection",
     "networks",
     "noise",
     "plotting",
