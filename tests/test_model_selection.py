@@ -2,11 +2,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import lattice_images
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_val_score
 
@@ -224,17 +226,35 @@ def test_a_folder_serves_one_experiment(tmp_path):
         generalization_matrix(small_sbd(), images, groups, out=out, random_state=None)
 
 
-def test_a_training_continues_from_its_checkpoint(tmp_path):
-    """A row that fails half way leaves the checkpoint of its training, not an empty row."""
-    images, groups = lattice_images(8, 32, 32), list("aaaabbbb")
+def interrupt_at(path):
+    """Ctrl-C in the main thread as soon as there is such a file."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not path.exists():
+        time.sleep(0.01)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    def fails(estimator, noisy, clean):
-        raise OSError("no space left")
 
-    with pytest.raises(OSError, match="no space"):
-        generalization_matrix(small_sbd(), images, groups, out=tmp_path / "m", scoring=fails)
-    assert (tmp_path / "m" / "row_0.checkpoint").exists()
-    assert not (tmp_path / "m" / "row_0.json").exists()
+def test_a_training_interrupted_is_continued(tmp_path):
+    """Not taken for a finished one, though the network would return what it has."""
+    images, groups, out = lattice_images(8, 32, 32), list("aaaabbbb"), tmp_path / "m"
+    estimator = small_sbd(max_epochs=100_000, steps_per_epoch=1)
+    interrupter = threading.Thread(target=interrupt_at, args=(out / "row_0.checkpoint",))
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        generalization_matrix(estimator, images, groups, out=out)
+    interrupter.join()
+    assert sorted(f.name for f in out.iterdir()) == ["row_0.checkpoint", "settings.json"]
+    spent = torch.load(out / "row_0.checkpoint", weights_only=True)
+    assert spent["steps"] < 100_000
+    # A budget of time that is all but used up: nothing is trained any more, the weights are there.
+    settings = json.loads((out / "settings.json").read_text())
+    settings["parameters"]["max_time"] = "0.001"
+    (out / "settings.json").write_text(json.dumps(settings))
+    result = generalization_matrix(
+        estimator.set_params(max_time=0.001), images, groups, out=out, return_estimators=True
+    )
+    assert len(result.estimators["a"].history_) == spent["steps"]
+    assert np.isfinite(result.matrix).all(axis=None)
 
 
 BAD = {

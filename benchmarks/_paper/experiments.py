@@ -11,7 +11,7 @@ from . import methods
 from .cost import network_cost
 from .images import LEVEL, PIXEL_SIZE, Resampled, split_white
 from .report import Report
-from .work import evaluate, measure, whole_trainings
+from .work import evaluate, measure
 
 # Figure 3.1: the sweeps, each about the paper's frames.
 DOSES = (0.05, 0.1, 0.2, 0.45, 1.0, 2.0, 5.0)  # counts/px in vacuum
@@ -184,20 +184,19 @@ def figure_5_1(args, images, work):
         )  # fmt: skip
         settings = _settings(args, kind=kind, parameters=methods.training(args))
         print(f"--- {kind}", flush=True)
-        with whole_trainings():
-            result = generalization_matrix(
-                estimator,
-                images.data if query is None else images.data[rows],
-                images.frame[kind].to_numpy()[rows],
-                models=models[rows],
-                n_per_group="equal" if args.max_train is None else args.max_train,
-                n_test_per_group=args.n_test,
-                test_images=_Rows(Resampled(images), rows),
-                fit_params={"pixel_size": images.pixel_size},
-                random_state=args.seed,
-                out=work.stem(f"matrix {kind}", settings),
-                verbose=True,
-            )
+        result = generalization_matrix(
+            estimator,
+            images.data if query is None else images.data[rows],
+            images.frame[kind].to_numpy()[rows],
+            models=models[rows],
+            n_per_group="equal" if args.max_train is None else args.max_train,
+            n_test_per_group=args.n_test,
+            test_images=_Rows(Resampled(images), rows),
+            fit_params={"pixel_size": images.pixel_size},
+            random_state=args.seed,
+            out=work.stem(f"matrix {kind}", settings),
+            verbose=True,
+        )
         labels = result.matrix.columns.tolist()
         n = int(result.n_train.iloc[0])
         ours = report.table(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -328,7 +329,7 @@ def _run_row(plan, images, test_images, k, indices, folder, keep):
         checkpoint = folder / f"row_{k}.checkpoint"
         fitted.set_params(checkpoint=str(checkpoint))
     start = time.perf_counter()
-    fitted.fit(np.asarray(images[indices]), **plan.fit_params)
+    _fit_whole(fitted, np.asarray(images[indices]), plan.fit_params)
     seconds = time.perf_counter() - start
     if not done:
         row = {"scores": plan.score(fitted, test_images), "fit_seconds": seconds}
@@ -337,6 +338,19 @@ def _run_row(plan, images, test_images, k, indices, folder, keep):
     if checkpoint is not None and not keep:
         checkpoint.unlink(missing_ok=True)
     return k, row, fitted if keep else None
+
+
+def _fit_whole(estimator, clean, fit_params):
+    """Fit, but let Ctrl-C end the experiment: a network would return what it has learnt so far."""
+    message = "Training was interrupted"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=message)
+        try:
+            estimator.fit(clean, **fit_params)
+        except UserWarning as warning:
+            if message not in str(warning):
+                raise
+            raise KeyboardInterrupt from warning
 
 
 def _collect(results, labels, train, test, return_estimators):
