@@ -6,7 +6,12 @@ runs the gallery too (about a minute); ``-D plot_gallery=0`` leaves it out. Noth
 the network.
 """
 
+import sys
+from pathlib import Path
+
 import temdenoise
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "temdenoise"
 author = "The temdenoise developers"
@@ -20,9 +25,10 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "benchmark_results",  # in _ext
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates"]
 # Single backticks are names: linked where they can be, literal where they cannot.
 default_role = "py:obj"
 

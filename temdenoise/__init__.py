@@ -34,6 +34,7 @@ _SUBMODULES = (
     "denoisers",
     "io",
     "metrics",
+    "model_selection",
     "networks",
     "noise",
     "plotting",

@@ -1,0 +1,10 @@
+"""Experiments on which images a denoiser is trained, and on which it is tested.
+
+scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) serve denoisers as
+they are; here is what they lack.
+"""
+
+from ._display import GeneralizationMatrixDisplay
+from ._generalization import generalization_matrix
+
+__all__ = ["GeneralizationMatrixDisplay", "generalization_matrix"]
