@@ -57,8 +57,9 @@ def hub(denoisers, tmp_path, monkeypatch):
                 self.wfile.write(body)
 
         def do_GET(self):
-            asked.append((self.command, self.path))
             repository, _, rest = self.path.partition("/resolve/")
+            if rest:  # the client has questions of its own, too
+                asked.append((self.command, self.path))
             revision, _, name = rest.partition("/")
             if repository != "/lab/weights":
                 return self.answer(404, X_Error_Code="RepoNotFound")

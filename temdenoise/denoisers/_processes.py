@@ -71,12 +71,13 @@ class SharedNet(AccelerateMixin, DenoisingNet):
     """A net whose gradients are averaged over all processes."""
 
     def _initialize_accelerator(self):
-        # the average of the weights has no gradients to share
-        modules, self._modules = self._modules, ["module"]
+        # neither the average of the weights nor the loss has gradients to share
+        modules, criteria = self._modules, self._criteria
+        self._modules, self._criteria = ["module"], []
         try:
             return super()._initialize_accelerator()
         finally:
-            self._modules = modules
+            self._modules, self._criteria = modules, criteria
 
     @property
     def bare_module(self):
