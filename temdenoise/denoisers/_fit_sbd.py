@@ -205,7 +205,7 @@ def train(est, data):
     history : list of dict
     """
     processes = Several(est.device) if est.accelerate else Alone()
-    device = processes.accelerator.device if est.accelerate else choose_device(est.device)
+    device = processes.device if est.accelerate else choose_device(est.device)
     options = network_options(est)
     own = _own_callbacks(est.callbacks)
     log = None if est.log is None else check_log(est.log)

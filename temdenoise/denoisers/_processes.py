@@ -1,5 +1,6 @@
 """Several processes that share one training: one for each GPU, or for each processor."""
 
+import torch
 from skorch.hf import AccelerateMixin
 
 from ._training import DenoisingNet
@@ -52,6 +53,8 @@ class Several:
             ) from error
         # skorch puts everything onto the device itself
         self.accelerator = Accelerator(cpu=device == "cpu", device_placement=False)
+        device = self.accelerator.device
+        self.device = torch.device("cpu") if device.type == "cpu" else device  # not "cpu:0"
         self.rank = self.accelerator.process_index
         self.count = self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
