@@ -217,6 +217,10 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
         (["train", "-o", "w", "--max-time", "0"], "positive finite"),
         (["train", "-o", "w", "--images", "nowhere.npz"], "no file 'nowhere.npz'"),
         (["train", "-o", "full"], "'full' is not empty"),
+        # all before any image is read or simulated, which would take minutes
+        (["train", "-o", "w", "--architecture", "resnet", "--images", "no.npz"], "architecture"),
+        (["train", "-o", "w", "--scales", "7", "--images", "no.npz"], "scales must be 1 to 5"),
+        (["train", "-o", "w", "--architecture", "dncnn", "--scales", "2"], "cannot be chosen"),
         (["demo", "-o", "full"], "exists already"),
     ],
 )
@@ -288,6 +292,23 @@ def test_train_resumes(weights, tmp_path):
     argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8"]
     assert main([*argv, "--dose", "0.3", "6", "--max-time", "0.05"]) == 0
     assert len(SBDDenoiser.from_pretrained(folder).history_) > before
+
+
+def test_train_checks_what_it_resumes_before_it_reads_images(weights, tmp_path, capsys):
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    argv = ["train", "--images", "no.npz", "-o", folder, "--resume", "--scales", "3"]
+    assert "belongs to a training with other" in fails(capsys, *argv, "--max-time", "0.1")
+    (folder / "checkpoint.pt").write_bytes(b"damaged")
+    assert "is no checkpoint or is damaged" in fails(capsys, *argv, "--max-time", "0.1")
+
+
+def test_failed_training_leaves_no_empty_folder(weights, tmp_path, capsys):
+    images = weights.parent / "images.npz"
+    new = tmp_path / "a" / "b"
+    argv = ["train", "--images", images, "-o", new, "--max-epochs", "1", "--pixel-size", "400"]
+    assert "of their contrast" in fails(capsys, *argv)
+    assert listing(tmp_path) == []
 
 
 def test_pixel_size_is_found_where_nothing_tells_it(weights, out, capsys):

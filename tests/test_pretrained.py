@@ -255,6 +255,66 @@ def test_a_failed_write_leaves_nothing(trained, folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]
 
 
+# --- half precision -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [("float16", 2**-11), ("bfloat16", 2**-8)])
+def test_half_precision(trained, images, tmp_path, dtype, digits):
+    trained.save_pretrained(tmp_path / "full")
+    trained.save_pretrained(tmp_path / "half", dtype=dtype)
+    sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert json.loads((tmp_path / "half" / "config.json").read_text())["dtype"] == dtype
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    assert {v.dtype for v in stored.values()} == {getattr(torch, dtype)}
+    loaded = SBDDenoiser.from_pretrained(tmp_path / "half", device="cpu")
+    for name, value in trained.network_.state_dict().items():
+        rounded = loaded.network_.state_dict()[name]
+        assert rounded.dtype == torch.float32
+        torch.testing.assert_close(rounded, value, rtol=digits, atol=1e-7)
+    noisy = PoissonNoise(random_state=0).sample(images)
+    expected = trained.transform(noisy)
+    assert np.abs(loaded.transform(noisy) - expected).max() < 4 * digits * expected.max()
+    # once rounded nothing more is lost
+    loaded.save_pretrained(tmp_path / "again", dtype=dtype)
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
+        tmp_path / "half" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_statistics_of_norms_are_stored_in_full(images, tmp_path):
+    denoiser = SBDDenoiser(**{**TINY, "architecture": "unet", "bias_free": False}).fit(images)
+    denoiser.save_pretrained(tmp_path / "w", dtype="bfloat16")
+    stored = load_file(tmp_path / "w" / "model.safetensors")
+    loaded = SBDDenoiser.from_pretrained(tmp_path / "w", device="cpu").network_.state_dict()
+    for name, value in denoiser.network_.state_dict().items():
+        kept = value.ndim < 2
+        assert stored[name].dtype == (value.dtype if kept else torch.bfloat16)
+        assert not kept or torch.equal(loaded[name], value)
+
+
+def test_weights_too_large_for_half_precision(trained, tmp_path):
+    copy = SBDDenoiser(**trained.get_params())
+    vars(copy).update(vars(trained))
+    copy.network_ = type(trained.network_)(scales=2, base_channels=4)
+    copy.network_.head.weight.data[0, 0, 0, 0] = 1e6
+    with pytest.raises(ValueError, match="head.weight do not fit into float16: give dtype="):
+        copy.save_pretrained(tmp_path / "w", dtype="float16")
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        copy.save_pretrained(tmp_path / "w", dtype="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_precision_other_than_stated(folder):
+    state = {k: v.half() for k, v in load_file(folder / "model.safetensors").items()}
+    replace_weights(folder, state)
+    with pytest.raises(ValueError, match="another precision than float32"):
+        SBDDenoiser.from_pretrained(folder)
+    edit(folder, dtype="float64")
+    with pytest.raises(ValueError, match="damaged.*known dtype"):
+        SBDDenoiser.from_pretrained(folder)
+
+
 # --- the weights in the package -------------------------------------------------------------------
 
 
@@ -268,6 +328,19 @@ def test_general_is_the_default():
     default = SBDDenoiser.from_pretrained()
     assert default.architecture == "fourier_unet"
     assert default.info_["training"]["images"] > 1000
+
+
+def test_list_pretrained(general):
+    table = SBDDenoiser.list_pretrained()
+    assert list(table.index) == _pretrained.bundled()
+    row = table.loc["general"]
+    assert "Pt/CeO2" in row["description"]
+    assert row["architecture"] == general.architecture
+    assert row["pixel_size"] == general.pixel_size
+    assert row["dose"] == general.dose
+    parameters = sum(p.numel() for p in general.network_.parameters())
+    assert 2e-6 * parameters < row["megabytes"] < 4.1e-6 * parameters
+    assert table["megabytes"].sum() < 15
 
 
 def test_a_folder_of_that_name_is_not_in_the_way(general, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """``temdenoise train``: weights from clean images."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -72,15 +73,31 @@ def run(arguments):
     parameters = _training_parameters(arguments)
 
     from temdenoise import SBDDenoiser
+    from temdenoise.denoisers._fit_sbd import check_settings
 
-    images, pixel_size = _training_images(arguments)
-    output.mkdir(parents=True, exist_ok=True)
-    if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)  # or the fit would go on from it
     denoiser = SBDDenoiser(**parameters, checkpoint=checkpoint, verbose=True)
-    denoiser.fit(images, pixel_size=pixel_size)
-    denoiser.save_pretrained(output, overwrite=True)
+    check_settings(denoiser, resume=arguments.resume)  # before minutes go into images
+    images, pixel_size = _training_images(arguments)
+    with _folder(output):
+        if not arguments.resume:
+            checkpoint.unlink(missing_ok=True)  # or the fit would go on from it
+        denoiser.fit(images, pixel_size=pixel_size)
+        denoiser.save_pretrained(output, overwrite=True)
     print(f"weights -> {output} (checkpoint.pt in it is only needed for --resume)")
+
+
+@contextlib.contextmanager
+def _folder(path):
+    """Make a folder, and leave no empty one if what follows fails."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:  # also KeyboardInterrupt
+        with contextlib.suppress(OSError):  # at the first that holds something
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def _training_parameters(arguments):

@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
 from ..networks import build_network
@@ -15,12 +16,15 @@ from ..noise import PoissonNoise
 from . import _training as training
 from ._muon import Muon
 from ._patches import CleanPatches, PairedPatches, spline_coefficients
+from ._processes import Alone, Several, SharedNet, silent
+from ._progress import CSVLog, ProgressBar, check_log
 
 # Batches of validation, drawn once and the same for all epochs.
 _VALIDATION_BATCHES = 4
 # Settings that do not change what a training computes, or that say when it ends.
 _NOT_IN_CHECKPOINT = (
     "checkpoint", "verbose", "device", "max_time", "warm_start", "random_state", "orientations",
+    "callbacks", "log", "accelerate",
 )  # fmt: skip
 
 _OPTIMIZERS = {"muon": Muon, "adam": torch.optim.AdamW}
@@ -90,6 +94,26 @@ def network_options(est):
     if est.architecture in ("unet", "dncnn"):
         options["bias_free"] = bool(est.bias_free)
     return options
+
+
+def check_network(est):
+    """Refuse parameters for which there is no network."""
+    with torch.device("meta"):  # shapes alone: no memory and no random draw
+        build_network(est.architecture, **network_options(est))
+
+
+def check_settings(est, *, resume):
+    """Refuse a training that could not begin, before there are any images.
+
+    Parameters
+    ----------
+    est : SBDDenoiser
+    resume : bool
+        Whether to continue from the checkpoint, which then must be there and fit.
+    """
+    est._check_parameters()
+    if resume:
+        training.read_checkpoint(est.checkpoint, settings_of(est), "cpu")
 
 
 def _split(X, fraction):
@@ -183,20 +207,30 @@ def train(est, data):
         Its module holds the best weights. It has let go of the data and all that trained it.
     history : list of dict
     """
-    device = choose_device(est.device)
+    processes = Several(est.device) if est.accelerate else Alone()
+    device = processes.device if est.accelerate else choose_device(est.device)
     options = network_options(est)
+    own = _own_callbacks(est.callbacks)
+    log = None if est.log is None else check_log(est.log)
     rng = check_random_state(est.random_state)
-    seeds = [int(s) for s in rng.randint(2**31 - 1, size=3)]
+    seeds = processes.from_main([int(s) for s in rng.randint(2**31 - 1, size=3)])
     settings, state = {}, None
     if est.checkpoint is not None:
-        settings = _settings(est, data)
+        settings = {
+            **settings_of(est),
+            "data": data.fingerprint(),
+            "number of processes": repr(processes.count),
+        }
         state = training.read_checkpoint(est.checkpoint, settings, device)
         if state is not None:
             seeds = state["seeds"]
-    patches, validation = _datasets(est, data, device, seeds[1:])
+    # each process draws patches of its own
+    patches, validation = _datasets(est, data, device, [seeds[1] + processes.rank, seeds[2]])
 
     budget = training.Budget(
-        est.max_epochs * est.steps_per_epoch, None if est.max_time is None else est.max_time * 60
+        est.max_epochs * est.steps_per_epoch,
+        None if est.max_time is None else est.max_time * 60,
+        processes,
     )
     best = training.KeepBestWeights()
     patience = None if est.early_stopping is None else training.EarlyStopping(est.early_stopping)
@@ -210,23 +244,31 @@ def train(est, data):
     if est.checkpoint is not None:
         checkpoint = training.Checkpoint(est.checkpoint, budget, best, settings, seeds)
     # In this order: each may use what those before it recorded, and the last two end the training.
-    callbacks = {
-        "psnr": training.ValidationPSNR(),
-        "best": best,
-        "finite": training.StopWhenNotFinite(),
-        "rate": rate,
-        "checkpoint": checkpoint,
-        "progress": training.ProgressBar(budget) if est.verbose else None,
-        "patience": patience,
-        "budget": budget,
-    }
+    callbacks = [
+        ("psnr", training.ValidationPSNR(processes)),
+        ("best", best),
+        ("finite", training.StopWhenNotFinite(processes)),
+        ("rate", rate),
+        *own,
+        ("log", CSVLog(log, budget) if log is not None and processes.is_main else None),
+        ("checkpoint", checkpoint if processes.is_main else None),
+        ("progress", ProgressBar(budget) if est.verbose and processes.is_main else None),
+        ("patience", patience),
+        ("budget", budget),
+    ]
 
+    alone = processes.count == 1
+    if alone:
+        net_class, further = training.DenoisingNet, {"callbacks__print_log": None}
+    else:
+        net_class = SharedNet
+        further = {"accelerator": processes.accelerator, "callbacks__print_log__sink": silent}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seeds[0])
         module = build_network(est.architecture, **options)
         if est.warm_start and hasattr(est, "network_"):
             _start_from(module, est)
-        net = training.DenoisingNet(
+        net = net_class(
             module,
             criterion=torch.nn.MSELoss,  # replaced by get_loss, which sees the units too
             optimizer=_OPTIMIZERS[est.optimizer],
@@ -234,12 +276,12 @@ def train(est, data):
             lr=est.learning_rate,
             max_epochs=est.max_epochs,
             train_split=predefined_split(_Drawn(validation)),
-            callbacks=[(name, c) for name, c in callbacks.items() if c is not None],
-            callbacks__print_log=None,
+            callbacks=[(name, c) for name, c in callbacks if c is not None],
             autocast=_use_bfloat16(est.precision, device),
             budget=budget,
             device=device,
             verbose=0,
+            **further,
         ).initialize()
         if state is not None:
             checkpoint.resume(net, state)
@@ -254,24 +296,48 @@ def train(est, data):
             except training.TrainingDiverged as error:
                 net.notify("on_train_end", X=patches, y=None)
                 diverged = error
-    _explain_early_end(est, best, diverged, budget, is_finished())
+    with warnings.catch_warnings():
+        if not processes.is_main:
+            warnings.simplefilter("ignore")  # one of all says it
+        _explain_early_end(est, best, diverged, budget, is_finished())
 
-    module.load_state_dict(best.weights_)
+    weights = {k: v.cpu() for k, v in best.weights_.items()}
+    module.load_state_dict(processes.from_main(weights))
     module.eval()
-    history = training.plain_history(net.history)
+    history = processes.from_main(training.plain_history(net.history))
     net.set_params(callbacks=None, budget=None, train_split=None)
     net.callbacks_ = []
     net.optimizer_.state.clear()
     del net.averaged_  # its best state is what the network now holds
+    if not alone:
+        net.forget_processes()
     return net, history
 
 
-def _settings(est, data):
-    """Collect what must be the same for a checkpoint to be continued from."""
+def _own_callbacks(callbacks):
+    """Callbacks of the user, each with a name that none of ours has."""
+    named = []
+    for k, item in enumerate(callbacks or ()):
+        name, callback = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            callback = callback()
+        if not isinstance(callback, Callback) or not (name is None or isinstance(name, str)):
+            raise TypeError(
+                f"callbacks must hold skorch callbacks, or pairs (name, callback), got {item!r}."
+            )
+        name = f"{type(callback).__name__}_{k}" if name is None else name
+        named.append((f"user_{name}", callback))
+    if len({name for name, _ in named}) < len(named):
+        raise ValueError("Two of the callbacks have the same name.")
+    return named
+
+
+def settings_of(est):
+    """Collect the parameters that must be the same for a checkpoint to be continued from."""
     settings = {k: v for k, v in est.get_params().items() if k not in _NOT_IN_CHECKPOINT}
     if isinstance(est.random_state, Integral):  # others do not tell which numbers they will give
         settings["random_state"] = int(est.random_state)
-    return {**{k: repr(v) for k, v in settings.items()}, "data": data.fingerprint()}
+    return {k: repr(v) for k, v in settings.items()}
 
 
 def _start_from(module, est):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from ..noise import PoissonNoise
+from . import _hub
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -20,6 +21,10 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _KEPT = (
     "architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning", "dose", "scale"
 )  # fmt: skip
+
+
+# How weights may be stored; loaded, they are float32 again.
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 def bundled():
@@ -30,11 +35,35 @@ def bundled():
     return sorted(p.name for p in folder.iterdir() if p.joinpath(CONFIG).is_file())
 
 
-def save(est, path, *, overwrite, info):
+def table():
+    """Describe the weights in the package; see `SBDDenoiser.list_pretrained`."""
+    import pandas as pd
+
+    rows = []
+    for name in bundled():
+        folder = _find(name)
+        config = _read_config(folder)
+        params, info = config["params"], config.get("info", {})
+        rows.append(
+            {
+                "name": name,
+                "description": info.get("description", ""),
+                "architecture": params["architecture"],
+                "pixel_size": params["pixel_size"],
+                "dose": tuple(params["dose"]) if params["dose"] is not None else None,
+                "megabytes": round(folder.joinpath(WEIGHTS).stat().st_size / 1e6, 1),
+            }
+        )
+    return pd.DataFrame(rows).set_index("name")
+
+
+def save(est, path, *, overwrite, info, dtype):
     """Write an estimator's weights and settings; see `SBDDenoiser.save_pretrained`."""
     from safetensors.torch import save as serialise
 
     check_is_fitted(est)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {DTYPES}, got {dtype!r}.")
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file: weights are kept in a folder, give another name.")
@@ -42,11 +71,12 @@ def save(est, path, *, overwrite, info):
         raise FileExistsError(
             f"{path} holds weights already: give another folder or overwrite=True."
         )
-    weights = serialise({k: v.cpu().contiguous() for k, v in est.network_.state_dict().items()})
+    weights = serialise(_stored(est.network_.state_dict(), dtype))
     config = {
         "format": FORMAT,
         "library_version": __version__,
         "sha256": hashlib.sha256(weights).hexdigest(),
+        "dtype": dtype,
         "params": {k: getattr(est, k) for k in _KEPT},
         "bin_size": est.bin_size_,
         "units": {"pixel_size": "pm", "bin_size": "pm", "dose": "mean counts/px at pixel_size"},
@@ -58,6 +88,25 @@ def save(est, path, *, overwrite, info):
     except (TypeError, ValueError) as error:
         raise TypeError(f"info must hold only what JSON can: {error}.") from error
     _write(path, {WEIGHTS: weights, CONFIG: text.encode()})
+
+
+def _stored(state, dtype):
+    """Tensors as they go to disk: weights in `dtype`, the few factors of norms in full."""
+    import torch
+
+    stored = {}
+    for name, value in state.items():
+        value = value.detach().cpu().contiguous()
+        if value.is_floating_point() and value.ndim > 1:
+            rounded = value.to(getattr(torch, dtype))
+            if not torch.isfinite(rounded).all():
+                raise ValueError(
+                    f"The weights {name} do not fit into {dtype}: give dtype='bfloat16' or "
+                    "'float32'."
+                )
+            value = rounded
+        stored[name] = value
+    return stored
 
 
 def _plain(value):
@@ -101,7 +150,7 @@ def load(cls, name_or_path, *, device):
         scale = est._check_scale()
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
-    est.network_ = _network(est, weights, folder)
+    est.network_ = _network(est, weights, config["dtype"], folder)
     est.bin_size_ = config["bin_size"]
     est.scale_ = scale
     est.noise_ = PoissonNoise(dose=est.dose)
@@ -115,16 +164,18 @@ def _damaged(folder):
 
 
 def _find(name_or_path):
-    """Folder of the package's weights of that name, or the user's folder."""
+    """Folder of the package's weights of that name, of a repository's, or the user's folder."""
     # a folder that happens to have the name must not take the place of the package's weights
     if isinstance(name_or_path, str) and name_or_path in bundled():
         folder = files("temdenoise.denoisers").joinpath("weights", name_or_path)
+    elif isinstance(name_or_path, str) and name_or_path.startswith(_hub.PREFIX):
+        folder = _hub.download(name_or_path, (CONFIG, WEIGHTS))
     else:
         folder = Path(name_or_path)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"There are no weights {str(name_or_path)!r}: neither a folder nor one of the "
-                f"package's, {bundled()}."
+                f"package's, {bundled()}. A Hugging Face repository is 'hf://owner/name'."
             )
     for name in (WEIGHTS, CONFIG):
         if not folder.joinpath(name).is_file():
@@ -148,15 +199,18 @@ def _read_config(folder):
     try:
         config["bin_size"] = float(config["bin_size"])
         sound = math.isfinite(config["bin_size"]) and config["bin_size"] > 0
+        sound = sound and config.setdefault("dtype", "float32") in DTYPES
         sound = sound and isinstance(config["params"], dict) and isinstance(config["sha256"], str)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
     if not sound:
-        raise ValueError(f"{_damaged(folder)}: {CONFIG} holds no params, bin_size or sha256.")
+        raise ValueError(
+            f"{_damaged(folder)}: {CONFIG} holds no params, bin_size, sha256 or known dtype."
+        )
     return config
 
 
-def _network(est, weights, folder):
+def _network(est, weights, dtype, folder):
     """Build the network the settings name, with these weights."""
     import torch
     from safetensors import SafetensorError
@@ -170,10 +224,13 @@ def _network(est, weights, folder):
         with torch.device("meta"):
             network = build_network(est.architecture, **network_options(est))
         state = deserialise(weights)
+        known = {torch.float32, getattr(torch, dtype)}
+        if any(v.is_floating_point() and v.dtype not in known for v in state.values()):
+            raise ValueError(f"the numbers are stored in another precision than {dtype}")
         expected = {k: v.shape for k, v in network.state_dict().items()}
         if expected != {k: v.shape for k, v in state.items()}:
             raise ValueError("names or shapes of the tensors differ")
-        network.to_empty(device="cpu").load_state_dict(state)
+        network.to_empty(device="cpu").load_state_dict(state)  # float32 whatever was stored
         # as in training: the order of the sums, and so the last digit, depends on it
         network.to(memory_format=torch.channels_last)
     except (RuntimeError, ValueError, TypeError, SafetensorError) as error:

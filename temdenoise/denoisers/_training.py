@@ -77,6 +77,11 @@ class DenoisingNet(NeuralNet):
             else:
                 average.copy_(weight)
 
+    @property
+    def bare_module(self):
+        """The network being trained."""
+        return self.module_
+
     def get_iterator(self, dataset, training=False):
         """Hand out the batches as they are."""
         return _FreshBatches(dataset, self.budget) if training else dataset.batches
@@ -84,8 +89,7 @@ class DenoisingNet(NeuralNet):
     def infer(self, x, **fit_params):
         """Apply the network being trained, or its average during validation."""
         module = self.module_ if self.module_.training else self.averaged_.module
-        device_type = torch.device(self.device).type
-        with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             return module(x)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -112,6 +116,9 @@ class DenoisingNet(NeuralNet):
 class ValidationPSNR(Callback):
     """Record ``valid_psnr``, in dB for a data range of one unit of the training images."""
 
+    def __init__(self, processes):
+        self.processes = processes
+
     def on_epoch_begin(self, net, **kwargs):  # noqa: D102
         self.values_ = []
 
@@ -123,7 +130,7 @@ class ValidationPSNR(Callback):
         self.values_ += (-10 * torch.log10(error.clamp_min(1e-12))).tolist()
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
-        psnr = sum(self.values_) / len(self.values_)
+        psnr = self.processes.from_main(sum(self.values_) / len(self.values_))
         if not math.isfinite(psnr):
             raise TrainingDiverged(f"The validation PSNR became {psnr}")
         seen = [row["valid_psnr"] for row in net.history[:-1]]
@@ -134,9 +141,15 @@ class ValidationPSNR(Callback):
 class StopWhenNotFinite(Callback):
     """Stop at a loss that is NaN or infinite, before its weights are validated and kept."""
 
+    def __init__(self, processes):
+        self.processes = processes
+
     def on_batch_end(self, net, loss=None, training=False, **kwargs):  # noqa: D102
-        if training and not math.isfinite(loss.item()):
-            raise TrainingDiverged(f"The loss became {loss.item()}")
+        if not training:
+            return
+        value = self.processes.mean(loss.detach().clone()).item()
+        if not math.isfinite(value):
+            raise TrainingDiverged(f"The loss became {value}")
 
 
 class KeepBestWeights(Callback):
@@ -157,11 +170,14 @@ class Budget(Callback):
         Steps in all.
     max_seconds : float or None
         Time in all; training stops after the batch that exceeds it.
+    processes : Alone or Several, optional
+        If there are several, the main one's clock counts.
     """
 
-    def __init__(self, n_steps, max_seconds=None):
+    def __init__(self, n_steps, max_seconds=None, processes=None):
         self.n_steps = n_steps
         self.max_seconds = max_seconds
+        self.processes = processes
         self.steps = 0
         self.seconds = 0.0
 
@@ -173,6 +189,8 @@ class Budget(Callback):
         now = time.monotonic()
         self.seconds += now - self.last_
         self.last_ = now
+        if self.processes is not None and self.max_seconds is not None:
+            self.seconds = self.processes.from_main(self.seconds)
 
     @property
     def used(self):
@@ -282,7 +300,7 @@ class Checkpoint(Callback):
         state = {
             "settings": self.settings,
             "seeds": self.seeds,
-            "module": net.module_.state_dict(),
+            "module": net.bare_module.state_dict(),
             "averaged": net.averaged_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "best": self.best.weights_,
@@ -300,7 +318,7 @@ class Checkpoint(Callback):
 
     def resume(self, net, state):
         """Put a net where `state`, from `read_checkpoint`, says."""
-        net.module_.load_state_dict(state["module"])
+        net.bare_module.load_state_dict(state["module"])
         net.averaged_.load_state_dict(state["averaged"])
         net.optimizer_.load_state_dict(state["optimizer"])
         self.best.weights_ = state["best"]
@@ -348,35 +366,3 @@ def plain_history(history):
     """Rows of the epochs that were finished, without their batches."""
     finished = [row for row in history if "valid_psnr" in row]
     return [{k: v for k, v in row.items() if k != "batches"} for row in finished]
-
-
-class ProgressBar(Callback):
-    """One line: epoch, share of the budget, validation PSNR, time left."""
-
-    def __init__(self, budget):
-        self.budget = budget
-
-    def on_train_begin(self, net, **kwargs):  # noqa: D102
-        from tqdm.auto import tqdm
-
-        layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout)
-        self.psnr_ = "no PSNR yet"
-
-    def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
-        if training:
-            self._show(net)
-
-    def on_epoch_end(self, net, **kwargs):  # noqa: D102
-        best = max(row["valid_psnr"] for row in net.history)
-        self.psnr_ = f"{net.history[-1, 'valid_psnr']:.2f} dB (best {best:.2f})"
-        self._show(net)
-
-    def _show(self, net):
-        left = int(min(self.budget.seconds_left, 359999))
-        clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-        self.bar_.set_postfix_str(f"epoch {len(net.history)}, {self.psnr_}, {clock} left", False)
-        self.bar_.update(self.budget.used - self.bar_.n)
-
-    def on_train_end(self, net, **kwargs):  # noqa: D102
-        self.bar_.close()

@@ -85,6 +85,20 @@ class SBDDenoiser(BaseDenoiser):
         File in which training is kept after every epoch. A fit with the same settings on the same
         images continues from it, as if it had never stopped; if it was finished, it returns at
         once.
+    log : str or path-like, optional
+        CSV file with a row for each epoch: seconds trained, learning rate, losses, validation PSNR
+        in dB, and what `callbacks` recorded. It is complete after every epoch; a training that is
+        continued from its checkpoint continues it. An older log is replaced, other files are not.
+    callbacks : list of skorch callbacks, optional
+        Further callbacks, or pairs (name, callback), for instance ``skorch.callbacks.TensorBoard``.
+        They are used as they are. They see the net of ``net_``; its batches are ``(noisy, (clean,
+        unit))`` in counts per bin. A continued training knows their settings only if it is given
+        them again.
+    accelerate : bool, default=False
+        Share the training among the processes that ``accelerate launch`` started, one for each GPU:
+        each draws `batch_size` patches of its own in every step, and their gradients are averaged.
+        All end with the same weights; only the main one writes files and shows progress. In a
+        process started otherwise it trains alone. Needs ``pip install 'temdenoise[accelerate]'``.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the convolutions in training; "auto" takes bfloat16 where the processor is
         fast at it. Denoising is always in float32.
@@ -156,6 +170,9 @@ class SBDDenoiser(BaseDenoiser):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
         "checkpoint": [None, str, os.PathLike],
+        "log": [None, str, os.PathLike],
+        "callbacks": [None, list, tuple],
+        "accelerate": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "orientations": [Options(Integral, {1, 2, 4, 8})],
         "device": [str],
@@ -187,6 +204,9 @@ class SBDDenoiser(BaseDenoiser):
         validation_fraction=0.1,
         warm_start=False,
         checkpoint=None,
+        log=None,
+        callbacks=None,
+        accelerate=False,
         precision="auto",
         orientations=2,
         device="auto",
@@ -214,6 +234,9 @@ class SBDDenoiser(BaseDenoiser):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.checkpoint = checkpoint
+        self.log = log
+        self.callbacks = callbacks
+        self.accelerate = accelerate
         self.precision = precision
         self.orientations = orientations
         self.device = device
@@ -250,16 +273,17 @@ class SBDDenoiser(BaseDenoiser):
             If the images are not a valid stack, smaller than a bin, or too coarse for the bins; if
             a parameter is out of range, the checkpoint is damaged or belongs to another training,
             or the loss becomes NaN in the first epoch.
+        TypeError
+            If `callbacks` holds something else than skorch callbacks.
         FileNotFoundError
-            If the folder of the checkpoint does not exist.
+            If the folder of the checkpoint or the log does not exist.
+        FileExistsError
+            If the log would replace a file that is not one.
         """
         from ._fit_sbd import TrainingData, train
 
+        scale, noise = self._check_parameters()
         X, y = self._check_fit_input(X, y)
-        scale = self._check_scale()
-        noise = PoissonNoise(dose=self.dose)
-        noise._validate_params()
-        noise._check_dose()
         if y is not None and pixel_size is not None:
             raise ValueError("Pairs cannot be resampled: leave pixel_size out when y is given.")
         pixel_size = self.pixel_size if pixel_size is None else check_pixel_size(pixel_size)
@@ -277,6 +301,18 @@ class SBDDenoiser(BaseDenoiser):
         self.bin_size_, self.scale_, self.noise_ = bin_size, scale, noise
         vars(self).pop("info_", None)  # of the weights before these
         return self
+
+    def _check_parameters(self):
+        """Find what is wrong with the parameters without any image."""
+        from ._fit_sbd import check_network
+
+        self._validate_params()
+        scale = self._check_scale()
+        noise = PoissonNoise(dose=self.dose)
+        noise._validate_params()
+        noise._check_dose()
+        check_network(self)
+        return scale, noise
 
     def _check_scale(self):
         numbers = len(self.scale) == 2 and all(isinstance(s, Real) for s in self.scale)
@@ -401,7 +437,7 @@ class SBDDenoiser(BaseDenoiser):
             )
         return exact
 
-    def save_pretrained(self, path, *, overwrite=False, info=None):
+    def save_pretrained(self, path, *, overwrite=False, info=None, dtype="float32"):
         """Write weights and settings into a folder: model.safetensors and config.json.
 
         Parameters
@@ -412,12 +448,19 @@ class SBDDenoiser(BaseDenoiser):
             Replace weights that are there.
         info : dict, optional
             What else to record: training set, measured figures, licence ... Nothing but what JSON
-            can hold. By default what was recorded with the weights loaded, if they were.
+            can hold. By default what was recorded with the weights loaded, if they were. What
+            stands under "description" is what `list_pretrained` shows.
+        dtype : {"float32", "float16", "bfloat16"}, default="float32"
+            How to store the weights. Half precision halves the file and rounds every weight, by at
+            most 0.05 % ("float16") or 0.4 % ("bfloat16"), which hardly shows in the images; loaded,
+            they are float32 again.
 
         Raises
         ------
         NotFittedError
             If the denoiser is not fitted.
+        ValueError
+            If `dtype` is none of these, or too narrow for the weights.
         FileExistsError
             If the folder holds weights and `overwrite` is False, or is a file.
         TypeError
@@ -425,7 +468,7 @@ class SBDDenoiser(BaseDenoiser):
         """
         from ._pretrained import save
 
-        save(self, path, overwrite=overwrite, info=info)
+        save(self, path, overwrite=overwrite, info=info, dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, name_or_path="general", *, device="auto"):
@@ -434,9 +477,12 @@ class SBDDenoiser(BaseDenoiser):
         Parameters
         ----------
         name_or_path : str or path-like, default="general"
-            A name of the weights in the package, or a folder written by `save_pretrained` (of the
-            two, the package's: write "./general" for a folder of that name). "general" serves doses
-            of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all contrasts.
+            A name of the weights in the package (see `list_pretrained`), or a folder written by
+            `save_pretrained` (of the two, the package's: write "./general" for a folder of that
+            name). "general" serves doses of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all
+            contrasts. ``"hf://owner/name"`` is a Hugging Face repository that holds what
+            `save_pretrained` wrote, ``"hf://owner/name@revision"`` a certain branch, tag or commit
+            of it; its two files are downloaded once and kept in the user's cache.
         device : str, default="auto"
             As the parameter of the class.
 
@@ -448,13 +494,39 @@ class SBDDenoiser(BaseDenoiser):
         Raises
         ------
         FileNotFoundError
-            If there is no such name or folder.
+            If there is no such name, folder or repository.
         ValueError
             If the files are damaged or do not belong together.
+        ConnectionError
+            If the repository cannot be reached and is not in the cache.
+        ImportError
+            If a repository is named and huggingface_hub is missing: ``pip install
+            'temdenoise[hub]'``.
         """
         from ._pretrained import load
 
         return load(cls, name_or_path, device=device)
+
+    @staticmethod
+    def list_pretrained():
+        """List the trained weights in the package.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            A row for each name that `from_pretrained` takes: what the weights are for, their
+            architecture, pixel size (pm) and range of doses (mean counts/px) in training, and the
+            size of the file.
+
+        Examples
+        --------
+        >>> from temdenoise import SBDDenoiser
+        >>> SBDDenoiser.list_pretrained().loc["general", "architecture"]
+        'fourier_unet'
+        """
+        from ._pretrained import table
+
+        return table()
 
 
 def _fill_with_noise(image, mask):

@@ -1,0 +1,120 @@
+"""What a training tells while it runs: a line on the screen, a table on disk."""
+
+import csv
+import io
+import math
+from numbers import Real
+from pathlib import Path
+
+from skorch.callbacks import Callback
+
+from ..io import replacing
+from ._training import plain_history
+
+# First columns of the table, in this order; the rest is what callbacks of the user recorded.
+_COLUMNS = (
+    "epoch", "seconds", "learning_rate", "train_loss", "valid_loss", "valid_psnr",
+)  # fmt: skip
+# What skorch notes for itself.
+_NO_COLUMNS = ("dur", "train_batch_count", "valid_batch_count")
+
+
+class ProgressBar(Callback):
+    """One line: epoch, share of the budget, validation PSNR, time left."""
+
+    def __init__(self, budget):
+        self.budget = budget
+
+    def on_train_begin(self, net, **kwargs):  # noqa: D102
+        from tqdm.auto import tqdm
+
+        layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout)
+        self.psnr_ = "no PSNR yet"
+
+    def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
+        if training:
+            self._show(net)
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        best = max(row["valid_psnr"] for row in net.history)
+        self.psnr_ = f"{net.history[-1, 'valid_psnr']:.2f} dB (best {best:.2f})"
+        self._show(net)
+
+    def _show(self, net):
+        left = clock(self.budget.seconds_left)
+        self.bar_.set_postfix_str(f"epoch {len(net.history)}, {self.psnr_}, {left}", False)
+        self.bar_.update(self.budget.used - self.bar_.n)
+
+    def on_train_end(self, net, **kwargs):  # noqa: D102
+        self.bar_.close()
+
+
+def clock(seconds):
+    """Time left in words, as h:mm:ss where it is known."""
+    if not math.isfinite(seconds):
+        return "estimating time left"
+    seconds = int(seconds)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
+
+
+class CSVLog(Callback):
+    """Keep a table of the epochs on disk, complete after each of them.
+
+    The whole file is written each time, so that it never holds half a row, nor an epoch twice after
+    a training was resumed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, from `check_log`.
+    budget : Budget
+        Knows the seconds.
+    """
+
+    def __init__(self, path, budget):
+        self.path = path
+        self.budget = budget
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        net.history.record("seconds", self.budget.seconds)
+        net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
+        rows = plain_history(net.history)
+        further = dict.fromkeys(
+            name
+            for row in rows
+            for name, value in row.items()
+            if isinstance(value, Real)
+            and name not in (*_COLUMNS, *_NO_COLUMNS)
+            and not name.endswith("_best")
+        )
+        text = io.StringIO()
+        table = csv.DictWriter(text, [*_COLUMNS, *further], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+        with replacing(self.path) as file:
+            file.write(text.getvalue().encode())
+
+
+def check_log(path):
+    """Refuse a log that cannot be written, or that would replace something else; return its path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder does not exist.
+    FileExistsError
+        If there is a file that is not such a log.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of log='{path}' does not exist: make it.")
+    if path.is_dir():
+        raise FileExistsError(f"log='{path}' is a folder: give the name of a file.")
+    if path.exists():
+        with open(path, "rb") as file:
+            if not file.readline().startswith(",".join(_COLUMNS).encode()):
+                raise FileExistsError(
+                    f"log='{path}' exists and is not the log of a training: give another name."
+                )
+    return path
