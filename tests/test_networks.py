@@ -1,5 +1,6 @@
 """The paper's networks: their sizes, their reach, and the invariances they are built for."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from temdenoise.denoisers._fit_sbd import network_options
 from temdenoise.networks import (
     ARCHITECTURES,
     DnCNN,
+    RelativeToMean,
     SmallUNet,
     UNet,
     build_network,
@@ -252,3 +254,26 @@ def test_build_network():
 def test_impossible_sizes_are_refused(build):
     with pytest.raises(ValueError, match="must be at least"):
         build()
+
+
+@pytest.mark.parametrize("inner", [UNet(2, 8), DnCNN(5, 8), SmallUNet()])
+def test_relative_to_the_mean(inner):
+    torch.manual_seed(0)
+    network = RelativeToMean(copy.deepcopy(inner)).eval()
+    counts = torch.poisson(torch.full((2, 1, 16, 20), 7.0))
+    out = network(counts)
+    # at first close to the mean, or (DnCNN, which subtracts noise) to the counts
+    start = counts if isinstance(inner, DnCNN) else counts.mean((2, 3), keepdim=True)
+    assert (out - start).abs().mean() < 0.3 * (counts - counts.mean()).abs().mean()
+    # counts of another unit give rates of that unit
+    torch.testing.assert_close(network(10 * counts), 10 * out)
+    # the mean of the whole image, where it is given, is what stands for the constant part
+    level = counts.mean((2, 3), keepdim=True)
+    torch.testing.assert_close(network(counts, level=level), out)
+    assert not torch.allclose(network(counts, level=2 * level), out)
+    assert (network.stride, network.grid, network.halo) == (inner.stride, inner.grid, inner.halo)
+
+
+def test_relative_to_the_mean_without_an_electron():
+    out = RelativeToMean(UNet(2, 8).eval())(torch.zeros(1, 1, 8, 8))
+    assert out.abs().max() < 1e-4

@@ -429,3 +429,12 @@ def test_fit_on_a_pixel_size_of_its_own(counts):
     assert a.bin_size_ == b.bin_size_ == 24.9
     values = [d.history_[0]["valid_psnr"] for d in (a, b)]
     assert values[0] == pytest.approx(values[1], abs=1.5)
+
+
+def test_the_papers_networks_learn_on_bins(images, counts):
+    options = {"architecture": "unet", "scales": 2, "base_channels": 8, "binning": 4}
+    denoiser = tiny(**options, pixel_size=6.22, patch_size=40, steps_per_epoch=20, max_epochs=3)
+    denoiser.fit(images, pixel_size=6.22)
+    assert denoiser.history_[-1]["valid_psnr"] > denoiser.history_[0]["valid_psnr"]
+    flat = np.full_like(images, images.mean())
+    assert psnr(images, denoiser.transform(counts)).mean() > psnr(images, flat).mean() - 0.5

@@ -30,7 +30,7 @@ class TiledNetwork:
         self.device = choose_device(est.device)
         self.network = fuse_for_inference(est.network_).to(self.device)
         self.orientations = _ORIENTATIONS[: est.orientations]
-        self.takes_level = est.architecture == "fourier_unet"
+        self.takes_level = getattr(self.network, "takes_level", False)
         self.tile = max(TILE, 4 * self.network.halo)
 
     def __call__(self, bins):

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
-from ..networks import build_network
+from ..networks import RelativeToMean, build_network
 from ..noise import PoissonNoise
 from . import _training as training
 from ._muon import Muon
@@ -96,10 +96,19 @@ def network_options(est):
     return options
 
 
+def network_of(est):
+    """Build the network that the estimator's parameters stand for."""
+    network = build_network(est.architecture, **network_options(est))
+    binned = est.binning != "auto" and est.binning > 1
+    if binned and est.architecture != "fourier_unet":  # which sees to it itself
+        network = RelativeToMean(network)
+    return network
+
+
 def check_network(est):
     """Refuse parameters for which there is no network."""
     with torch.device("meta"):  # shapes alone: no memory and no random draw
-        build_network(est.architecture, **network_options(est))
+        network_of(est)
 
 
 def check_settings(est, *, resume):
@@ -209,7 +218,6 @@ def train(est, data):
     """
     processes = Several(est.device) if est.accelerate else Alone()
     device = processes.device if est.accelerate else choose_device(est.device)
-    options = network_options(est)
     own = _own_callbacks(est.callbacks)
     log = None if est.log is None else check_log(est.log)
     rng = check_random_state(est.random_state)
@@ -265,7 +273,7 @@ def train(est, data):
         further = {"accelerator": processes.accelerator, "callbacks__print_log__sink": silent}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seeds[0])
-        module = build_network(est.architecture, **options)
+        module = network_of(est)
         if est.warm_start and hasattr(est, "network_"):
             _start_from(module, est)
         net = net_class(

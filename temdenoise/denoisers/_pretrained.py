@@ -216,13 +216,12 @@ def _network(est, weights, dtype, folder):
     from safetensors import SafetensorError
     from safetensors.torch import load as deserialise
 
-    from ..networks import build_network
-    from ._fit_sbd import network_options
+    from ._fit_sbd import network_of
 
     try:
         # shapes alone until they are known to fit: no random draw, and no memory on false promises
         with torch.device("meta"):
-            network = build_network(est.architecture, **network_options(est))
+            network = network_of(est)
         state = deserialise(weights)
         known = {torch.float32, getattr(torch, dtype)}
         if any(v.is_floating_point() and v.dtype not in known for v in state.values()):

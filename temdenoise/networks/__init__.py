@@ -9,6 +9,7 @@ from .dncnn import DnCNN
 from .fourier_unet import FourierUNet
 from .fuse import fuse_for_inference
 from .receptive_field import receptive_field
+from .relative import RelativeToMean
 from .small_unet import SmallUNet
 from .unet import UNet
 from .windowed_fourier import windowed_fourier_threshold
@@ -18,6 +19,7 @@ __all__ = [
     "DnCNN",
     "FourierUNet",
     "MacCount",
+    "RelativeToMean",
     "SmallUNet",
     "UNet",
     "build_network",

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .relative import level_of
 from .windowed_fourier import mirror_pad, windowed_fourier_threshold
 
 # (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
@@ -64,6 +65,7 @@ class FourierUNet(nn.Module):
     torch.Size([1, 1, 30, 40])
     """
 
+    takes_level = True
     # Tiles may start at multiples of this: the strides of windows and scales all fit.
     grid = 48
     # What lies beyond this distance from a bin changes its estimate too little to show as a seam.
@@ -97,10 +99,7 @@ class FourierUNet(nn.Module):
         image need the mean of the whole, or seams would show.
         """
         h, w = counts.shape[-2:]
-        if level is None:
-            level = counts.mean((-2, -1), keepdim=True)
-        level = torch.as_tensor(level, dtype=counts.dtype, device=counts.device)
-        level = level.reshape(-1, 1, 1, 1).clamp_min(1e-6)
+        level = level_of(counts, level)
         estimates = [windowed_fourier_threshold(counts, *e) / level - 1 for e in ESTIMATES]
         noise = level.rsqrt().expand_as(counts)
         x = torch.cat([counts / level - 1, *estimates, noise], dim=1)
