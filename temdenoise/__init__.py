@@ -9,6 +9,8 @@ import importlib
 # Public name -> module that defines it.
 _NAMES = {
     "LowPassDenoiser": "temdenoise.denoisers",
+    "NLMDenoiser": "temdenoise.denoisers",
+    "VSTDenoiser": "temdenoise.denoisers",
     "WienerDenoiser": "temdenoise.denoisers",
     "WindowedFourierDenoiser": "temdenoise.denoisers",
     "SBDDenoiser": "temdenoise.denoisers",
