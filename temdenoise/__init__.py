@@ -38,6 +38,7 @@ _SUBMODULES = (
     "plotting",
     "simulation",
     "tiling",
+    "variance_stabilization",
 )
 
 __all__ = sorted([*_NAMES, *_SUBMODULES])

@@ -22,7 +22,9 @@ def expected_transform(mean):
 
 
 def test_transform_by_equation():
-    np.testing.assert_allclose(anscombe([[0, 1], [2.625, 6]]), 2 * np.sqrt([[0.375, 1.375], [3, 6.375]]))
+    np.testing.assert_allclose(
+        anscombe([[0, 1], [2.625, 6]]), 2 * np.sqrt([[0.375, 1.375], [3, 6.375]])
+    )
     values = np.array([[100.0, 114.0], [-1000.0, 170.0]])
     inside = 7 * (values - 100) + 3 / 8 * 49 + 15**2
     expected = 2 / 7 * np.sqrt(np.maximum(inside, 0))

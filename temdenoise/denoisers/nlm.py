@@ -121,7 +121,7 @@ class NLMDenoiser(BaseDenoiser):
 
 
 def _estimate_sigma(image):
-    """Standard deviation of white noise, from differences of neighbours along both axes."""
+    """Return the deviation of white noise, from differences of neighbours along both axes."""
     difference = image.astype(np.float64)
     for axis in (0, 1):
         if image.shape[axis] > 1:

@@ -48,10 +48,10 @@ class VSTDenoiser(BaseDenoiser):
     binning : "auto" or int, default="auto"
         Side of a bin in pixels; with `iterations`, that of the last one. "auto": what each image's
         spectrum allows, at most 6 pixels.
-    iterations : int, default=1
+    iterations : int, default=3
         How often the image is denoised. The bins of the first iteration are twice as wide as those
         of the last.
-    final_weight : float, default=0.5
+    final_weight : float, default=0.2
         Weight of the counts, beside the estimate, in the last iteration. It falls linearly from 1
         in the first one. Not used with one iteration.
     gain : float, default=1.0
@@ -61,8 +61,7 @@ class VSTDenoiser(BaseDenoiser):
     read_noise : float, default=0.0
         Standard deviation of the Gaussian noise, in the unit of X.
     inverse : {"exact_unbiased", "asymptotic", "algebraic"}, default="exact_unbiased"
-        How to come back, see `temdenoise.variance_stabilization.inverse_anscombe`. Several
-        iterations need the first.
+        How to come back, see `temdenoise.variance_stabilization.inverse_anscombe`.
     n_jobs : int or None, default=None
         Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
         all processors.
@@ -108,8 +107,8 @@ class VSTDenoiser(BaseDenoiser):
         *,
         denoiser=None,
         binning="auto",
-        iterations=1,
-        final_weight=0.5,
+        iterations=3,
+        final_weight=0.2,
         gain=1.0,
         offset=0.0,
         read_noise=0.0,
@@ -132,11 +131,6 @@ class VSTDenoiser(BaseDenoiser):
         return tags
 
     def _fit(self, X, y):
-        if self.iterations > 1 and self.inverse != "exact_unbiased":
-            raise ValueError(
-                f"iterations={self.iterations} need inverse='exact_unbiased', got "
-                f"{self.inverse!r}: the others are not made for counts averaged with an estimate."
-            )
         super()._fit(X, y)
         inner = self._inner()
         try:
@@ -217,4 +211,5 @@ class VSTDenoiser(BaseDenoiser):
         estimate = self.denoiser_.transform(stabilized).astype(np.float64)
         if self.inverse == "exact_unbiased":
             return exact_rates(estimate, sigma, weight)
-        return inverse_generalized_anscombe(estimate, read_noise=sigma, method=self.inverse)
+        rates = inverse_generalized_anscombe(estimate, read_noise=sigma_there, method=self.inverse)
+        return rates * weight**2
