@@ -117,7 +117,8 @@ class NLMDenoiser(BaseDenoiser):
             sigma=1.0,
             fast_mode=True,
         )
-        out[:] = centre + sigma * filtered
+        # scikit-image drops the second axis of images one pixel wide.
+        out[:] = centre + sigma * filtered.reshape(image.shape)
 
 
 def _estimate_sigma(image):
