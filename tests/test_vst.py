@@ -170,3 +170,17 @@ def test_without_counts_nothing_comes_out():
     X = np.zeros((2, 40, 30), dtype=np.uint8)
     result = VSTDenoiser(denoiser=NLMDenoiser()).fit(X).transform(X)
     np.testing.assert_allclose(result, 0, atol=1e-8)
+
+
+def test_bm3d_is_the_default():
+    bm3d = pytest.importorskip("temdenoise.denoisers.bm3d")
+    clean = lattice_images(1, 240, 240, period=40.0)
+    noisy = np.random.default_rng(0).poisson(clean).astype(np.float32)
+    denoiser = VSTDenoiser(binning=4).fit(noisy)
+    assert isinstance(denoiser.denoiser_, bm3d.BM3DDenoiser)
+    assert denoiser.denoiser_.sigma == 1.0
+    given = VSTDenoiser(denoiser=bm3d.BM3DDenoiser(), binning=4).fit(noisy).transform(noisy)
+    result = denoiser.transform(noisy)
+    np.testing.assert_array_equal(result, given)
+    gaussians = (LowPassDenoiser(cutoff=c).fit(noisy).transform(noisy) for c in (0.01, 0.015, 0.02))
+    assert psnr(clean, result)[0] > max(psnr(clean, g)[0] for g in gaussians) + 1
