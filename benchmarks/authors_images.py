@@ -4,8 +4,8 @@
 
 Each image (clean, 4.89 pm/px, 0.45 counts/px in vacuum) is shrunk by 0.785 with anti-aliasing, as
 in the paper's training, gets Poisson noise, five draws, and is denoised by low-pass and adaptive
-Wiener filters, tuned by GridSearchCV on our own simulated images, and by trained weights. Ends with
-one JSON line.
+Wiener filters, tuned by GridSearchCV on our own simulated images, by the windowed Fourier filter as
+it is, and by trained weights. Ends with one JSON line.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from temdenoise import (
     PoissonNoise,
     SBDDenoiser,
     WienerDenoiser,
+    WindowedFourierDenoiser,
     psnr,
     read_stack,
     ssim,
@@ -62,7 +63,9 @@ def main():
     args = parser.parse_args()
 
     methods = {"raw": None, **dict(tuned_filters())}
+    methods["windowed Fourier"] = WindowedFourierDenoiser().fit(np.ones((1, 8, 8)))
     methods[args.weights] = SBDDenoiser.from_pretrained(args.weights)
+    known = (SBDDenoiser, WindowedFourierDenoiser)  # that are told the pixel size
     table, panels = {}, []
     for path in args.images:
         clean = shrunk(path)
@@ -70,7 +73,7 @@ def main():
         noisy = PoissonNoise(random_state=0).sample(clean)
         row = table[path.stem] = {}
         for name, method in methods.items():
-            keywords = {"pixel_size": PIXEL_SIZE} if isinstance(method, SBDDenoiser) else {}
+            keywords = {"pixel_size": PIXEL_SIZE} if isinstance(method, known) else {}
             denoised = noisy if method is None else method.transform(noisy, **keywords)
             figures = psnr(clean, denoised), ssim(clean, denoised)
             row[name] = [round(float(np.mean(f)), 3) for f in figures]

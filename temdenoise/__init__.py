@@ -9,6 +9,8 @@ import importlib
 # Public name -> module that defines it.
 _NAMES = {
     "LowPassDenoiser": "temdenoise.denoisers",
+    "NLMDenoiser": "temdenoise.denoisers",
+    "VSTDenoiser": "temdenoise.denoisers",
     "WienerDenoiser": "temdenoise.denoisers",
     "WindowedFourierDenoiser": "temdenoise.denoisers",
     "SBDDenoiser": "temdenoise.denoisers",
@@ -40,6 +42,7 @@ _SUBMODULES = (
     "plotting",
     "simulation",
     "tiling",
+    "variance_stabilization",
 )
 
 __all__ = sorted([*_NAMES, *_SUBMODULES])

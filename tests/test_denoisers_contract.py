@@ -18,8 +18,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from temdenoise import (
     LowPassDenoiser,
+    NLMDenoiser,
     PoissonNoise,
     SBDDenoiser,
+    VSTDenoiser,
     WienerDenoiser,
     WindowedFourierDenoiser,
 )
@@ -31,6 +33,11 @@ DENOISERS = {
     "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
     "wiener": (WienerDenoiser(), {"window_size": [3, 9]}),
     "wiener fixed noise": (WienerDenoiser(noise=0.45, n_jobs=2), {"noise": [0.1, 0.45]}),
+    "nlm": (NLMDenoiser(sigma=0.67, h=1.5), {"h": [0.5, 1.5]}),
+    "vst": (
+        VSTDenoiser(denoiser=LowPassDenoiser(cutoff=0.15), binning=2, n_jobs=2),
+        {"denoiser__cutoff": [0.06, 0.15]},
+    ),
     "windowed Fourier": (WindowedFourierDenoiser(device="cpu"), {"threshold": [0.5, 2.0]}),
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (
@@ -45,8 +52,9 @@ DENOISERS = {
 # Test -> methods it is not for, and why.
 NOT_FOR = {
     "test_constant_images_stay": {
-        "sbd": "a network estimates: that it returns a constant to within some per cent is all"
-    }
+        "sbd": "a network estimates: that it returns a constant to within some per cent is all",
+        "vst": "unbiased for counts with shot noise, of which a constant image has none",
+    },
 }
 
 

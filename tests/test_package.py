@@ -28,6 +28,7 @@ def test_import_loads_nothing_heavy():
     "code",
     [
         "from temdenoise import LowPassDenoiser, WienerDenoiser",
+        "from temdenoise import NLMDenoiser, VSTDenoiser, WindowedFourierDenoiser",
         "from temdenoise import PoissonNoise, thin_counts, psnr, ssim",
         "from temdenoise.metrics import psnr_scorer",
         "import numpy as np, temdenoise as t\n"

@@ -66,7 +66,7 @@ CLASSICAL = [
         "windowed Fourier",
         None,
         lambda: _class("WindowedFourierDenoiser")(),
-        {"threshold": [5.0, 6.0, 7.0, 8.0, 10.0]},
+        {"threshold": [0.4, 0.6, 0.8, 1.0, 1.3]},
     ),
 ]
 
@@ -121,8 +121,8 @@ def network_rows(args, networks, *, full, binned):
             name = f"SBD + {network.name} (default, 4 x 4 bins)"
             yield Method(name, network=training(args, **network.options))
             continue
-        # as they are: the paper does not average over orientations
-        options = network.options | {"orientations": 1}
+        # as they are: the paper trains with Adam and does not average over orientations
+        options = network.options | {"orientations": 1, "optimizer": "adam"}
         if binned:
             name = f"SBD + {network.name}, 4 x 4 bins"
             yield Method(name, network=training(args, binning=4, **options))

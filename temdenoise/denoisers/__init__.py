@@ -8,7 +8,9 @@ import importlib
 # Class -> its file in this package. A new method adds its line here.
 _CLASSES = {
     "LowPassDenoiser": "lowpass",
+    "NLMDenoiser": "nlm",
     "SBDDenoiser": "sbd",
+    "VSTDenoiser": "vst",
     "WienerDenoiser": "wiener",
     "WindowedFourierDenoiser": "windowed_fourier",
 }

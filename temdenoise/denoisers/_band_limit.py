@@ -15,13 +15,15 @@ _MAX_BINNING = 6
 _CAUTION = 5.0
 
 
-def find_band_limit(image):
+def find_band_limit(image, read_noise=0.0):
     """Highest frequency at which an image shows more power than shot noise.
 
     Parameters
     ----------
     image : ndarray of shape (height, width)
         Electron counts.
+    read_noise : float, default=0
+        Standard deviation of Gaussian noise beside the shot noise, in electrons.
 
     Returns
     -------
@@ -38,10 +40,10 @@ def find_band_limit(image):
     noise = 0.0
     for part in np.array_split(windows, -(-len(windows) // 256)):  # bounds the memory
         part = part.astype(np.float64) * weight
-        noise += np.sum(part * weight)
+        noise += np.sum(part * weight) + len(part) * read_noise**2 * np.sum(weight**2)
         part -= part.sum(axis=(1, 2), keepdims=True) / weight.sum() * weight
         power += np.sum(np.abs(np.fft.rfft2(part)) ** 2, axis=0)
-    if noise == 0:
+    if noise <= 0:
         return 0.0
     # A mean of k independent exponential variables passes 1 + sqrt(2 u / k) + u / k with a chance
     # below exp(-u). Windows that do not overlap are independent, the others add a little.
@@ -52,20 +54,22 @@ def find_band_limit(image):
     return float(frequency[found].max(initial=0.0))
 
 
-def find_binning(image):
+def find_binning(image, read_noise=0.0):
     """Largest whole number of pixels a bin may have without losing detail of an image.
 
     Parameters
     ----------
     image : ndarray of shape (height, width)
         Electron counts.
+    read_noise : float, default=0
+        Standard deviation of Gaussian noise beside the shot noise, in electrons.
 
     Returns
     -------
     binning : int
         Side of a bin in pixels, 1 to 6.
     """
-    limit = find_band_limit(image)
+    limit = find_band_limit(image, read_noise)
     # In images of few pixels bins of many would leave nothing to filter.
     largest = max(1, min(_MAX_BINNING, min(image.shape) // 8))
     return max(1, min(largest, int(0.5 / (_MARGIN * limit)))) if limit else largest

@@ -43,8 +43,9 @@ class WindowedFourierDenoiser(BaseDenoiser):
         noise, for windows of n x n bins: at 1, about one coefficient of noise passes per window.
     binning : "auto" or float, default="auto"
         Side of a bin in pixels; or in nm where `transform` is given a `pixel_size`. It may be a
-        fraction of pixels, see `temdenoise.binning.bin_counts`. "auto": 0.025 nm (in whole pixels)
-        where the pixel size is known; otherwise what each image's spectrum allows, at most 6 pixels.
+        fraction of pixels, see `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels,
+        where the pixel size is given; otherwise what each image's spectrum allows, at most 6
+        pixels.
     window_size : "auto", float or tuple of float, default="auto"
         Side of the windows in pixels; or in nm where `transform` is given a `pixel_size`. The
         estimates of several sizes are averaged. "auto": 72 and 96 bins.

@@ -1,0 +1,130 @@
+"""Non-local means."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from temdenoise._validation import check_mask
+from temdenoise.base import BaseDenoiser
+from temdenoise.denoisers._masking import fill_masked
+
+
+class NLMDenoiser(BaseDenoiser):
+    """Non-local means, by scikit-image, for Gaussian noise.
+
+    Each pixel becomes a mean of those whose surroundings look alike (A. Buades, B. Coll and
+    J.-M. Morel, "A non-local algorithm for image denoising", CVPR 2005). Electron counts have
+    another noise: wrap it as ``VSTDenoiser(denoiser=NLMDenoiser())``, one of the methods compared
+    in Section 5 of "Deep denoising for scientific discovery: a case study in electron microscopy"
+    (Mohan et al., arXiv:2010.12970).
+
+    Parameters
+    ----------
+    sigma : "auto" or float, default="auto"
+        Standard deviation of the noise, in the unit of the images. "auto": that of the differences
+        of neighbours along both axes, image by image, which takes detail of a pixel's size for
+        noise. With 0 the images come back as they are.
+    h : float, default=0.8
+        How unlike the pixels averaged may be, in units of sigma: larger is smoother.
+    patch_size : int, default=7
+        Side of the surroundings compared, in pixels.
+    patch_distance : int, default=11
+        How far apart the pixels averaged may be, in pixels along each axis.
+    n_jobs : int or None, default=None
+        Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
+        all processors.
+
+    Attributes
+    ----------
+    dose_ : float
+        Mean counts per pixel of the images seen in `fit`. The filter itself learns nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import NLMDenoiser
+    >>> noisy = np.random.default_rng(0).normal(5.0, 1.0, size=(2, 48, 48))
+    >>> denoised = NLMDenoiser(sigma=1.0).fit(noisy).transform(noisy)
+    >>> bool(denoised.std() < 0.3 * noisy.std())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "sigma": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "h": [Interval(Real, 0, None, closed="neither")],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "patch_distance": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(self, *, sigma="auto", h=0.8, patch_size=7, patch_distance=11, n_jobs=None):
+        self.sigma = sigma
+        self.h = h
+        self.patch_size = patch_size
+        self.patch_distance = patch_distance
+        self.n_jobs = n_jobs
+
+    def transform(self, X, *, mask=None):
+        """Filter images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Noisy images.
+        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
+            True marks pixels not to trust: they are replaced by the mean around the closest
+            trusted pixel before filtering.
+
+        Returns
+        -------
+        denoised : ndarray of shape (n_images, height, width), dtype float32
+            Estimated means.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        ValueError
+            If the images are not a valid stack, or `mask` does not fit them.
+        """
+        X = self._check_transform_input(X)
+        X = fill_masked(X, check_mask(mask, X.shape))
+        denoised = np.empty_like(X)
+        # scikit-image releases the interpreter's lock, so threads do, and nothing is copied.
+        Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+            delayed(self._filter_into)(out, image) for out, image in zip(denoised, X, strict=True)
+        )
+        return denoised
+
+    def _filter_into(self, out, image):
+        from skimage.restoration import denoise_nl_means
+
+        sigma = _estimate_sigma(image) if self.sigma == "auto" else self.sigma
+        if sigma == 0:
+            out[:] = image
+            return
+        # In units of the noise, about its mean: single precision cancels less.
+        centre = image.mean(dtype=np.float64)
+        scaled = ((image - centre) / sigma).astype(np.float64)
+        filtered = denoise_nl_means(
+            scaled,
+            patch_size=self.patch_size,
+            # Farther there is nothing but mirror images.
+            patch_distance=min(self.patch_distance, max(image.shape)),
+            h=self.h,
+            sigma=1.0,
+            fast_mode=True,
+        )
+        # scikit-image drops the second axis of images one pixel wide.
+        out[:] = centre + sigma * filtered.reshape(image.shape)
+
+
+def _estimate_sigma(image):
+    """Return the deviation of white noise, from differences of neighbours along both axes."""
+    difference = image.astype(np.float64)
+    for axis in (0, 1):
+        if image.shape[axis] > 1:
+            difference = np.diff(difference, axis=axis) / np.sqrt(2)
+    return float(np.sqrt(np.mean(difference**2))) if image.size > 1 else 0.0
