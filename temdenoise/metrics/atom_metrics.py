@@ -5,7 +5,7 @@ an array with one value per image.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -313,6 +313,8 @@ def _check_region(region):
 
 
 def _options(pixel_size, max_distance, alpha, interface, assignment, find_params):
+    if find_params is not None and not isinstance(find_params, Mapping):
+        raise TypeError(f"find_params must be a dict of parameters, got {find_params!r}.")
     if max_distance is None:
         max_distance = MAX_DISTANCE
         if pixel_size is not None:
