@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, WienerDenoiser
+from temdenoise import BM3DDenoiser, LowPassDenoiser, PoissonNoise, SBDDenoiser, WienerDenoiser
 
 # Name -> (denoiser, grid of one parameter whose candidates differ).
 DENOISERS = {
@@ -25,6 +25,7 @@ DENOISERS = {
     "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
     "wiener": (WienerDenoiser(), {"window_size": [3, 9]}),
     "wiener fixed noise": (WienerDenoiser(noise=0.45, n_jobs=2), {"noise": [0.1, 0.45]}),
+    "bm3d": (BM3DDenoiser(device="cpu"), {"profile": ["fast", "normal"]}),
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (
         SBDDenoiser(

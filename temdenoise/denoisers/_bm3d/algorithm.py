@@ -14,7 +14,7 @@ _BLOCK = 8  # side of the blocks, in pixels; less along an axis that is shorter
 _THRESHOLD = 2.7  # of coefficients, in standard deviations of the noise
 # The variance the second stage takes the noise to have: somewhat less than the true one leaves fine
 # detail that the first estimate has lost.
-_WIENER_VARIANCE = 0.8
+_WIENER_VARIANCE = 0.75
 # Mean squared difference per pixel, in the first estimate, up to which blocks count as similar.
 _MAX_DISTANCE = 1.0
 _KAISER_BETA = 2.0  # of the window that fades blocks out towards their corners
@@ -35,14 +35,16 @@ class Profile:
     """
 
     step: int
-    radius: int
+    radius: tuple[int, int]
     n_blocks: tuple[int, int]
 
 
 PROFILES = {
-    "fast": Profile(step=5, radius=12, n_blocks=(16, 16)),
-    "normal": Profile(step=3, radius=19, n_blocks=(16, 32)),
-    "high": Profile(step=2, radius=19, n_blocks=(16, 32)),
+    "fast": Profile(step=5, radius=(9, 9), n_blocks=(16, 16)),
+    "normal": Profile(step=3, radius=(12, 19), n_blocks=(16, 32)),
+    "high": Profile(step=2, radius=(12, 19), n_blocks=(16, 32)),
+    # A lattice has many more blocks alike, and further away, than a photograph.
+    "crystal": Profile(step=5, radius=(24, 32), n_blocks=(64, 128)),
 }
 
 
@@ -66,7 +68,7 @@ def bm3d(image, profile):
     cosine, uncosine = layout.transform(dct_matrix)
 
     noisy = all_blocks(image, layout.block)
-    index, _ = layout.match(noisy, profile.n_blocks[0])
+    index, _ = layout.match(noisy, 0)
     size = torch.full_like(index[:, 0], index.shape[1])
     shrink = partial(hard_threshold, threshold=_THRESHOLD)
     sums = filter_stacks([noisy @ wavelet.T], index, size, shrink)
@@ -74,7 +76,7 @@ def bm3d(image, profile):
 
     noisy = noisy @ cosine.T
     pilot = all_blocks(first, layout.block) @ cosine.T
-    index, distance = layout.match(pilot, profile.n_blocks[1])
+    index, distance = layout.match(pilot, 1)
     size = count_similar(distance, _MAX_DISTANCE * pilot.shape[1])
     shrink = partial(empirical_wiener, noise_variance=_WIENER_VARIANCE)
     sums = filter_stacks([noisy, pilot], index, size, shrink)
@@ -99,12 +101,12 @@ class _Layout:
         """Transform of a block and its inverse, as tensors."""
         return [self._tensor(each) for each in block_transform(matrix, self.block)]
 
-    def match(self, blocks, n_blocks):
+    def match(self, blocks, stage):
         """Places of the similar blocks of every reference, and their distances."""
         # Every pixel must be in the block of a reference.
         step = min(self.profile.step, *self.block)
-        radius = self.profile.radius
-        n_blocks = stack_size(n_blocks, self.places, radius)
+        radius = self.profile.radius[stage]
+        n_blocks = stack_size(self.profile.n_blocks[stage], self.places, radius)
         return match_blocks(blocks, self.places, step=step, radius=radius, n_blocks=n_blocks)
 
     def aggregate(self, total, weight, inverse):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 # References along each axis that share one search window, and with it one matrix product.
-_GROUP = 8
+_GROUP = 4
 
 
 def reference_grid(n_places, step):
