@@ -41,8 +41,8 @@ class BM3DDenoiser(BaseDenoiser):
         Reference blocks lie every 5, 3, 2 or 5 pixels; similar ones are searched up to 9, 12, 12 or
         24 pixels away in the first stage and 9, 19, 19 or 32 in the second; a stack holds up to 16,
         16, 16 or 64 of them in the first stage and 16, 32, 32 or 128 in the second. "normal" is for
-        images of any kind, "fast" takes a third of its time, "high" twice as long; "crystal", for
-        lattices that fill the image, takes as long and gains up to 1 dB there.
+        images of any kind; "fast" takes half of its time, "high" almost twice as long; "crystal",
+        for lattices that fill the image, takes a third longer and gains up to 1 dB there.
     n_jobs : int or None, default=None
         Number of images denoised at once, in threads; None is one, unless set by joblib's
         parallel_config, and -1 all processors. They share torch's threads; a single image uses
