@@ -8,6 +8,7 @@ import importlib
 
 # Public name -> module that defines it.
 _NAMES = {
+    "BM3DDenoiser": "temdenoise.denoisers",
     "LowPassDenoiser": "temdenoise.denoisers",
     "NLMDenoiser": "temdenoise.denoisers",
     "VSTDenoiser": "temdenoise.denoisers",

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from temdenoise import (
+    BM3DDenoiser,
     LowPassDenoiser,
     NLMDenoiser,
     PoissonNoise,
@@ -39,6 +40,7 @@ DENOISERS = {
         {"denoiser__cutoff": [0.06, 0.15]},
     ),
     "windowed Fourier": (WindowedFourierDenoiser(device="cpu"), {"threshold": [0.5, 2.0]}),
+    "bm3d": (BM3DDenoiser(device="cpu"), {"profile": ["fast", "normal"]}),
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (
         SBDDenoiser(

@@ -1,0 +1,1 @@
+"""Block-matching and 3-D filtering in batched torch: the steps of `BM3DDenoiser`."""
