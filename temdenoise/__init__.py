@@ -14,6 +14,7 @@ _NAMES = {
     "VSTDenoiser": "temdenoise.denoisers",
     "WienerDenoiser": "temdenoise.denoisers",
     "WindowedFourierDenoiser": "temdenoise.denoisers",
+    "PURELETDenoiser": "temdenoise.denoisers",
     "SBDDenoiser": "temdenoise.denoisers",
     "PoissonNoise": "temdenoise.noise",
     "PoissonGaussianNoise": "temdenoise.noise",

@@ -21,6 +21,7 @@ from temdenoise import (
     LowPassDenoiser,
     NLMDenoiser,
     PoissonNoise,
+    PURELETDenoiser,
     SBDDenoiser,
     VSTDenoiser,
     WienerDenoiser,
@@ -33,6 +34,9 @@ DENOISERS = {
     "lowpass ideal": (LowPassDenoiser(kind="ideal", cutoff=0.1), {"cutoff": [0.05, 0.1]}),
     "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
     "wiener": (WienerDenoiser(), {"window_size": [3, 9]}),
+    "purelet": (PURELETDenoiser(), {"n_scales": [1, 2]}),
+    "purelet decimated": (PURELETDenoiser(cycle_spins=4, n_jobs=2), {"cycle_spins": [1, 3]}),
+    "purelet read noise": (PURELETDenoiser(read_noise=0.1), {"binning": [1, 2]}),
     "wiener fixed noise": (WienerDenoiser(noise=0.45, n_jobs=2), {"noise": [0.1, 0.45]}),
     "nlm": (NLMDenoiser(sigma=0.67, h=1.5), {"h": [0.5, 1.5]}),
     "vst": (

@@ -10,6 +10,7 @@ _CLASSES = {
     "BM3DDenoiser": "bm3d",
     "LowPassDenoiser": "lowpass",
     "NLMDenoiser": "nlm",
+    "PURELETDenoiser": "purelet",
     "SBDDenoiser": "sbd",
     "VSTDenoiser": "vst",
     "WienerDenoiser": "wiener",

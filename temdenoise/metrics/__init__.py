@@ -10,6 +10,7 @@ from temdenoise.metrics.atom_metrics import (
     atom_scores,
 )
 from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse, upsnr
+from temdenoise.metrics.risk import pure_risk
 
 # The scorers stand some floors above the plain functions: they are loaded when asked for.
 _SCORERS = (
@@ -32,6 +33,7 @@ __all__ = [
     "atom_recall",
     "atom_scores",
     "psnr",
+    "pure_risk",
     "ssim",
     "unbiased_mse",
     "upsnr",
