@@ -5,8 +5,8 @@
 
 "general" is for doses of 0.1 to 3 counts per pixel and pixels of 4 to 10 pm: 4,800 images of 600
 varied models and 4,800 of the catalogue. "white" is for the paper's case, white contrast at 0.45
-counts per pixel: 90 % of the catalogue's white images, as in Section 5.2; `white_contrast.py` says
-which are kept for the test. Images are simulated once into the folder --images (some fifteen
+counts per pixel: the catalogue's white images but those that `paper_tables.py` tests on, with
+either way to hold them out. Images are simulated once into the folder --images (some fifteen
 minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.
 
 Ends with one JSON line.
@@ -18,10 +18,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from white_contrast import catalogue, split
+from _paper.images import ImageSet, split_white
 
 from temdenoise import SBDDenoiser
 from temdenoise.datasets import make_ptceo2
+
+PIXEL_SIZE = 50 / 256 * 100  # pm, of the simulated images
+
+
+def catalogue(folder):
+    """Images and metadata of all 17,955, simulated into the folder if they are not there yet."""
+    sim = make_ptceo2(preset="default", out=folder / "ptceo2.npy", n_jobs=-1, verbose=True)
+    return sim.data, sim.frame
 
 
 def general_images(folder, n_images):
@@ -38,10 +46,13 @@ def general_images(folder, n_images):
 
 
 def white_images(folder):
-    """Training images, followed by those for validation."""
+    """White-contrast images that no table is tested on; those of some models come last."""
     data, frame = catalogue(folder)
-    parts = split(frame)
-    return np.concatenate([data[parts["train"]], data[parts["valid"]]])
+    images = ImageSet(data, frame, PIXEL_SIZE)
+    options = {"seed": 0, "max_train": None, "n_test": None}
+    train, _ = split_white(images, split="models", **options)
+    _, test = split_white(images, split="images", **options)
+    return data[train[~np.isin(train, test)]]
 
 
 def main():
@@ -86,7 +97,7 @@ def main():
         sbd.set_params(warm_start=True)
         sbd.network_ = SBDDenoiser.from_pretrained(args.start).network_
     start = time.time()
-    sbd.fit(images, pixel_size=50 / 256 * 100)
+    sbd.fit(images, pixel_size=PIXEL_SIZE)
     best = max(row["valid_psnr"] for row in sbd.history_)
     result = {
         "images": len(images),
