@@ -4,8 +4,8 @@
 
 Each image (clean, 4.89 pm/px, 0.45 counts/px in vacuum) is shrunk by 0.785 with anti-aliasing, as
 in the paper's training, gets Poisson noise, five draws, and is denoised by low-pass and adaptive
-Wiener filters, tuned by GridSearchCV on our own simulated images, and by trained weights. Ends with
-one JSON line.
+Wiener filters and by PURE-LET, tuned by GridSearchCV on our own simulated images, and by trained
+weights. Ends with one JSON line.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from temdenoise import (
     LowPassDenoiser,
     PoissonNoise,
+    PURELETDenoiser,
     SBDDenoiser,
     WienerDenoiser,
     psnr,
@@ -38,12 +39,13 @@ def shrunk(path):
 
 
 def tuned_filters():
-    """Low-pass and Wiener filters with the best parameters on simulated images."""
+    """Low-pass and Wiener filters, and PURE-LET, with the best parameters on simulated images."""
     varied = {"models": "varied", "images_per_model": 2, "random_state": 7}
     sim = make_ptceo2(16, **varied, pixel_size=PIXEL_SIZE, n_jobs=-1)
     clean = sim.data[:, 150:650, 150:650]
     grids = {
         "low-pass": (LowPassDenoiser(), {"cutoff": np.geomspace(0.01, 0.06, 10).round(4).tolist()}),
+        "PURE-LET": (PURELETDenoiser(), {"binning": [3, 4, 5], "n_scales": [3, 4, 5]}),
         "Wiener": (WienerDenoiser(), {"window_size": [5, 9, 13, 17, 21, 25, 31]}),
     }
     for name, (estimator, grid) in grids.items():

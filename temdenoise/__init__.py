@@ -10,6 +10,7 @@ import importlib
 _NAMES = {
     "LowPassDenoiser": "temdenoise.denoisers",
     "WienerDenoiser": "temdenoise.denoisers",
+    "PURELETDenoiser": "temdenoise.denoisers",
     "SBDDenoiser": "temdenoise.denoisers",
     "PoissonNoise": "temdenoise.noise",
     "thin_counts": "temdenoise.noise",

@@ -16,7 +16,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, WienerDenoiser
+from temdenoise import (
+    LowPassDenoiser,
+    PoissonNoise,
+    PURELETDenoiser,
+    SBDDenoiser,
+    WienerDenoiser,
+)
 
 # Name -> (denoiser, grid of one parameter whose candidates differ).
 DENOISERS = {
@@ -24,6 +30,9 @@ DENOISERS = {
     "lowpass ideal": (LowPassDenoiser(kind="ideal", cutoff=0.1), {"cutoff": [0.05, 0.1]}),
     "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
     "wiener": (WienerDenoiser(), {"window_size": [3, 9]}),
+    "purelet": (PURELETDenoiser(), {"n_scales": [1, 2]}),
+    "purelet decimated": (PURELETDenoiser(cycle_spins=4, n_jobs=2), {"cycle_spins": [1, 3]}),
+    "purelet read noise": (PURELETDenoiser(read_noise=0.1), {"binning": [1, 2]}),
     "wiener fixed noise": (WienerDenoiser(noise=0.45, n_jobs=2), {"noise": [0.1, 0.45]}),
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (

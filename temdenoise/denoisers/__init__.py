@@ -8,6 +8,7 @@ import importlib
 # Class -> its file in this package. A new method adds its line here.
 _CLASSES = {
     "LowPassDenoiser": "lowpass",
+    "PURELETDenoiser": "purelet",
     "SBDDenoiser": "sbd",
     "WienerDenoiser": "wiener",
 }

@@ -3,6 +3,7 @@
 import importlib
 
 from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse, upsnr
+from temdenoise.metrics.risk import pure_risk
 
 # The scorers stand some floors above the plain functions: they are loaded when asked for.
 _SCORERS = (
@@ -14,7 +15,7 @@ _SCORERS = (
     "upsnr_scorer",
 )
 
-__all__ = ["psnr", "ssim", "unbiased_mse", "upsnr", *_SCORERS]
+__all__ = ["psnr", "pure_risk", "ssim", "unbiased_mse", "upsnr", *_SCORERS]
 
 
 def __getattr__(name):

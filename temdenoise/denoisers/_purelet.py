@@ -1,0 +1,312 @@
+"""PURE-LET: thresholds of Haar coefficients, combined so as to minimise an unbiased risk estimate.
+
+The estimate of an image z of Poisson counts, possibly with Gaussian noise of standard deviation
+sigma on top, is F(z) = low(z) + sum_k a_k F_k(z): the coarsest scaling coefficients as they are,
+and functions theta_k(d, s) of the details d and of what belongs to them, brought back to pixels.
+Its mean squared error about the rate x is, up to a constant, E[|F|^2] - 2 E[x . F], and
+
+    E[x . F(z)] = E[sum_n z_n F_n(z - e_n) - sigma^2 sum_n (dF_n / dz_n)(z - e_n)],
+
+with e_n one count in pixel n. Taking a count from a pixel of a window changes its scaling
+coefficient by -1 and its detail by -1 or +1, and nothing else that theta takes, because
+neighbouring windows share no pixel with it. So both sums are closed expressions in theta(d - 1,
+s - 1) and theta(d + 1, s - 1), at no approximation, and the best a_k solve a linear system.
+
+The right-hand side of that system is an estimate from the same noisy image. What its noise would
+add is kept away by shrinking the solution, where it stands out little from that noise.
+"""
+
+import numpy as np
+
+from temdenoise.denoisers._haar import Haar
+
+# Functions of PURE-LET use exp(-d^2 / (12 variance)): at d beyond sqrt(6) standard deviations, the
+# threshold of Luisier's papers, it is on its way to zero.
+_SPREAD = 12.0
+
+# The variance of a window without counts, in place of zero.
+_LEAST_VARIANCE = 1e-12
+
+# Combinations of functions (of unit norm) with a squared norm below this are left out: functions
+# that are nearly alike on the image need not be so on others.
+_RCOND = 1e-2
+
+# A function smaller than this beside the largest is left out: it can only do harm.
+_LEAST_NORM = 1e-6
+
+# Sets of functions, and how many they are for a band of an image (not of a line).
+_N_FUNCTIONS = {"pointwise": 2, "interscale": 5, "neighbours": 7}
+
+# Windows side by side that a scale must have for each function of a band. With fewer, the
+# coefficients follow the noise.
+_WINDOWS_EACH = 20
+
+# Step, in counts, of the difference quotients along a direction.
+_STEP = 1e-3
+
+# Usual side of the blocks, in pixels, over which the linear system of a large image is summed up.
+_BLOCK = 256
+
+
+def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False):
+    """Denoise one image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width), dtype float64
+        Counts.
+    n_scales : int
+        Largest number of scales.
+    thresholding : {"pointwise", "interscale", "neighbours"}
+        Functions that are combined.
+    read_noise : float, default=0.0
+        Standard deviation of the Gaussian noise, in counts.
+    decimated : bool, default=False
+        Kind of the transform; see `Haar`.
+
+    Returns
+    -------
+    denoised : ndarray of shape (height, width), dtype float64
+        Estimated rate, in counts per pixel.
+    """
+    haar = Haar(image.shape, n_scales, decimated)
+    options = {"sets": choose_sets(haar, image.size, thresholding), "read_noise": read_noise}
+    systems = [
+        let_system(block, Haar(block.shape, n_scales, decimated), **options)
+        for block in _blocks(image, decimated, n_scales)
+    ]
+    coefficients = solve(*(sum(parts) for parts in zip(*systems, strict=True)))
+    return apply_let(image, haar, coefficients, **options)
+
+
+def choose_sets(haar, n_pixels, thresholding):
+    """Choose the functions of each scale: as asked for, or the most that its windows can afford.
+
+    Parameters
+    ----------
+    haar : Haar
+        Transform.
+    n_pixels : int
+        Number of pixels of the image.
+    thresholding : {"pointwise", "interscale", "neighbours"}
+        Largest set of functions.
+
+    Returns
+    -------
+    sets : list of str
+        One for each scale, from the finest.
+    """
+    names = list(_N_FUNCTIONS)
+    names = names[: names.index(thresholding) + 1]
+    sets = []
+    for scale in range(haar.n_scales):
+        windows = n_pixels / haar.support(scale)
+        # "pointwise", the first, is always affordable.
+        extra = [name for name in names[1:] if windows >= _WINDOWS_EACH * _N_FUNCTIONS[name]]
+        sets.append([names[0], *extra][-1])
+    return sets
+
+
+def let_system(image, haar, *, sets, read_noise):
+    """Set up the linear system of the coefficients that minimise the risk estimate.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width)
+        Counts.
+    haar : Haar
+        Transform of images of this shape.
+    sets : list of str
+        Set of functions of each scale.
+    read_noise : float
+        As for `purelet`.
+
+    Returns
+    -------
+    gram : ndarray of shape (n_functions, n_functions)
+        Inner products F_k . F_l.
+    target : ndarray of shape (n_functions,)
+        Unbiased estimates of F_k . (x - low), x being the rate.
+    noise : ndarray of shape (n_functions, n_functions)
+        Covariance of the noise of `target`, as far as it is that of the counts, the functions taken
+        as given.
+    """
+    functions = [np.empty((0, image.size))]
+    missing, slopes = list(functions), list(functions)
+    low = image
+    for scale in range(haar.n_scales):
+        low, details = haar.analyse(low, scale)
+        for key, detail in details.items():
+            theta = _Theta(haar, scale, key, detail, low, sets[scale], read_noise)
+            functions.append(_to_pixels(theta(0, 0), 0.0, haar, scale, key))
+            # What pixel n gets if it has one count less: half of a window's pixels count as plus in
+            # the detail, the others as minus.
+            plus, minus = theta(-1, -1), theta(1, -1)
+            missing.append(_halves_to_pixels(plus, minus, haar, scale, key))
+            if read_noise > 0:
+                plus, minus = theta.slope(-1, -1, along=(1, 1)), theta.slope(1, -1, along=(-1, 1))
+                slopes.append(_halves_to_pixels(plus, minus, haar, scale, key))
+    for scale in reversed(range(haar.n_scales)):
+        low = haar.synthesise(low, {}, scale)
+    functions, missing = np.concatenate(functions), np.concatenate(missing)
+    target = missing @ image.ravel() - functions @ low.ravel()
+    if read_noise > 0:
+        target -= read_noise**2 * np.concatenate(slopes).sum(axis=1)
+    noise = (missing * (image.ravel() + read_noise**2)) @ missing.T
+    return functions @ functions.T, target, noise
+
+
+def solve(gram, target, noise):
+    """Solve the linear system, shrinking what stands out little from the noise.
+
+    In coordinates in which `gram` is the unit matrix and `noise` diagonal, each coefficient c with
+    noise variance v is multiplied by max(0, 1 - v / c^2), the positive-part James-Stein factor.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n_functions, n_functions)
+        Symmetric, not negative.
+    target : ndarray of shape (n_functions,)
+        Right-hand side.
+    noise : ndarray of shape (n_functions, n_functions)
+        Covariance of its noise; zeros for the plain solution.
+
+    Returns
+    -------
+    coefficients : ndarray of shape (n_functions,)
+        Zero for functions that vanish.
+    """
+    norm = np.sqrt(np.diag(gram))
+    present = norm > _LEAST_NORM * norm.max(initial=0)
+    scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=present)
+    values, vectors = np.linalg.eigh(gram * scale * scale[:, np.newaxis])
+    kept = values > _RCOND
+    basis = scale[:, np.newaxis] * vectors[:, kept] / np.sqrt(values[kept])
+    variances, rotation = np.linalg.eigh(basis.T @ noise @ basis)
+    basis = basis @ rotation
+    values = basis.T @ target
+    excess = np.maximum(values**2 - np.maximum(variances, 0), 0)
+    return basis @ np.divide(excess, values, out=np.zeros_like(values), where=values != 0)
+
+
+def apply_let(image, haar, coefficients, *, sets, read_noise):
+    """Combine the functions with given coefficients.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width)
+        Counts.
+    haar : Haar
+        Transform of images of this shape.
+    coefficients : ndarray of shape (n_functions,)
+        One coefficient per function, from the finest scale.
+    sets : list of str
+        Set of functions of each scale.
+    read_noise : float
+        As for `purelet`.
+
+    Returns
+    -------
+    denoised : ndarray of shape (height, width)
+        Estimated rate.
+    """
+    low, estimates, first = image, [], 0
+    for scale in range(haar.n_scales):
+        low, details = haar.analyse(low, scale)
+        for key, detail in details.items():
+            values = _Theta(haar, scale, key, detail, low, sets[scale], read_noise)(0, 0)
+            last = first + len(values)
+            details[key] = np.tensordot(coefficients[first:last], values, axes=1)
+            first = last
+        estimates.append(details)
+    for scale in reversed(range(haar.n_scales)):
+        low = haar.synthesise(low, estimates[scale], scale)
+    return low
+
+
+class _Theta:
+    """The functions of one band of details, to be evaluated where a count is missing too.
+
+    "pointwise" is the pair d and d exp(-d^2 / 12 v), v = s + (pixels) sigma^2 being the variance of
+    the detail d: their sum with opposite signs is a soft kind of threshold. "interscale" predicts
+    the detail from the scaling coefficients beside it: where the prediction p is small, the pair
+    gets coefficients of its own, and p itself is one more function. "neighbours" counts the details
+    of the neighbouring windows to what tells small from large, and adds them to the functions.
+    """
+
+    def __init__(self, haar, scale, key, detail, low, thresholding, read_noise):
+        self.detail, self.low = detail, low
+        self.thresholding = thresholding
+        self.read_variance = haar.support(scale) * read_noise**2
+        if thresholding == "pointwise":
+            return
+        self.linear = [_prediction(low, haar, scale, key)]
+        self.energy = self.linear[0] ** 2
+        if thresholding == "neighbours":
+            for axis in haar.axes[scale]:
+                before, after = haar.neighbours(detail, scale, axis)
+                self.linear.append(before + after)
+                self.energy = self.energy + (before**2 + after**2) / 2
+        self.energy /= len(self.linear)
+
+    def __call__(self, detail_shift, low_shift):
+        """Values, of shape (n_functions, h, w), with all coefficients changed by so much."""
+        detail = self.detail + detail_shift
+        variance = np.maximum(self.low + low_shift, 0) + self.read_variance
+        variance = _SPREAD * np.maximum(variance, _LEAST_VARIANCE)
+        shrunk = detail * np.exp(-(detail**2) / variance)
+        if self.thresholding == "pointwise":
+            return np.stack([detail, shrunk])
+        small = np.exp(-self.energy / variance)
+        pairs = [small * detail, small * shrunk, (1 - small) * detail, (1 - small) * shrunk]
+        return np.stack(pairs + self.linear)
+
+    def slope(self, detail_shift, low_shift, along):
+        """Return the derivative along a direction of (detail, low), for shifted values."""
+        ahead, behind = (
+            self(detail_shift + step * along[0], low_shift + step * along[1])
+            for step in (_STEP, -_STEP)
+        )
+        return (ahead - behind) / (2 * _STEP)
+
+
+def _prediction(low, haar, scale, key):
+    """Predict details from the scaling coefficients on either side; zero where one is missing."""
+    for axis in key:
+        before, after = haar.neighbours(low, scale, axis)
+        has_before, has_after = haar.neighbours(np.ones_like(low), scale, axis)
+        low = (before - after) * has_before * has_after
+    return low
+
+
+def _to_pixels(details, low, haar, scale, key):
+    """Bring functions of one band of details (and its sums) back to pixels, one image a row."""
+    low = np.broadcast_to(low, details.shape)
+    image = haar.synthesise(low, {key: details}, scale)
+    for finer in reversed(range(scale)):
+        image = haar.synthesise(image, {}, finer)
+    return image.reshape(len(image), -1)
+
+
+def _halves_to_pixels(plus, minus, haar, scale, key):
+    """As `_to_pixels`, with one value for the pixels of either half of a window."""
+    return _to_pixels((plus + minus) / 2, (plus - minus) / 2, haar, scale, key)
+
+
+def _blocks(image, decimated, n_scales):
+    """Cut a large image into blocks of similar size; their systems add up to that of the image.
+
+    They bound the memory that the functions, each an image, take. The risk estimate of a block is
+    exact for the block alone, so that only windows across the cuts are left out.
+    """
+    # All scales must fit the blocks as they do the image.
+    side = max(_BLOCK, 2 ** (n_scales + 1))
+    unit = 2**n_scales if decimated else 1
+    cuts = []
+    for size in image.shape:
+        n_blocks = max(1, round(size / side))
+        inner = (np.arange(1, n_blocks) * size / n_blocks / unit).round().astype(int) * unit
+        cuts.append([0, *inner.tolist(), size])
+    for top, bottom in zip(cuts[0][:-1], cuts[0][1:], strict=True):
+        for left, right in zip(cuts[1][:-1], cuts[1][1:], strict=True):
+            yield image[top:bottom, left:right]
