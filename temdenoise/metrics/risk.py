@@ -75,7 +75,8 @@ def pure_risk(
     read_noise**2 df_n/dz_n(z - gain e_n)]``
 
     has the expectation of the mean squared error. To first order the bracket is ``z_n f_n(z) -
-    (gain z_n + read_noise**2) df_n/dz_n(z)``, exact for linear filters.
+    (gain z_n + read_noise**2) df_n/dz_n(z)``, exact for linear filters. It may be far off where one
+    electron changes much, as for `temdenoise.PURELETDenoiser` on bins of less than a few counts.
 
     Examples
     --------
