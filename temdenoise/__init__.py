@@ -28,6 +28,7 @@ _SUBMODULES = (
     "base",
     "datasets",
     "denoisers",
+    "inspection",
     "io",
     "metrics",
     "networks",
