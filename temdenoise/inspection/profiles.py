@@ -200,6 +200,7 @@ def _strip(ends, length, width, shape):
     half = width / 2
     low = np.maximum(np.ceil(ends.min(axis=0) - half), 0).astype(int)
     high = np.minimum(np.floor(ends.max(axis=0) + half), np.array(shape[::-1]) - 1).astype(int)
+    high = np.maximum(high, low - 1)  # the line lies outside the image
     y, x = np.mgrid[low[1] : high[1] + 1, low[0] : high[0] + 1]
     dx, dy = x - ends[0, 0], y - ends[0, 1]
     along = dx * direction[0] + dy * direction[1]
