@@ -92,7 +92,7 @@ def likelihood_map(
     vacuum : float or bool array-like of shape (height, width), optional
         Level of the vacuum in counts/px, or True on its pixels, of which the mean count is taken.
         By default it is all that is farther than 155.5 pm (25 px without a pixel size) from every
-        atom's disk.
+        atom's disk, those at the border included that `find_atoms` does not report.
     radius : float, optional
         Radius of the disks in px. By default the column ``radius`` of `atoms`, or 71 pm
         (11.3 px without a pixel size). A pixel in two disks belongs to the nearer atom, relative to
@@ -155,11 +155,16 @@ def likelihood_map(
     counts = np.zeros(shape)
     counts[trusted] = check_counts(noisy[trusted], "noisy")
 
+    present = atoms
     if atoms is None:
-        atoms = find_atoms(denoised, pixel_size=pixel_size, mask=~trusted)
+        options = {"pixel_size": pixel_size, "mask": ~trusted}
+        atoms = find_atoms(denoised, **options)
+        # Cut off at the border, atoms are not reported; but they are no vacuum.
+        present = find_atoms(denoised, exclude_border=False, **options)
     table = atom_disks(atoms, radius, pixel_size)
     regions = label_disks(table, shape)
-    is_vacuum, level = _vacuum(counts, regions, trusted, vacuum, pixel_size)
+    present = label_disks(atom_disks(present, radius, pixel_size), shape)
+    is_vacuum, level = _vacuum(counts, present, trusted, vacuum, pixel_size)
     regions[~trusted] = 0
 
     table = _compare(table, counts, denoised, regions, level)
