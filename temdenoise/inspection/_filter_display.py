@@ -37,7 +37,7 @@ class EquivalentFilterDisplay:
     >>> blur = LowPassDenoiser(cutoff=0.08).fit(noisy)
     >>> display = EquivalentFilterDisplay.from_estimator(blur, noisy, (24, 24))
     >>> [round(circle.get_radius(), 1) for circle in display.ax_.patches]
-    [2.2, 4.1]
+    [2.2, 4.2]
     """
 
     def __init__(self, result, *, pixel_size=None):
