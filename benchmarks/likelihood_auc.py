@@ -49,10 +49,11 @@ class Particle:
         return atoms[near & (atoms["y"] <= self.foot)]
 
 
-def study(clean, noisy, denoised, particle, pixel_size):
+def study(clean, noisy, denoised, particle, args):
     """Log-likelihood ratios of the surface's atoms by kind, and scores, of one noisy image."""
+    pixel_size = args.pixel_size
     polarity = column_polarity(clean, pixel_size=pixel_size)
-    options = {"pixel_size": pixel_size, "polarity": polarity}
+    options = {"pixel_size": pixel_size, "polarity": polarity, "threshold": args.threshold}
     everywhere = find_atoms(denoised, **options)
     true, drawn = particle.of(find_atoms(clean, **options)), particle.of(everywhere)
     split = {"pixel_size": pixel_size, "interface": particle.interface}
@@ -64,9 +65,10 @@ def study(clean, noisy, denoised, particle, pixel_size):
     seen = match_atoms(surface_true, drawn, max_distance=reach)["a"].to_numpy()
     missed = surface_true.drop(surface_true.index[seen])
     # The level of the vacuum is one for both tables: that far from all atoms drawn.
-    drawn_map = likelihood_map(noisy, denoised, atoms=everywhere, pixel_size=pixel_size)
+    disks = {"pixel_size": pixel_size, "radius": args.radius / pixel_size}
+    drawn_map = likelihood_map(noisy, denoised, atoms=everywhere, **disks)
     level = drawn_map.vacuum_level
-    missed_map = likelihood_map(noisy, denoised, atoms=missed, pixel_size=pixel_size, vacuum=level)
+    missed_map = likelihood_map(noisy, denoised, atoms=missed, vacuum=level, **disks)
     ratios = drawn_map.atoms.loc[surface_drawn.index, "log_ratio"]
     is_true = np.zeros(len(surface_drawn), dtype=bool)
     is_true[right] = True
@@ -82,6 +84,8 @@ def main():
     parser.add_argument("--realizations", type=int, default=2, help="draws of noise of each")
     parser.add_argument("--weights", default="general", help="name or folder")
     parser.add_argument("--pixel-size", type=float, default=6.22, help="pm")
+    parser.add_argument("--threshold", type=float, default=0.09, help="as that of find_atoms")
+    parser.add_argument("--radius", type=float, default=70.4, help="of the disks, in pm")
     parser.add_argument("--plot", type=Path, help="write both figures here")
     args = parser.parse_args()
 
@@ -95,7 +99,7 @@ def main():
             for draw in range(args.realizations):
                 noisy = PoissonNoise(random_state=draw).sample(clean[np.newaxis])
                 denoised = denoiser.transform(noisy, pixel_size=sim.pixel_size)
-                found, table = study(clean, noisy[0], denoised[0], particle, sim.pixel_size)
+                found, table = study(clean, noisy[0], denoised[0], particle, args)
                 for kind, values in found.items():
                     ratios[kind] += values
                 scores.append(table.assign(change=change))
@@ -113,6 +117,8 @@ def summary(ratios, scores, args):
     result = {
         "clean_images": args.images * len(CHANGES),
         "realizations": args.realizations,
+        "threshold": args.threshold,
+        "radius_pm": args.radius,
         "auc_true_against_false": None,
     }
     if ratios["true"] and ratios["false"]:

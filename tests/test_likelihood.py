@@ -97,22 +97,22 @@ def test_flags_a_phantom(counts):
     assert (result.atoms["log_ratio"][~at_phantom] > 5).all()
 
 
-def test_radius_from_table_pixel_size_or_paper(counts, clean):
+def test_radius(counts, clean):
     table = pd.DataFrame({"x": [40.0, 75.5], "y": [60.0, 60.0], "radius": [5.0, 7.0]}, index=[8, 3])
-    result = likelihood_map(counts, clean, atoms=table)
+    result = likelihood_map(counts, clean, atoms=table, radius=table["radius"])
     assert result.atoms["radius"].tolist() == [5.0, 7.0]
     assert result.atoms.index.tolist() == [8, 3]
     assert "n_pixels" not in table.columns
     assert likelihood_map(counts, clean, atoms=table, radius=4).atoms["radius"].tolist() == [4, 4]
-    default = likelihood_map(counts, clean, atoms=ATOMS).atoms["radius"]
-    np.testing.assert_allclose(default, np.sqrt(2) * 8)
+    # the paper's, whatever the scale at which atoms were found
+    assert likelihood_map(counts, clean, atoms=table).atoms["radius"].tolist() == [11.3, 11.3]
     finer = likelihood_map(counts, clean, atoms=ATOMS, pixel_size=5.0).atoms["radius"]
-    np.testing.assert_allclose(finer, np.sqrt(2) * 10)
+    np.testing.assert_allclose(finer, 70.4 / 5)
 
 
 def test_overlapping_disks_share_no_pixel(counts, clean):
-    atoms = pd.DataFrame({"x": [60.0, 70.0], "y": [50.0, 50.0], "radius": [6.0, 12.0]})
-    result = likelihood_map(counts, clean, atoms=atoms)
+    atoms = [(60.0, 50.0), (70.0, 50.0)]
+    result = likelihood_map(counts, clean, atoms=atoms, radius=[6.0, 12.0])
     first, second = (result.regions == k for k in (1, 2))
     both = disk(counts.shape, 60, 50, 6) | disk(counts.shape, 70, 50, 12)
     np.testing.assert_array_equal(first | second, both)
@@ -245,7 +245,8 @@ def test_bad_images(counts, clean, change, message):
         ({"radius": -1}, ValueError, "radius .* positive"),
         ({"radius": "wide"}, TypeError, "radius"),
         ({"atoms": [(1, np.nan)]}, ValueError, "NaN"),
-        ({"atoms": pd.DataFrame({"x": [1.0], "y": [2.0], "radius": [np.nan]})}, ValueError, "rad"),
+        ({"atoms": ATOMS, "radius": [1, 2, np.nan]}, ValueError, "radius .* positive"),
+        ({"atoms": ATOMS, "radius": [1, 2]}, ValueError, "each of the 3 atoms"),
         ({"pixel_size": 0}, ValueError, "pixel_size"),
         ({"mask": np.ones((180, 220))}, ValueError, "mask must be of dtype bool"),
     ],

@@ -96,7 +96,7 @@ def test_a_single_frame_has_no_spread(movie, denoised):
 def test_column_intensities(movie, denoised):
     atoms = pd.DataFrame({"x": [20.0, 49, 90], "y": [15.5, 0, 10], "radius": [3.0, 2, 4]})
     atoms.index = [4, 1, 7]
-    table = column_intensities(movie, denoised, atoms)
+    table = column_intensities(movie, denoised, atoms, radius=atoms["radius"])
     rows, columns = np.indices(movie.shape[1:])
     assert table.index.tolist() == [4, 1, 7]
     for k in (0, 1):
@@ -114,7 +114,7 @@ def test_column_intensities(movie, denoised):
     assert table.iloc[2]["n_pixels"] == 0
     assert table.iloc[2][["movie", "movie_error", "denoised", "denoised_spread"]].isna().all()
     default = column_intensities(movie, denoised, [(20, 15)], pixel_size=25.0)
-    assert default["radius"].item() == pytest.approx(np.sqrt(2) * 2)
+    assert default["radius"].item() == pytest.approx(70.4 / 25)
     assert len(column_intensities(movie, denoised, [])) == 0
 
 

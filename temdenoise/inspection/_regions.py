@@ -5,10 +5,12 @@ import pandas as pd
 
 from temdenoise._validation import check_pixel_size
 from temdenoise.atoms._points import check_length, check_points
-from temdenoise.atoms.find import COLUMN_SIGMA
 
-# Radius of a column's disk in px where nothing tells it: that of `find_atoms`, sqrt(2) sigma.
-_RADIUS = np.sqrt(2) * 8.0
+RADIUS = 11.3
+"""Default radius in px of an atom's disk: that of the paper's blobs, as carried out."""
+
+RADIUS_PM = 70.4
+"""The same in pm, 11.3 px of 6.22 pm. It keeps clear of the dark surroundings of the columns."""
 
 
 def check_counts(values, name):
@@ -82,11 +84,10 @@ def atom_disks(atoms, radius, pixel_size):
 
     Parameters
     ----------
-    atoms : DataFrame with columns x, y and perhaps radius, or array-like of shape (n_atoms, 2)
+    atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
         In px.
-    radius : float or None
-        Radius of all disks in px. None: the column of the table, or sqrt(2) times 50 pm over
-        `pixel_size` (8 px without one).
+    radius : float, array-like of shape (n_atoms,) or None
+        Radius of the disks in px. None: 70.4 pm over `pixel_size`, or 11.3 px without one.
     pixel_size : float or None
         In pm.
 
@@ -98,14 +99,17 @@ def atom_disks(atoms, radius, pixel_size):
     xy = check_points(atoms, "atoms")
     is_table = isinstance(atoms, pd.DataFrame)
     table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]}, index=atoms.index if is_table else None)
-    if radius is not None:
+    if radius is None:
+        radius = RADIUS if pixel_size is None else RADIUS_PM / check_pixel_size(pixel_size)
+    if np.ndim(radius) == 0:
         table["radius"] = check_length("radius (px)", radius)
-    elif is_table and "radius" in atoms.columns:
-        table["radius"] = [check_length("radius (px)", r) for r in atoms["radius"].tolist()]
-    elif pixel_size is not None:
-        table["radius"] = np.sqrt(2) * COLUMN_SIGMA / check_pixel_size(pixel_size)
+    elif np.shape(radius) == (len(table),):
+        table["radius"] = [check_length("radius (px)", r) for r in np.asarray(radius).tolist()]
     else:
-        table["radius"] = _RADIUS
+        raise ValueError(
+            f"radius must be a number or one number for each of the {len(table)} atoms, got shape "
+            f"{np.shape(radius)}."
+        )
     return table.astype(np.float64)
 
 

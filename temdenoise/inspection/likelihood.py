@@ -93,10 +93,10 @@ def likelihood_map(
         Level of the vacuum in counts/px, or True on its pixels, of which the mean count is taken.
         By default it is all that is farther than 155.5 pm (25 px without a pixel size) from every
         atom's disk, those at the border included that `find_atoms` does not report.
-    radius : float, optional
-        Radius of the disks in px. By default the column ``radius`` of `atoms`, or 71 pm
-        (11.3 px without a pixel size). A pixel in two disks belongs to the nearer atom, relative to
-        the radii.
+    radius : float or array-like of shape (n_atoms,), optional
+        Radius of the disks in px. By default 70.4 pm (11.3 px without a pixel size), the paper's
+        as carried out, which keeps clear of the dark surroundings of the columns. A pixel in two
+        disks belongs to the nearer atom, relative to the radii.
     mask : bool array-like of shape (height, width), optional
         True marks pixels not to trust: they count in no region, and may be NaN.
 

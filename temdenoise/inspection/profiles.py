@@ -132,9 +132,8 @@ def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
         As for `profile_along`.
     atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
         Positions in px.
-    radius : float, optional
-        Radius in px of the disks averaged over. By default the column ``radius`` of `atoms`, or
-        71 pm (11.3 px without a pixel size).
+    radius : float or array-like of shape (n_atoms,), optional
+        Radius in px of the disks averaged over. By default 70.4 pm (11.3 px without a pixel size).
     pixel_size : float, optional
         Pixel size in pm; sets the default of `radius`.
 

@@ -5,14 +5,15 @@ an array with one value per image.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from temdenoise._validation import check_pixel_size
-from temdenoise.atoms import column_polarity, find_atoms, match_atoms, split_surface_bulk
+from temdenoise.atoms import match_atoms, split_surface_bulk
+from temdenoise.metrics._atom_pairs import atom_pairs
 
 MAX_DISTANCE = 10.0
 """Default distance in px of two atoms that are the same: the paper's, as carried out."""
@@ -290,7 +291,7 @@ def atom_scores(
         _check_region(region)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     rows = []
-    for image, pair in enumerate(_atom_pairs(clean, denoised, options)[0]):
+    for image, pair in enumerate(atom_pairs(clean, denoised, options["find"])[0]):
         for region in regions:
             counts = _count(*pair, region, options)
             scores = {name: _ratio(name, counts, zero_division) for name in _SCORES}
@@ -302,7 +303,7 @@ def atom_scores(
 
 def _score(name, clean, denoised, region, options, zero_division):
     _check_region(region)
-    pairs, single = _atom_pairs(clean, denoised, options)
+    pairs, single = atom_pairs(clean, denoised, options["find"])
     values = [_ratio(name, _count(*pair, region, options), zero_division) for pair in pairs]
     return values[0] if single else np.array(values)
 
@@ -313,6 +314,8 @@ def _check_region(region):
 
 
 def _options(pixel_size, max_distance, alpha, interface, assignment, find_params):
+    if find_params is not None and not isinstance(find_params, Mapping):
+        raise TypeError(f"find_params must be a dict of parameters, got {find_params!r}.")
     if max_distance is None:
         max_distance = MAX_DISTANCE
         if pixel_size is not None:
@@ -371,64 +374,3 @@ def _ratio(name, counts, zero_division):
         stacklevel=4,
     )
     return 0.0
-
-
-def _atom_pairs(clean, denoised, options):
-    """Yield the atoms of clean and denoised image by image; tell whether it is one image."""
-    clean, single = _as_list(clean, "clean")
-    denoised, other_single = _as_list(denoised, "denoised")
-    if single != other_single or len(clean) != len(denoised):
-        raise ValueError(
-            "clean and denoised must be of as many images: "
-            f"{_describe(clean, single)} and {_describe(denoised, other_single)}."
-        )
-    return [_find_both(a, b, options["find"]) for a, b in zip(clean, denoised, strict=True)], single
-
-
-def _find_both(clean, denoised, find):
-    images = [atoms for atoms in (clean, denoised) if not _is_list_of_atoms(atoms)]
-    if len(images) == 2 and np.shape(images[0]) != np.shape(images[1]):
-        raise ValueError(
-            "clean and denoised must have the same shape: "
-            f"{np.shape(images[0])} and {np.shape(images[1])}."
-        )
-    if images and find.get("polarity", "auto") == "auto":
-        scale = {key: find[key] for key in ("pixel_size", "sigma") if key in find}
-        find = {**find, "polarity": column_polarity(images[0], **scale)}
-    return [
-        atoms if _is_list_of_atoms(atoms) else find_atoms(atoms, **find)
-        for atoms in (clean, denoised)
-    ]
-
-
-def _is_list_of_atoms(value):
-    """Tell a table or array of positions from an image: no image is two pixels wide."""
-    return isinstance(value, pd.DataFrame) or (np.ndim(value) == 2 and np.shape(value)[1] == 2)
-
-
-def _is_table_or_2d(value):
-    return isinstance(value, pd.DataFrame) or (isinstance(value, np.ndarray) and value.ndim == 2)
-
-
-def _as_list(atoms, name):
-    """Return atoms or images one by one, and whether there is a single one."""
-    if isinstance(atoms, pd.DataFrame):
-        return [atoms], True
-    if isinstance(atoms, Sequence):
-        one_by_one = list(atoms)
-        if one_by_one and all(_is_table_or_2d(one) for one in one_by_one):
-            return one_by_one, False
-    array = np.asarray(atoms)
-    if array.shape == (0,):
-        return [np.empty((0, 2))], True
-    if array.ndim not in (2, 3) or array.size == 0 and array.shape[-1] != 2:
-        raise ValueError(
-            f"{name} must be a list of atoms (a table with columns x and y, or an array of shape "
-            "(n_atoms, 2)), an image (height, width), or several of them; got shape "
-            f"{array.shape}."
-        )
-    return ([array], True) if array.ndim == 2 else (list(array), False)
-
-
-def _describe(atoms, single):
-    return "one" if single else f"a sequence of {len(atoms)}"

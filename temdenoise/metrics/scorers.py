@@ -80,7 +80,8 @@ class _DenoisingScorer(_Scorer):
         """Return the score, or a dict of scores if the metric is a dict."""
         self._validate_params()
         metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
-        metrics = {name: _at_scale(metric, transform_params) for name, metric in metrics.items()}
+        pixel_size = transform_params.get("pixel_size")
+        metrics = {name: _at_scale(metric, pixel_size) for name, metric in metrics.items()}
         values = {name: [] for name in metrics}
         for noisy, clean in self._pairs(X, y):
             denoised = estimator.transform(noisy, **transform_params)
@@ -225,15 +226,17 @@ def make_multimetric_scorer(
     )
 
 
-def _at_scale(metric, transform_params):
-    """Give the pixel size of `transform` to a metric that takes one and has none."""
-    if transform_params.get("pixel_size") is None or getattr(metric, "keywords", {}).get(
-        "pixel_size"
-    ):
+def _at_scale(metric, pixel_size):
+    """Give the pixel size of `transform` to a metric that takes one and has none yet."""
+    if pixel_size is None:
         return metric
-    if "pixel_size" not in signature(metric).parameters:
+    try:
+        parameter = signature(metric).parameters.get("pixel_size")
+    except ValueError:  # written in C, without a signature
+        parameter = None
+    if parameter is None or parameter.default is not None:
         return metric
-    return partial(metric, pixel_size=transform_params["pixel_size"])
+    return partial(metric, pixel_size=pixel_size)
 
 
 def _find_metric(metric):
