@@ -36,6 +36,7 @@ _SUBMODULES = (
     "base",
     "datasets",
     "denoisers",
+    "inspection",
     "io",
     "metrics",
     "model_selection",

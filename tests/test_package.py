@@ -35,6 +35,7 @@ def test_import_loads_nothing_heavy():
         "x = np.ones((1, 9, 9))\n"
         "t.WienerDenoiser().fit(t.PoissonNoise(random_state=0).sample(x)).score(x)",
         "from temdenoise import find_atoms, read_stack",
+        "from temdenoise.inspection import equivalent_filter, likelihood_map",
         "import temdenoise.cli",
     ],
 )

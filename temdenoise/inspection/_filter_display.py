@@ -1,0 +1,124 @@
+"""Picture of an equivalent filter."""
+
+from itertools import cycle
+
+import numpy as np
+
+from temdenoise.inspection._axes import get_axes, show_image, unit_of
+from temdenoise.inspection.filters import equivalent_filter
+
+
+class EquivalentFilterDisplay:
+    """Weights with which one denoised pixel was made from the noisy ones.
+
+    Figure 3.2 of Mohan et al., arXiv:2010.12970, with circles that hold 50 and 90 % of the absolute
+    weight. Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    result : EquivalentFilter
+        What `equivalent_filter` returned.
+    pixel_size : float, optional
+        Pixel size in pm: the axes are in nm, else in px.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        After `plot`: the axes.
+    figure_ : matplotlib.figure.Figure
+        After `plot`: the figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import LowPassDenoiser
+    >>> from temdenoise.inspection import EquivalentFilterDisplay
+    >>> noisy = np.random.default_rng(0).poisson(0.45, size=(1, 48, 48))
+    >>> blur = LowPassDenoiser(cutoff=0.08).fit(noisy)
+    >>> display = EquivalentFilterDisplay.from_estimator(blur, noisy, (24, 24))
+    >>> [round(circle.get_radius(), 1) for circle in display.ax_.patches]
+    [2.2, 4.2]
+    """
+
+    def __init__(self, result, *, pixel_size=None):
+        self.result = result
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_estimator(cls, est, X, pixel, *, pixel_size=None, ax=None, **options):
+        """Differentiate a denoiser at one pixel and draw the weights.
+
+        Parameters
+        ----------
+        est, X, pixel
+            As for `equivalent_filter`.
+        pixel_size : float, optional
+            Pixel size in pm, for the axes only; what ``est.transform`` needs is in
+            `transform_params`.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        **options
+            ``image``, ``transform_params``, ``method``, ``radius`` and ``step`` of
+            `equivalent_filter`.
+
+        Returns
+        -------
+        display : EquivalentFilterDisplay
+            Drawn.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `equivalent_filter`.
+        """
+        result = equivalent_filter(est, X, pixel, **options)
+        return cls(result, pixel_size=pixel_size).plot(ax=ax)
+
+    def plot(self, ax=None, *, limit=None, cmap="RdBu_r", fractions=(0.5, 0.9)):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        limit : float, optional
+            The colours reach from minus this to this. By default the largest absolute weight.
+        cmap : str, default="RdBu_r"
+            Diverging colour map.
+        fractions : sequence of float, default=(0.5, 0.9)
+            A circle is drawn for each that holds this fraction of the absolute weight.
+
+        Returns
+        -------
+        display : EquivalentFilterDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a fraction is out of range.
+        """
+        from matplotlib.patches import Circle
+
+        self.figure_, self.ax_ = get_axes(ax)
+        scale, unit = unit_of(self.pixel_size)
+        shown = np.ma.masked_invalid(self.result.weights)
+        limit = limit or float(np.abs(shown).max()) or 1.0
+        drawn = show_image(self.ax_, shown, scale, unit, cmap=cmap, vmin=-limit, vmax=limit)
+        self.figure_.colorbar(drawn, ax=self.ax_, label="weight (counts/px per count/px)")
+        row, column = self.result.pixel
+        for fraction, style in zip(fractions, cycle(["-", "--", ":"]), strict=False):
+            radius = self.result.radius(fraction)
+            if np.isfinite(radius):
+                self.ax_.add_patch(
+                    Circle(
+                        (column * scale, row * scale),
+                        radius * scale,
+                        fill=False,
+                        linestyle=style,
+                        label=f"{fraction:.0%} within {radius * scale:.3g} {unit}",
+                    )
+                )
+        if self.ax_.patches:
+            self.ax_.legend(loc="upper right", fontsize="small")
+        return self

@@ -1,0 +1,147 @@
+"""Picture of a likelihood map."""
+
+import numpy as np
+
+from temdenoise.inspection._axes import denoise_one, get_axes, show_image, unit_of
+from temdenoise.inspection.likelihood import likelihood_map
+
+
+class LikelihoodMapDisplay:
+    """Likelihood map drawn over the denoised image.
+
+    Red regions are more likely atoms, blue ones more likely vacuum (Figures 1.1 and 3.3 of Mohan et
+    al., arXiv:2010.12970). Make one with `from_estimator` or `from_predictions`.
+
+    Parameters
+    ----------
+    result : LikelihoodMap
+        What `likelihood_map` returned.
+    denoised : ndarray of shape (height, width)
+        Denoised image in counts/px.
+    pixel_size : float, optional
+        Pixel size in pm: the axes are in nm, else in px.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        After `plot`: the axes.
+    figure_ : matplotlib.figure.Figure
+        After `plot`: the figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.inspection import LikelihoodMapDisplay
+    >>> y, x = np.mgrid[:96, :160]
+    >>> clean = 0.45 + 0.6 * np.exp(-((x - 40) ** 2 + (y - 48) ** 2) / (2 * 8**2))
+    >>> noisy = np.random.default_rng(0).poisson(clean)
+    >>> display = LikelihoodMapDisplay.from_predictions(noisy, clean, pixel_size=6.22)
+    >>> len(display.result.atoms), display.ax_.get_xlabel()
+    (1, 'x (nm)')
+    """
+
+    def __init__(self, result, denoised, *, pixel_size=None):
+        self.result = result
+        self.denoised = denoised
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_estimator(
+        cls, est, X, *, image=0, transform_params=None, pixel_size=None, ax=None, **options
+    ):
+        """Denoise an image and draw its likelihood map.
+
+        Parameters
+        ----------
+        est : denoiser
+            Fitted.
+        X : array-like of shape (n_images, height, width)
+            Electron counts.
+        image : int, default=0
+            Number of the image; only this one is denoised.
+        transform_params : dict, optional
+            Keywords of ``est.transform``, such as its ``pixel_size``.
+        pixel_size : float, optional
+            As for `likelihood_map`. It is not passed on to ``est.transform``, where it may have
+            another meaning.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        **options
+            ``atoms``, ``vacuum``, ``radius`` and ``mask`` of `likelihood_map`.
+
+        Returns
+        -------
+        display : LikelihoodMapDisplay
+            Drawn.
+
+        Raises
+        ------
+        IndexError
+            If there is no such image.
+        TypeError, ValueError
+            As ``est.transform`` and `likelihood_map`.
+        """
+        noisy, denoised = denoise_one(est, X, image, transform_params)
+        return cls.from_predictions(noisy, denoised, pixel_size=pixel_size, ax=ax, **options)
+
+    @classmethod
+    def from_predictions(cls, noisy, denoised, *, pixel_size=None, ax=None, **options):
+        """Draw the likelihood map of a noisy and a denoised image.
+
+        Parameters
+        ----------
+        noisy, denoised : array-like of shape (height, width)
+            Electron counts, and the denoised image in counts/px.
+        pixel_size : float, optional
+            As for `likelihood_map`.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        **options
+            ``atoms``, ``vacuum``, ``radius`` and ``mask`` of `likelihood_map`.
+
+        Returns
+        -------
+        display : LikelihoodMapDisplay
+            Drawn.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `likelihood_map`.
+        """
+        result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
+        return cls(result, np.asarray(denoised), pixel_size=pixel_size).plot(ax=ax)
+
+    def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        limit : float, optional
+            The colours reach from minus this to this, in nats/px. By default the largest absolute
+            value of the map.
+        cmap : str, default="coolwarm"
+            Diverging colour map.
+        alpha : float, default=0.75
+            Opacity of the regions over the image.
+
+        Returns
+        -------
+        display : LikelihoodMapDisplay
+            Itself.
+        """
+        self.figure_, self.ax_ = get_axes(ax)
+        scale, unit = unit_of(self.pixel_size)
+        shown = np.ma.masked_invalid(self.result.map)
+        if limit is None:
+            limit = float(np.abs(shown).max()) if shown.count() else 0.0
+        limit = limit or 1.0  # nothing to show
+        show_image(self.ax_, self.denoised, scale, unit, cmap="gray")
+        drawn = show_image(
+            self.ax_, shown, scale, unit, cmap=cmap, vmin=-limit, vmax=limit, alpha=alpha
+        )
+        bar = self.figure_.colorbar(drawn, ax=self.ax_, label="log-likelihood ratio (nats/px)")
+        bar.solids.set_alpha(1)
+        return self

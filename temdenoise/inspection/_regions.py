@@ -1,0 +1,138 @@
+"""Disks about atoms, and counts in them."""
+
+import numpy as np
+import pandas as pd
+
+from temdenoise._validation import check_pixel_size
+from temdenoise.atoms._points import check_length, check_points
+
+RADIUS = 11.3
+"""Default radius in px of an atom's disk: that of the paper's blobs, as carried out."""
+
+RADIUS_PM = 70.4
+"""The same in pm, 11.3 px of 6.22 pm. It keeps clear of the dark surroundings of the columns."""
+
+
+def check_counts(values, name):
+    """Refuse what is not electron counts; return them as float64.
+
+    Parameters
+    ----------
+    values : ndarray
+        Finite real numbers.
+    name : str
+        Name of the argument in the error messages.
+
+    Returns
+    -------
+    counts : ndarray of the same shape, dtype float64
+
+    Raises
+    ------
+    ValueError
+        If a value is negative or not a whole number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.inspection._regions import check_counts
+    >>> check_counts(np.array([3, 0]), "noisy")
+    array([3., 0.])
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.size and values.min() < 0:
+        raise ValueError(
+            f"{name} holds negative values (the smallest is {values.min():g}), which cannot be "
+            "electron counts. If a dark reference was subtracted, add it back (or its mean) first."
+        )
+    fractions = values != np.rint(values)
+    if fractions.any():
+        raise ValueError(
+            f"{name} holds values that are not whole numbers (for instance "
+            f"{values[fractions][0]:g}): those of an image that was scaled, interpolated or "
+            "gain-corrected are not Poisson distributed. Use the raw electron counts."
+        )
+    return values
+
+
+def check_image(image, name):
+    """Return one image (height, width) of real numbers as an array."""
+    image = np.asarray(image)
+    if image.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
+    if image.ndim != 2 or image.size == 0:
+        mend = " Pass one image of the stack, as images[0]." if image.ndim == 3 else ""
+        raise ValueError(
+            f"{name} must be one image (height, width) with pixels, got shape {image.shape}.{mend}"
+        )
+    return image
+
+
+def check_finite(image, trusted, name):
+    """Refuse NaN and infinity in the trusted pixels of an image."""
+    bad = np.argwhere(~np.isfinite(image) & trusted)
+    if len(bad):
+        row, column = bad[0]
+        raise ValueError(
+            f"{name} holds {len(bad)} pixels that are NaN or infinite, the first at row {row}, "
+            f"column {column}. If they are not to be trusted, hide them with mask."
+        )
+
+
+def atom_disks(atoms, radius, pixel_size):
+    """Positions and radii of the disks about atoms.
+
+    Parameters
+    ----------
+    atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
+        In px.
+    radius : float, array-like of shape (n_atoms,) or None
+        Radius of the disks in px. None: 70.4 pm over `pixel_size`, or 11.3 px without one.
+    pixel_size : float or None
+        In pm.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Columns x, y, radius (px, float64), with the index of `atoms` if it has one.
+    """
+    xy = check_points(atoms, "atoms")
+    is_table = isinstance(atoms, pd.DataFrame)
+    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]}, index=atoms.index if is_table else None)
+    if radius is None:
+        radius = RADIUS if pixel_size is None else RADIUS_PM / check_pixel_size(pixel_size)
+    if np.ndim(radius) == 0:
+        table["radius"] = check_length("radius (px)", radius)
+    elif np.shape(radius) == (len(table),):
+        table["radius"] = [check_length("radius (px)", r) for r in np.asarray(radius).tolist()]
+    else:
+        raise ValueError(
+            f"radius must be a number or one number for each of the {len(table)} atoms, got shape "
+            f"{np.shape(radius)}."
+        )
+    return table.astype(np.float64)
+
+
+def label_disks(table, shape):
+    """Label the pixels of each disk: 0 outside all, 1 for those of the first row, and so on.
+
+    A pixel in several disks belongs to the one in which it lies deepest, as a fraction of the
+    radius, so that regions share no electron.
+    """
+    labels = np.zeros(shape, dtype=np.int32)
+    depth = np.full(shape, np.inf)
+    for k, (x, y, radius) in enumerate(table[["x", "y", "radius"]].to_numpy(), start=1):
+        rows = _reached(y, radius, shape[0])
+        columns = _reached(x, radius, shape[1])
+        window = np.s_[rows.start : rows.stop, columns.start : columns.stop]
+        dy, dx = np.array(rows) - y, np.array(columns) - x
+        relative = np.hypot(dy[:, np.newaxis], dx) / radius
+        mine = (relative <= 1) & (relative < depth[window])
+        labels[window][mine] = k
+        depth[window][mine] = relative[mine]
+    return labels
+
+
+def _reached(centre, radius, size):
+    first = int(np.clip(np.ceil(centre - radius), 0, size))
+    return range(first, int(np.clip(np.floor(centre + radius) + 1, first, size)))

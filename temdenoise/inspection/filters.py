@@ -1,0 +1,240 @@
+"""Equivalent filters: with which weights one denoised pixel takes the noisy ones together."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+
+from temdenoise._validation import check_images
+from temdenoise.atoms._points import check_length
+from temdenoise.denoisers import SBDDenoiser
+
+# Images that one call of `transform` is given in finite differences: bounds memory.
+_BATCH_PIXELS = 2**22
+# Pixels to differentiate for, from which on it pays to ask for a radius.
+_MANY = 4096
+
+
+@dataclass(frozen=True)
+class EquivalentFilter:
+    """Result of `equivalent_filter`.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (height, width), dtype float64
+        Derivative of the denoised pixel with respect to each pixel of the noisy image: counts/px
+        per count/px. NaN beyond the radius of finite differences.
+    pixel : tuple of two int
+        Row and column of the denoised pixel.
+    value : float
+        The denoised pixel in counts/px.
+    constant : float
+        ``value`` less the sum of weights times counts, in counts/px: zero for a linear filter and
+        for a network that, close to this image, is one. NaN if some weights are.
+    """
+
+    weights: np.ndarray
+    pixel: tuple
+    value: float
+    constant: float
+
+    def radius(self, fraction=0.5):
+        """Effective field of view: radius that holds a fraction of the absolute weight.
+
+        Parameters
+        ----------
+        fraction : float, default=0.5
+            From above 0 to 1.
+
+        Returns
+        -------
+        radius : float
+            Distance in px from the denoised pixel within which the absolute weights sum up to at
+            least this fraction of the sum of all. NaN if all are zero.
+
+        Raises
+        ------
+        ValueError
+            If the fraction is out of range.
+        """
+        if not (isinstance(fraction, Real) and 0 < fraction <= 1):
+            raise ValueError(f"fraction must be above 0 and at most 1, got {fraction!r}.")
+        weights = np.nan_to_num(np.abs(self.weights)).ravel()
+        distance = _distance(self.weights.shape, self.pixel).ravel()
+        order = np.argsort(distance, kind="stable")
+        held = np.cumsum(weights[order])
+        if held[-1] == 0:
+            return float("nan")
+        # The last digit of the sum must not push the whole to a pixel without weight.
+        return float(distance[order][np.argmax(held >= fraction * held[-1] * (1 - 1e-12))])
+
+
+def equivalent_filter(
+    est, X, pixel, *, image=0, transform_params=None, method="auto", radius=None, step=None
+):
+    r"""Differentiate one denoised pixel with respect to the noisy image.
+
+    Section 3.2 (and Figure 3.2) of "Deep denoising for scientific discovery: a case study in
+    electron microscopy" (Mohan et al., arXiv:2010.12970), after S. Mohan, Z. Kadkhodaie,
+    E. P. Simoncelli and C. Fernandez-Granda, "Robust and interpretable blind image denoising via
+    bias-free convolutional neural networks", ICLR 2020. The gradient is the filter that, close to
+    this image, does what the denoiser does at this pixel:
+
+    .. math:: f(y)_i = \sum_j \frac{\partial f(y)_i}{\partial y_j} \, y_j + c_i
+
+    Parameters
+    ----------
+    est : denoiser
+        Fitted; anything with a ``transform`` of stacks of images.
+    X : array-like of shape (n_images, height, width)
+        Noisy images in counts per pixel.
+    pixel : tuple of two int
+        Row and column of the denoised pixel.
+    image : int, default=0
+        Number of the image.
+    transform_params : dict, optional
+        Keywords of ``est.transform``, such as its ``pixel_size``, the only one that automatic
+        differentiation knows.
+    method : {"auto", "autograd", "finite_differences"}, default="auto"
+        "auto": automatic differentiation for `SBDDenoiser`, finite differences for all others.
+    radius : float, optional
+        Finite differences only: noisy pixels farther than this (px) are left out, and NaN in the
+        result. It takes two denoised images for each pixel within; by default all of the image
+        counts if it has at most 4096 pixels.
+    step : float, optional
+        Finite differences only: how far a pixel is moved either way, in counts/px. By default a
+        tenth of the mean of the image. Pixels that would become negative are differentiated a
+        little above where they are.
+
+    Returns
+    -------
+    EquivalentFilter
+        The weights, and ``radius(fraction)``, the effective field of view.
+
+    Raises
+    ------
+    IndexError
+        If there is no such image or pixel.
+    TypeError
+        If `pixel` or `image` is not of integers, or automatic differentiation is asked of what
+        it does not know.
+    ValueError
+        If the images are no valid stack, an option is unknown or out of range, or the image is
+        large and finite differences are given no radius.
+
+    Notes
+    -----
+    Automatic differentiation goes, in double precision, through all that ``transform`` does:
+    the sums over bins, the normalisation by the mean of the image, the network, the average over
+    orientations and the spline back to pixels. Two things are put simpler: an image larger than
+    1088 bins, which ``transform`` denoises in tiles, is seen here through one tile of that size
+    about the pixel; and where a bin is not a whole number of pixels, the electrons of a pixel that
+    is cut are shared by area instead of at random. Thresholds are differentiated where they stand:
+    the gradient does not know of a coefficient that a little more signal would let through.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import LowPassDenoiser
+    >>> from temdenoise.inspection import equivalent_filter
+    >>> noisy = np.random.default_rng(0).poisson(0.45, size=(1, 48, 48))
+    >>> blur = LowPassDenoiser(cutoff=0.08).fit(noisy)
+    >>> result = equivalent_filter(blur, noisy, (24, 24))
+    >>> float(result.weights.sum().round(3)), round(result.radius(0.5), 1)
+    (1.0, 2.2)
+    """
+    X = check_images(X, estimator_name="equivalent_filter")
+    image = X[_index(image, len(X), "image")]
+    pixel = _checked_pixel(pixel, image.shape)
+    if method not in ("auto", "autograd", "finite_differences"):
+        raise ValueError(
+            f'method must be "auto", "autograd" or "finite_differences", got {method!r}.'
+        )
+    knows = isinstance(est, SBDDenoiser)
+    if method == "autograd" and not knows:
+        raise TypeError(
+            f"{type(est).__name__} cannot be differentiated automatically: use "
+            'method="finite_differences".'
+        )
+    options = dict(transform_params or {})
+    if knows and method != "finite_differences":
+        if radius is not None or step is not None:
+            raise ValueError(
+                'radius and step are those of finite differences: set method="finite_differences" '
+                "or leave them out."
+            )
+        unknown = sorted(set(options) - {"pixel_size"})
+        if unknown:
+            raise ValueError(
+                f"transform_params holds {unknown}; automatic differentiation knows pixel_size "
+                'only. Leave the others out, or set method="finite_differences".'
+            )
+        from temdenoise.inspection._autograd import differentiate_sbd
+
+        value, weights = differentiate_sbd(est, image, pixel, **options)
+    else:
+        value, weights = _finite_differences(est, image, pixel, options, radius, step)
+    constant = value - float((weights * image).sum())
+    return EquivalentFilter(weights, pixel, value, constant)
+
+
+def _finite_differences(est, image, pixel, options, radius, step):
+    if radius is not None:
+        radius = check_length("radius (px)", radius)
+    elif image.size > _MANY:
+        raise ValueError(
+            f"Finite differences for all {image.size} pixels would denoise {2 * image.size} "
+            "images: give a radius in px, or a smaller part of the image."
+        )
+    if step is None:
+        step = 0.1 * abs(float(image.mean(dtype=np.float64))) or 0.1
+    step = check_length("step (counts/px)", step)
+    value = float(est.transform(image[np.newaxis], **options)[0][pixel])
+
+    near = _distance(image.shape, pixel) <= (np.inf if radius is None else radius)
+    weights = np.full(image.shape, np.nan)
+    rows, columns = np.nonzero(near)
+    y = image[near].astype(np.float64)
+    # Counts cannot be negative. And not zero: no image is to be one of whole counts by chance,
+    # which some methods treat otherwise than the moved ones.
+    low = np.where(y >= 0, np.maximum(y - step, step / 2), y - step)
+    derivative = np.empty(len(y))
+    n_batch = max(1, _BATCH_PIXELS // (2 * image.size))
+    for start in range(0, len(y), n_batch):
+        part = slice(start, min(start + n_batch, len(y)))
+        n = part.stop - part.start
+        moved = np.repeat(image[np.newaxis], 2 * n, axis=0)
+        at = (rows[part], columns[part])
+        moved[np.arange(n), at[0], at[1]] = low[part]
+        moved[n + np.arange(n), at[0], at[1]] = low[part] + 2 * step
+        # What single precision made of the step, not what was asked for.
+        width = np.subtract(
+            moved[n + np.arange(n), at[0], at[1]],
+            moved[np.arange(n), at[0], at[1]],
+            dtype=np.float64,
+        )
+        denoised = np.asarray(est.transform(moved, **options), dtype=np.float64)[:, *pixel]
+        derivative[part] = (denoised[n:] - denoised[:n]) / width
+    weights[near] = derivative
+    return value, weights
+
+
+def _distance(shape, pixel):
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(rows - pixel[0], columns - pixel[1])
+
+
+def _checked_pixel(pixel, shape):
+    try:
+        row, column = pixel
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"pixel must be (row, column), got {pixel!r}.") from error
+    return _index(row, shape[0], "row"), _index(column, shape[1], "column")
+
+
+def _index(value, size, name):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if not 0 <= value < size:
+        raise IndexError(f"{name} must be from 0 to {size - 1}, got {value}.")
+    return int(value)

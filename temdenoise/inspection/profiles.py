@@ -1,0 +1,248 @@
+"""Denoised frames beside the temporal average of the movie: line profiles, column intensities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from temdenoise.atoms._points import check_length, check_points
+from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
+
+# Default width of a profile in px: a column is about 100 pm wide, at 6.22 pm.
+_WIDTH = 16.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Result of `profile_along`.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per point:
+
+        - ``distance``: from the start, in px (the mean of the point's pixels);
+        - ``n_pixels``: number of pixels (int64) of a frame that the point averages over;
+        - ``movie``: mean of the movie over them and all frames, in counts/px;
+        - ``movie_error``: its Poisson standard error, the root of the number of electrons over the
+          number of pixels and frames, in counts/px;
+        - ``denoised``: mean of the denoised frames, in counts/px;
+        - ``denoised_spread``: standard deviation of a denoised frame's value about that mean, in
+          counts/px; NaN if there is only one.
+    frames : ndarray of shape (n_frames, n_points), dtype float64
+        The profile of each denoised frame, in counts/px.
+    start, end : tuple of two float
+        Ends (x, y) of the profile in px.
+    width : float
+        Its width in px.
+    """
+
+    table: pd.DataFrame
+    frames: np.ndarray
+    start: tuple
+    end: tuple
+    width: float
+
+
+def profile_along(movie, denoised, start, end, *, width=_WIDTH, step=1.0):
+    """Compare the profile of denoised frames along a line with that of the mean of the movie.
+
+    Section 5.4 (Figure 5.5) of "Deep denoising for scientific discovery: a case study in electron
+    microscopy" (Mohan et al., arXiv:2010.12970): where nothing moves, the temporal average of the
+    counts is an estimate of the rate that owes nothing to any denoiser.
+
+    Parameters
+    ----------
+    movie : array-like of shape (n_frames, height, width)
+        Electron counts: whole numbers. A memmap is read only along the line.
+    denoised : array-like of shape (n_frames, height, width)
+        The denoised frames, in counts/px.
+    start, end : tuple of two float
+        Ends of the line (x, y) in px; (0, 0) is the centre of the first pixel.
+    width : float, default=16
+        Width in px across which is averaged.
+    step : float, default=1
+        Distance of the points in px. A point averages over the pixels whose centres lie in its
+        piece of the line, the last of which may be shorter. Nothing is interpolated, so that the
+        counts stay Poisson distributed.
+
+    Returns
+    -------
+    Profile
+        Table of the points, and the profile of each frame.
+
+    Raises
+    ------
+    TypeError
+        If an array or an option is not of real numbers.
+    ValueError
+        If the movie along the line is not of whole numbers or the frames are not finite there,
+        shapes differ, start and end are one point, or no pixel lies in the whole of the line.
+
+    Notes
+    -----
+    The spread over frames is no error of the denoised mean: it holds what moves and what the
+    denoiser makes of the noise, but not what it does to all frames alike. A mean of frames that
+    move is blurred; use the part of a movie in which they do not.
+
+    A point without a pixel (on a narrow, oblique line) is left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.inspection import profile_along
+    >>> movie = np.random.default_rng(0).poisson(2.0, size=(20, 32, 32))
+    >>> flat = np.full(movie.shape, 2.0)
+    >>> profile = profile_along(movie, flat, (2, 16), (29, 16), width=4)
+    >>> profile.table.shape, float(profile.table["denoised"].iloc[0])
+    ((28, 6), 2.0)
+    >>> z = (profile.table["movie"] - 2) / profile.table["movie_error"]
+    >>> bool(abs(z).max() < 4)
+    True
+    """
+    movie, denoised = _checked_stacks(movie, denoised)
+    ends = np.stack([_checked_end(start, "start"), _checked_end(end, "end")])
+    width, step = check_length("width (px)", width), check_length("step (px)", step)
+    length = np.hypot(*(ends[1] - ends[0]))
+    if length == 0:
+        raise ValueError(f"start and end are one point, {ends[0].tolist()}: there is no line.")
+
+    rows, columns, along = _strip(ends, length, width, movie.shape[1:])
+    if not len(rows):
+        raise ValueError(
+            f"No pixel of the frames {movie.shape[1:]} has its centre on the line from "
+            f"{ends[0].tolist()} to {ends[1].tolist()} (x, y) of width {width:g} px."
+        )
+    # Both ends belong to the line: a piece is open at its end, but for a rounding error.
+    piece = np.floor(along / step + 1e-9).astype(np.int64)
+    _, point = np.unique(piece, return_inverse=True)
+    table, frames = _compare(movie, denoised, rows, columns, point, point.max() + 1)
+    distance = np.bincount(point, weights=along) / np.bincount(point)
+    table.insert(0, "distance", distance)
+    start, end = (tuple(xy) for xy in ends.tolist())
+    return Profile(table, frames, start, end, width)
+
+
+def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
+    """Compare the intensity of each atomic column in denoised frames with the mean of the movie.
+
+    Parameters
+    ----------
+    movie, denoised
+        As for `profile_along`.
+    atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
+        Positions in px.
+    radius : float or array-like of shape (n_atoms,), optional
+        Radius in px of the disks averaged over. By default 70.4 pm (11.3 px without a pixel size).
+    pixel_size : float, optional
+        Pixel size in pm; sets the default of `radius`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row per atom with the index of `atoms`: ``x``, ``y`` and ``radius`` in px, then
+        ``n_pixels``, ``movie``, ``movie_error``, ``denoised`` and ``denoised_spread`` as in
+        `Profile`. An atom without a pixel in the image has NaN there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `profile_along`, and if the positions are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.inspection import column_intensities
+    >>> movie = np.ones((4, 16, 16), dtype=int)
+    >>> table = column_intensities(movie, 2.0 * movie, [(8, 8)], radius=1)
+    >>> table[["n_pixels", "movie", "movie_error", "denoised"]].round(3).to_numpy().tolist()
+    [[5.0, 1.0, 0.224, 2.0]]
+    """
+    movie, denoised = _checked_stacks(movie, denoised)
+    disks = atom_disks(atoms, radius, pixel_size)
+    labels = label_disks(disks, movie.shape[1:])
+    rows, columns = np.nonzero(labels)
+    point = labels[rows, columns] - 1
+    table, _ = _compare(movie, denoised, rows, columns, point, len(disks))
+    return pd.concat([disks, table.set_axis(disks.index)], axis=1)
+
+
+def _compare(movie, denoised, rows, columns, point, n_points):
+    """Mean over the pixels of each point, of the movie and of every denoised frame."""
+    n_pixels = np.bincount(point, minlength=n_points)
+    electrons = np.zeros(n_points)
+    frames = np.full((len(movie), n_points), np.nan)
+    for k, frame in enumerate(frames):  # frame by frame: the movie may be larger than memory
+        counts = _finite(movie[k][rows, columns], "movie", k)
+        rates = _finite(denoised[k][rows, columns], "denoised", k)
+        counts = check_counts(counts, "movie")
+        electrons += np.bincount(point, weights=counts, minlength=n_points)
+        total = np.bincount(point, weights=rates, minlength=n_points)
+        np.divide(total, n_pixels, out=frame, where=n_pixels > 0)
+    n = np.where(n_pixels > 0, n_pixels * len(movie), np.nan)
+    spread = frames.std(axis=0, ddof=1) if len(movie) > 1 else np.full(n_points, np.nan)
+    table = pd.DataFrame(
+        {
+            "n_pixels": n_pixels,
+            "movie": electrons / n,
+            "movie_error": np.sqrt(electrons) / n,
+            "denoised": frames.mean(axis=0),
+            "denoised_spread": spread,
+        }
+    )
+    return table, frames
+
+
+def _strip(ends, length, width, shape):
+    """Pixels (rows, columns) whose centres are within half a width of a line, and where on it."""
+    direction = (ends[1] - ends[0]) / length
+    half = width / 2
+    low = np.maximum(np.ceil(ends.min(axis=0) - half), 0).astype(int)
+    high = np.minimum(np.floor(ends.max(axis=0) + half), np.array(shape[::-1]) - 1).astype(int)
+    high = np.maximum(high, low - 1)  # the line lies outside the image
+    y, x = np.mgrid[low[1] : high[1] + 1, low[0] : high[0] + 1]
+    dx, dy = x - ends[0, 0], y - ends[0, 1]
+    along = dx * direction[0] + dy * direction[1]
+    across = dy * direction[0] - dx * direction[1]
+    slack = 1e-9 * (length + width)
+    # Half open across, so that a line on a row of pixels is as wide as it says.
+    inside = (across >= -half - slack) & (across < half - slack)
+    inside &= (along >= -slack) & (along <= length + slack)
+    return y[inside], x[inside], np.clip(along[inside], 0, length)
+
+
+def _checked_stacks(movie, denoised):
+    stacks = []
+    for name, stack in (("movie", movie), ("denoised", denoised)):
+        stack = stack if isinstance(stack, np.ndarray) else np.asarray(stack)
+        if stack.dtype.kind not in "buif":
+            raise TypeError(f"{name} must hold real numbers, got dtype {stack.dtype}.")
+        if stack.ndim != 3 or stack.size == 0:
+            mend = f" Pass {name}[np.newaxis] for a single frame." if stack.ndim == 2 else ""
+            raise ValueError(
+                f"{name} must be a stack (n_frames, height, width) with pixels, got shape "
+                f"{stack.shape}.{mend}"
+            )
+        stacks.append(stack)
+    if stacks[0].shape != stacks[1].shape:
+        raise ValueError(
+            f"movie and denoised must have the same shape: {stacks[0].shape} and {stacks[1].shape}."
+        )
+    return stacks
+
+
+def _checked_end(point, name):
+    xy = np.asarray(point)
+    if xy.shape != (2,):
+        raise ValueError(f"{name} must be a point (x, y) in px, got {point!r}.")
+    return check_points(xy[np.newaxis], name)[0]
+
+
+def _finite(values, name, frame):
+    values = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} holds {np.count_nonzero(~np.isfinite(values))} pixels that are NaN or "
+            f"infinite among those looked at in frame {frame}."
+        )
+    return values
