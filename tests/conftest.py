@@ -1,4 +1,5 @@
 import os
+import signal
 
 # One thread per test worker: pytest-xdist already keeps the cores busy. Set before NumPy and torch
 # are loaded, which read it once.
@@ -34,3 +35,11 @@ def clean():
 @pytest.fixture
 def noisy(clean):
     return np.random.default_rng(0).poisson(clean).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def heed_ctrl_c():
+    """A process started in the background may have been told to ignore Ctrl-C."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)

@@ -234,14 +234,6 @@ def test_failed_fit_leaves_the_last_one(images):
     assert not [name for name in vars(unfitted) if name.endswith("_")]
 
 
-@pytest.fixture(autouse=True)
-def heed_ctrl_c():
-    """A process started in the background may have been told to ignore Ctrl-C."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
 def interrupt_after(n, monkeypatch, name="train_step"):
     """Press Ctrl-C after n steps of training or validation."""
     step = getattr(_training.DenoisingNet, name)

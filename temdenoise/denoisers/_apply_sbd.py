@@ -12,7 +12,7 @@ from ._fit_sbd import choose_device
 # Largest side of a tile in bins: what the paper's images need to be one tile.
 TILE = 1088
 # Quarter turns, and whether mirrored: the first n serve `orientations=n`.
-_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
+ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
 # What allocators say that have no exception of their own (those of processors and of Apple's GPUs).
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -29,7 +29,7 @@ class TiledNetwork:
     def __init__(self, est):
         self.device = choose_device(est.device)
         self.network = fuse_for_inference(est.network_).to(self.device)
-        self.orientations = _ORIENTATIONS[: est.orientations]
+        self.orientations = ORIENTATIONS[: est.orientations]
         self.takes_level = getattr(self.network, "takes_level", False)
         self.tile = max(TILE, 4 * self.network.halo)
 

@@ -6,13 +6,8 @@ import numpy as np
 import torch
 
 from temdenoise.binning import unbin
+from temdenoise.denoisers._apply_sbd import ORIENTATIONS, TILE
 from temdenoise.denoisers._fit_sbd import choose_device
-
-# Side of the part of an image that is seen, in bins, as in the denoiser's tiles.
-_TILE = 1088
-# The orientations that `SBDDenoiser(orientations=n)` averages over are the first n of these:
-# quarter turns, and whether the image is mirrored first.
-_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
 
 
 def differentiate_sbd(est, image, pixel, pixel_size=None):
@@ -60,10 +55,10 @@ def _through_network(est, network, bins, seen, weights):
     """Weighted sum of the rates per bin and its derivative with respect to all counts per bin."""
     device = next(network.parameters()).device
     counts = torch.tensor(bins, device=device, requires_grad=True)
-    options = {"level": counts.mean()} if est.architecture == "fourier_unet" else {}
+    options = {"level": counts.mean()} if getattr(network, "takes_level", False) else {}
     tile = counts[seen]
     total = torch.zeros_like(tile)
-    for turns, mirrored in _ORIENTATIONS[: est.orientations]:
+    for turns, mirrored in ORIENTATIONS[: est.orientations]:
         turned = torch.rot90(tile.flip(1) if mirrored else tile, turns)
         rates = torch.rot90(network(turned[None, None], **options)[0, 0], -turns)
         total = total + (rates.flip(1) if mirrored else rates)
@@ -95,7 +90,7 @@ def _spline_weights(n_bins, factor, n_pixels, pixel):
 
 def _tile(n_bins, centre, grid):
     """Bins seen along one axis: all, or as many as a tile has about the centre."""
-    if n_bins <= _TILE:
+    if n_bins <= TILE:
         return slice(0, n_bins)
-    start = int(np.clip(centre - _TILE // 2, 0, n_bins - _TILE)) // grid * grid
-    return slice(start, start + _TILE if start + _TILE + grid <= n_bins else n_bins)
+    start = int(np.clip(centre - TILE // 2, 0, n_bins - TILE)) // grid * grid
+    return slice(start, start + TILE if start + TILE + grid <= n_bins else n_bins)
