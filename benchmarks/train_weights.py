@@ -25,6 +25,11 @@ from temdenoise.datasets import make_ptceo2
 
 PIXEL_SIZE = 50 / 256 * 100  # pm, of the simulated images
 
+DESCRIPTIONS = {
+    "general": "Pt/CeO2 of all contrasts at about 0.1 to 3 counts/px and 4 to 10 pm/px",
+    "white": "Pt/CeO2 of white contrast at 0.45 counts/px and 6.2 pm/px",
+}
+
 
 def catalogue(folder):
     """Images and metadata of all 17,955, simulated into the folder if they are not there yet."""
@@ -105,7 +110,8 @@ def main():
         "steps": sum(row["train_batch_count"] for row in sbd.history_),
         "valid_psnr": round(best, 2),
     }
-    sbd.save_pretrained(args.output, overwrite=True, info={"training": result})
+    info = {"description": DESCRIPTIONS[args.name], "training": result}
+    sbd.save_pretrained(args.output, overwrite=True, dtype="float16", info=info)
     print(json.dumps(result))
 
 

@@ -248,10 +248,10 @@ def test_a_training_interrupted_is_continued(tmp_path):
     assert spent["steps"] < 100_000
     # A budget of time that is all but used up: nothing is trained any more, the weights are there.
     settings = json.loads((out / "settings.json").read_text())
-    settings["parameters"]["max_time"] = "0.001"
+    settings["parameters"]["max_time"] = "1e-06"
     (out / "settings.json").write_text(json.dumps(settings))
     result = generalization_matrix(
-        estimator.set_params(max_time=0.001), images, groups, out=out, return_estimators=True
+        estimator.set_params(max_time=1e-6), images, groups, out=out, return_estimators=True
     )
     assert len(result.estimators["a"].history_) == spent["steps"]
     assert np.isfinite(result.matrix).all(axis=None)

@@ -155,10 +155,17 @@ def test_receptive_field_agrees_with_a_perturbation():
 
 
 @pytest.mark.parametrize(
-    ("network", "size"), [(DnCNN(channels=4), 64), (UNet(2, 4), 96), (UNet(4, 4), 288)]
+    ("architecture", "options", "size"),
+    [
+        ("dncnn", {"channels": 16}, 64),
+        ("unet", {"scales": 2, "base_channels": 4}, 96),
+        ("unet", {"scales": 4, "base_channels": 4}, 288),
+    ],
 )
-def test_receptive_field_is_what_the_gradient_reaches(network, size):
+def test_receptive_field_is_what_the_gradient_reaches(architecture, options, size):
     # The network as it is: rectifiers and maxima let a pixel through in some images, not in others.
+    torch.manual_seed(0)
+    network = build_network(architecture, **options)
     pixel = size // 2
     images = torch.rand(4, 1, size, size, dtype=torch.float64, requires_grad=True)
     outputs = network.double().eval()(images)[:, 0, pixel, pixel]

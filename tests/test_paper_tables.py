@@ -152,7 +152,7 @@ def test_training_goes_on_after_an_interrupt(tmp_path, images):
     network["max_epochs"] = steps + 1  # now with the end in sight
     with pytest.raises(ValueError, match="other max_epochs"):
         measure(method, images, rows, rows, args, work, {"n_test": 2})
-    network |= {"max_epochs": 10_000, "max_time": 1e-3}  # used up
+    network |= {"max_epochs": 10_000, "max_time": 1e-6}  # used up
     result = measure(method, images, rows, rows, args, work, {"n_test": 2})
     assert result["steps"] == steps
     assert not checkpoint.exists()

@@ -9,7 +9,7 @@ import pytest
 from conftest import lattice_images
 from sklearn.base import clone
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
-from test_training import heed_ctrl_c, interrupt_after, tiny  # noqa: F401
+from test_training import interrupt_after, tiny
 
 from temdenoise.denoisers._progress import clock
 
