@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from ._shared import check_new, frames_table, write_figure, write_table
+from ._shared import ATOM_THRESHOLD, check_new, frames_table, write_figure, write_table
 
 
 def add_parser(commands):
@@ -37,6 +37,7 @@ def run(arguments):
     check_new(files.values(), arguments.overwrite)
 
     from temdenoise import SBDDenoiser, find_atoms, load_sample_movie, psnr, write_stack
+    from temdenoise.atoms import match_atoms
     from temdenoise.plotting import plot_denoising
 
     movie = load_sample_movie()
@@ -50,10 +51,14 @@ def run(arguments):
     before, after = (float(np.mean(psnr(clean, x))) for x in (noisy, denoised))
     print(f"denoised   PSNR {before:.1f} dB -> {after:.1f} dB (against the known truth)")
 
-    tables = [find_atoms(image, pixel_size=pixel_size) for image in denoised]
+    tables = [
+        find_atoms(image, pixel_size=pixel_size, threshold=ATOM_THRESHOLD) for image in denoised
+    ]
     # What can be found at best is what shows in the clean image.
     references = [find_atoms(image, pixel_size=pixel_size) for image in clean]
-    matched = sum(_n_matched(a, b, pixel_size) for a, b in zip(tables, references, strict=True))
+    reach = 62.2 / pixel_size  # the paper's 10 pixels of 6.22 pm
+    pairs = zip(tables, references, strict=True)
+    matched = sum(len(match_atoms(a, b, max_distance=reach)) for a, b in pairs)
     n_found, n_true = sum(map(len, tables)), sum(map(len, references))
     print(
         f"atoms      {n_found / len(tables):.0f} columns per frame; precision "
@@ -69,15 +74,3 @@ def run(arguments):
     write_table(files["table"], frames_table(tables, pixel_size))
     print("written    " + "\n           ".join(str(f) for f in files.values()))
     print(f"done       in {time.perf_counter() - start:.1f} s")
-
-
-def _n_matched(found, true, pixel_size):
-    """Pairs of columns, each used once, closer than 62 pm (the paper's 10 pixels of 6.22 pm)."""
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
-    reach = 62.2 / pixel_size
-    distance = cdist(found[["x", "y"]], true[["x", "y"]])
-    rows, columns = linear_sum_assignment(np.minimum(distance, 2 * reach))
-    return int((distance[rows, columns] <= reach).sum())

@@ -4,7 +4,15 @@ import re
 import time
 from pathlib import Path
 
-from ._shared import check_new, frames_table, pixel_size_or_auto, read, write_figure, write_table
+from ._shared import (
+    ATOM_THRESHOLD,
+    check_new,
+    frames_table,
+    pixel_size_or_auto,
+    read,
+    write_figure,
+    write_table,
+)
 
 # About this many pixels are denoised at a time: enough to keep a device busy, and little memory.
 _CHUNK_PIXELS = 2**23
@@ -171,7 +179,7 @@ def _denoise_file(denoiser, stack, metadata, files, arguments):
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
                     for k, image in enumerate(wanted, start=begin):
-                        table = find_atoms(image, pixel_size=pixel_size)
+                        table = find_atoms(image, pixel_size=pixel_size, threshold=ATOM_THRESHOLD)
                         tables.append(table if mask is None else _trusted(table, mask[k]))
                 yield from images
                 bar.update(len(images))

@@ -2,6 +2,10 @@
 
 import argparse
 
+# Of `find_atoms` on denoised frames, whose columns are paler than those of clean images: more would
+# miss faint columns, less would report fringes.
+ATOM_THRESHOLD = 0.06
+
 
 def check_new(files, overwrite):
     for file in files:

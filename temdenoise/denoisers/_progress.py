@@ -29,7 +29,8 @@ class ProgressBar(Callback):
         from tqdm.auto import tqdm
 
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout)
+        unknown = clock(math.inf)
+        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout, postfix=unknown)
         self.psnr_ = "no PSNR yet"
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
