@@ -138,7 +138,8 @@ def test_gradients_are_those_of_the_double_batch(two):
         grads = {k: p.grad for k, p in network.named_parameters()}
         total = grads if total is None else {k: total[k] + g for k, g in grads.items()}
     for name, grad in first["grads"].items():
-        torch.testing.assert_close(grad, total[name] / 2, rtol=1e-4, atol=1e-7)
+        expected = total[name] / 2  # but for the rounding of sums in another order
+        assert (grad - expected).norm() < 1e-4 * expected.norm()
 
 
 def test_only_the_main_process_writes_and_shows(two):
