@@ -100,7 +100,7 @@ def network_of(est):
     """Build the network that the estimator's parameters stand for."""
     network = build_network(est.architecture, **network_options(est))
     binned = est.binning != "auto" and est.binning > 1
-    if binned and est.architecture != "fourier_unet":  # which sees to it itself
+    if binned and not getattr(network, "takes_level", False):  # those that do see to it themselves
         network = RelativeToMean(network)
     return network
 
