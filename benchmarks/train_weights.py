@@ -5,8 +5,8 @@
 
 "general" is for doses of 0.1 to 3 counts per pixel and pixels of 4 to 10 pm: 4,800 images of 600
 varied models and 4,800 of the catalogue. "white" is for the paper's case, white contrast at 0.45
-counts per pixel: the catalogue's white images but those that `paper_tables.py` tests on, with
-either way to hold them out. Images are simulated once into the folder --images (some fifteen
+counts per pixel: the catalogue's white images but the tenth that `paper_tables.py` tests on, as in
+the paper. Images are simulated once into the folder --images (some fifteen
 minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.
 
 Ends with one JSON line.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _paper.images import ImageSet, split_white
+from _paper.images import N_SHIPPED, ImageSet, shipped_rows, split_white
 
 from temdenoise import SBDDenoiser
 from temdenoise.datasets import make_ptceo2
@@ -37,27 +37,28 @@ def catalogue(folder):
     return sim.data, sim.frame
 
 
-def general_images(folder, n_images):
+def general_images(folder):
     """Half of varied models, half of the catalogue."""
-    n = n_images // 2
-    path = folder / f"varied_{n}.npy"
+    path = folder / "varied.npy"
     varied = make_ptceo2(
-        n, models="varied", images_per_model=8, out=path, random_state=0, n_jobs=-1, verbose=True
+        N_SHIPPED,
+        models="varied",
+        images_per_model=8,
+        out=path,
+        random_state=0,
+        n_jobs=-1,
+        verbose=True,
     )
     data, _ = catalogue(folder)
-    chosen = np.sort(np.random.RandomState(0).permutation(len(data))[:n])
-    images = np.concatenate([varied.data, data[chosen]])
+    images = np.concatenate([varied.data, data[shipped_rows(len(data))]])
     return images[np.random.RandomState(1).permutation(len(images))]
 
 
 def white_images(folder):
     """White-contrast images that no table is tested on; those of some models come last."""
-    data, frame = catalogue(folder)
-    images = ImageSet(data, frame, PIXEL_SIZE)
-    options = {"seed": 0, "max_train": None, "n_test": None}
-    train, _ = split_white(images, split="models", **options)
-    _, test = split_white(images, split="images", **options)
-    return data[train[~np.isin(train, test)]]
+    images = ImageSet(*catalogue(folder), PIXEL_SIZE)
+    train, _ = split_white(images, split="images", seed=0, max_train=None, n_test=None)
+    return images.data[train]
 
 
 def main():
@@ -65,7 +66,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=["general", "white"])
     parser.add_argument("--images", type=Path, default=Path("ptceo2"), help="folder for the images")
-    parser.add_argument("--n-images", type=int, default=9600, help="of the general weights")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--base-channels", type=int, default=32)
     parser.add_argument("--device", default="auto")
@@ -78,7 +78,7 @@ def main():
     args.images.mkdir(parents=True, exist_ok=True)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.name == "general":
-        images = general_images(args.images, args.n_images)
+        images = general_images(args.images)
         # Doses of 0.1 to 3 counts per pixel at 4 to 10 pm, as counts per bin of 25 pm, and a margin
         case = {"dose": (0.04, 6.0), "validation_fraction": 0.05}
     else:

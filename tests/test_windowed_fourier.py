@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from temdenoise.networks import FourierUNet, windowed_fourier_threshold
-from temdenoise.networks.windowed_fourier import mirror_pad
+from temdenoise.networks import FourierUNet, windowed_fourier, windowed_fourier_threshold
+from temdenoise.networks.windowed_fourier import mirror_pad, windowed_fourier_wiener
 
 
 def lattice(height, width, *, level=20.0, contrast=0.5, period=8.0):
@@ -132,3 +132,26 @@ def test_shapes_of_the_shipped_network_do_not_change():
 def test_bad_options(options):
     with pytest.raises(ValueError, match="scales must be 1 to 5 and base_channels at least 1"):
         FourierUNet(**options)
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_rows_of_windows_at_once_do_not_matter(monkeypatch, mode):
+    counts = poisson(lattice(101, 90, level=3.0))
+    results = []
+    for values in (1, 2**40):
+        monkeypatch.setattr(windowed_fourier, "_IN_CACHE", values)
+        pilot = windowed_fourier_threshold(counts, 24, 10, mode=mode)
+        results.append(torch.cat([pilot, windowed_fourier_wiener(counts, pilot, 24, 10)]))
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_are_those_of_finite_differences():
+    counts = poisson(lattice(20, 20, level=3.0)).double().requires_grad_()
+    pilot = windowed_fourier_threshold(counts.detach(), 8, 4, 2.0) + 0.1
+    functions = {
+        "hard": lambda x: windowed_fourier_threshold(x, 8, 4, 2.0),
+        "soft": lambda x: windowed_fourier_threshold(x, 8, 4, 2.0, mode="soft"),
+        "wiener": lambda x: windowed_fourier_wiener(x, pilot, 8, 4),
+    }
+    for function in functions.values():
+        assert torch.autograd.gradcheck(function, counts, eps=1e-7, atol=1e-5, fast_mode=True)

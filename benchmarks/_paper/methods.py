@@ -123,6 +123,7 @@ def network_rows(args, networks, *, full, binned):
             continue
         # as they are: the paper trains with Adam and does not average over orientations
         options = network.options | {"orientations": 1, "optimizer": "adam"}
+        options["max_time"] = args.paper_budget
         if binned:
             name = f"SBD + {network.name}, 4 x 4 bins"
             yield Method(name, network=training(args, binning=4, **options))
@@ -130,7 +131,7 @@ def network_rows(args, networks, *, full, binned):
             name = f"SBD + {network.name}"
             if rehearsal:
                 few = {"patch_size": 128, "batch_size": 2, "steps_per_epoch": 5}
-                short = {"max_time": min(args.budget, args.rehearsal)}
+                short = {"max_time": min(args.paper_budget, args.rehearsal)}
                 options = options | few | short
                 name += " (REHEARSAL)"
             else:

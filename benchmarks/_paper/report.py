@@ -58,8 +58,8 @@ class Report:
 
 # What of the command line decides on the numbers.
 _SETTINGS = (
-    "budget", "rehearsal", "device", "split", "max_train", "n_test", "n_images", "images_per_model",
-    "preset", "seed",
+    "budget", "paper_budget", "rehearsal", "device", "split", "max_train", "n_test", "n_images",
+    "images_per_model", "preset", "seed",
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Windowed Fourier estimates: crystals are sparse in them, shot noise is flat."""
 
 import torch
-from torch.nn import functional as F
 
 
 def mirror_pad(images, top, bottom, left, right):
@@ -14,12 +13,6 @@ def mirror_pad(images, top, bottom, left, right):
     rows = index(images.shape[-2], top, bottom)
     columns = index(images.shape[-1], left, right)
     return images[..., rows, :][..., columns]
-
-
-def sine_window(size, **kwargs):
-    """Half a sine wave per axis, shape (size, size)."""
-    edge = _sine(size, **kwargs)
-    return edge[:, None] * edge
 
 
 def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode="hard"):
@@ -62,14 +55,15 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode
     """
     if mode not in ("hard", "soft"):
         raise ValueError(f"mode must be 'hard' or 'soft', got {mode!r}.")
-    spectrum, mean, noise = _spectra(counts, window, stride)
-    floor = threshold * noise
-    power = _power(spectrum)
-    if mode == "hard":
-        gain = power > floor
-    else:
-        gain = (1 - (floor / power.clamp_min(_TINY)).sqrt()).clamp_min(0)
-    return _join(spectrum * gain, mean, counts.shape[-2:], window, stride)
+
+    def filtered(spectrum, noise):
+        floor = threshold * noise
+        power = _power(spectrum)
+        if mode == "hard":
+            return spectrum.mul_(power > floor)
+        return spectrum * (1 - (floor / power.clamp_min(_TINY)).sqrt()).clamp_min(0)
+
+    return _window_by_window(filtered, window, stride, counts)
 
 
 def windowed_fourier_wiener(counts, pilot, window=72, stride=24):
@@ -106,14 +100,18 @@ def windowed_fourier_wiener(counts, pilot, window=72, stride=24):
     >>> bool(estimate.std() < 0.05 * counts.std())
     True
     """
-    spectrum, mean, noise = _spectra(counts, window, stride)
-    signal = _power(_spectra(pilot, window, stride)[0])
-    gain = signal / (signal + noise).clamp_min(_TINY)
-    return _join(spectrum * gain, mean, counts.shape[-2:], window, stride)
+
+    def filtered(spectrum, noise, pilot):
+        signal = _power(pilot)
+        return spectrum * (signal / (signal + noise).clamp_min(_TINY))
+
+    return _window_by_window(filtered, window, stride, counts, pilot)
 
 
 # Keeps 0 / 0, in windows without counts, from becoming NaN.
 _TINY = 1e-20
+# Values of the windows that a processor filters at once.
+_IN_CACHE = 2**18
 
 
 def _sine(size, **kwargs):
@@ -130,47 +128,70 @@ def _power(spectrum):
     return spectrum.real.square() + spectrum.imag.square()
 
 
-def _spectra(images, window, stride):
-    """Spectra of the windows (n, rows, columns, window, window // 2 + 1) of (n, 1, h, w).
+def _window_by_window(filtered, window, stride, *images):
+    """Filter the spectra of overlapping windows of images (n, 1, h, w) and average what comes back.
 
-    Also their means and the power of shot noise in them, (n, rows, columns, 1, 1).
+    `filtered` gets the spectra of some windows of the first image, the power of shot noise in them
+    and the spectra of the other images there; it may overwrite the first.
     """
     if not 1 <= stride <= window:
         raise ValueError(f"stride must be 1 to window={window}, got {stride}.")
-    h, w = images.shape[-2:]
-    padded = mirror_pad(images[:, 0], *_margins(h, window, stride), *_margins(w, window, stride))
-    weight = sine_window(window, device=images.device, dtype=images.dtype)
-    windows = padded.unfold(-2, window, stride).unfold(-2, window, stride) * weight
-    mean = windows.sum((-2, -1), keepdim=True) / weight.sum()
-    spectrum = torch.fft.rfft2(windows - mean * weight)
-    return spectrum, mean, mean * weight.square().sum()
-
-
-def _join(spectrum, mean, shape, window, stride):
-    """Transform the windows back and average them: rates (n, 1, h, w) of the given (h, w)."""
-    windows = torch.fft.irfft2(spectrum, s=(window, window))
-    edge = _sine(window, device=windows.device, dtype=windows.dtype)
+    n, _, h, w = images[0].shape
+    margins = [_margins(size, window, stride) for size in (h, w)]
+    images = [mirror_pad(image[:, 0], *margins[0], *margins[1]) for image in images]
+    rows, columns = ((size - window) // stride + 1 for size in images[0].shape[-2:])
+    edge = _sine(window, device=images[0].device, dtype=images[0].dtype)
     weight = edge[:, None] * edge
-    windows = (windows + mean * weight) * weight
-    n, rows, columns = windows.shape[:3]
 
-    # Windows are cut into blocks of the stride's side; the k-th blocks of all windows of a row tile
-    # the image, so that adding up the windows takes one addition for each block of a window.
     blocks = -(-window // stride)
-    rest = blocks * stride - window
-    windows = F.pad(windows, (0, rest, 0, rest))
-    windows = windows.reshape(n, rows, columns, blocks, stride, blocks, stride)
-    total = windows.new_zeros(n, rows + blocks - 1, stride, columns + blocks - 1, stride)
-    for i in range(blocks):
-        for j in range(blocks):
-            part = windows[:, :, :, i, :, j].transpose(2, 3)
-            total[:, i : i + rows, :, j : j + columns] += part
-    total = total.flatten(3).flatten(1, 2)
+    total = edge.new_zeros(n, rows + blocks - 1, stride, columns + blocks - 1, stride)
+    # A processor takes a few rows of windows at a time, which stay in its cache.
+    at_once = rows
+    if edge.device.type == "cpu":
+        at_once = max(1, _IN_CACHE // (n * columns * window**2))
+    for first in range(0, rows, at_once):
+        last = min(first + at_once, rows)
+        part = slice(first * stride, (last - 1) * stride + window)
+        spectra = [_spectra(image[:, part], weight, stride) for image in images]
+        spectrum, mean, noise = spectra[0]
+        windows = torch.fft.irfft2(
+            filtered(spectrum, noise, *[other[0] for other in spectra[1:]]), s=(window, window)
+        )
+        windows = windows.addcmul_(mean, weight).mul_(weight)
+        _overlap_add(total[:, first : last + blocks - 1], windows, stride)
 
     cover = [_cover(edge, count, stride) for count in (rows, columns)]
     before = window - stride
-    inside = [slice(before, before + size) for size in shape]
-    return (total[:, *inside] / (cover[0][inside[0], None] * cover[1][inside[1]]))[:, None]
+    inside = [slice(before, before + size) for size in (h, w)]
+    total = total.flatten(3).flatten(1, 2)[:, *inside]
+    return (total / (cover[0][inside[0], None] * cover[1][inside[1]]))[:, None]
+
+
+def _spectra(images, weight, stride):
+    """Spectra of the windows (n, rows, columns, window, window // 2 + 1) of (n, h, w).
+
+    Also their means and the power of shot noise in them, (n, rows, columns, 1, 1).
+    """
+    window = len(weight)
+    windows = images.unfold(-2, window, stride).unfold(-2, window, stride) * weight
+    mean = windows.sum((-2, -1), keepdim=True) / weight.sum()
+    spectrum = torch.fft.rfft2(windows.addcmul_(mean, weight, value=-1))
+    return spectrum, mean, mean * weight.square().sum()
+
+
+def _overlap_add(total, windows, stride):
+    """Add windows (n, rows, columns, window, window) to an image of blocks of the stride's side.
+
+    The k-th blocks of all windows of a row tile the image, so that adding up the windows takes one
+    addition for each block of a window.
+    """
+    rows, columns, window = windows.shape[1:4]
+    steps = [slice(k, min(k + stride, window)) for k in range(0, window, stride)]
+    for i, y in enumerate(steps):
+        for j, x in enumerate(steps):
+            block = windows[..., y, x].transpose(2, 3)
+            height, width = block.shape[2], block.shape[4]
+            total[:, i : i + rows, :height, j : j + columns, :width] += block
 
 
 def _cover(edge, count, stride):
