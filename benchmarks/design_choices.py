@@ -3,7 +3,8 @@
     python benchmarks/design_choices.py --minutes 5 --output design_choices.json [NAME ...]
 
 Trains the default network and its variations for the same time on the same simulated images and
-denoises images of models none has seen, at 0.45 counts per pixel in vacuum. Rows that the output
+denoises images of models none has seen, at 0.45 counts per pixel in vacuum: PSNR and SSIM, and the
+F1 score of the columns at the surface (`f1_detected` of surface_atoms.py). Rows that the output
 already holds are not trained again: kill it at any moment, and the same command goes on. Time is
 the budget, so the machine should have nothing else to do. Ends with one JSON line.
 """
@@ -11,36 +12,124 @@ the budget, so the machine should have nothing else to do. Ends with one JSON li
 import argparse
 import json
 import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from surface_atoms import THRESHOLD, columns_of, compare
+from torch.nn import functional as F
 
 from temdenoise import PoissonNoise, SBDDenoiser, psnr, ssim
+from temdenoise.atoms.find import column_polarity
 from temdenoise.datasets import make_ptceo2
+from temdenoise.denoisers._training import DenoisingNet
+from temdenoise.networks import fourier_unet
 
+PIXEL_SIZE = 6.22  # pm
+
+
+@dataclass
+class Variation:
+    """What is changed: parameters of the denoiser, constants of its network, or the loss."""
+
+    params: dict = field(default_factory=dict)
+    network: dict = field(default_factory=dict)
+    surface_weight: float = 0.0
+    n_images: int | None = None  # trained on, by default all
+
+
+ESTIMATES = fourier_unet.ESTIMATES
 VARIATIONS = {
-    "default": {},
-    "Adam": {"optimizer": "adam"},
-    "half the learning rate": {"learning_rate": 0.6e-3},
-    "twice the learning rate": {"learning_rate": 2.4e-3},
-    "bins of 19 pm": {"binning": 3},
-    "bins of 31 pm": {"binning": 5},
-    "3 scales": {"scales": 3},
-    "4 scales": {"scales": 4},
-    "24 channels": {"base_channels": 24},
-    "48 channels": {"base_channels": 48},
-    "batches of 8": {"batch_size": 8},
-    "patches of 512 pixels": {"patch_size": 512, "batch_size": 9},
-    "float32": {"precision": "float32"},
-    "rotation by 45 degrees": {"rotation": 45.0},
-    "paper's UNet, 32 channels, binned": {"architecture": "unet", "binning": 4},
-    "paper's UNet, 128 channels, binned": {
-        "architecture": "unet",
-        "base_channels": 128,
-        "binning": 4,
-    },
+    "default": Variation(),
+    "Adam": Variation({"optimizer": "adam"}),
+    "half the learning rate": Variation({"learning_rate": 0.6e-3}),
+    "twice the learning rate": Variation({"learning_rate": 2.4e-3}),
+    "batches of 8": Variation({"batch_size": 8}),
+    "patches of 512 pixels": Variation({"patch_size": 512, "batch_size": 9}),
+    "rotation by 45 degrees": Variation({"rotation": 45.0}),
+    "float32": Variation({"precision": "float32"}),
+    "a quarter of the images": Variation(n_images=500),
+    "bins of 19 pm": Variation({"binning": 3}),
+    "bins of 31 pm": Variation({"binning": 5}),
+    "3 scales": Variation({"scales": 3}),
+    "4 scales": Variation({"scales": 4}),
+    "24 channels": Variation({"base_channels": 24}),
+    "48 channels": Variation({"base_channels": 48}),
+    "fewer channels at fine scales": Variation(
+        network={"WIDTHS": (0.5, 1.5, 3, 5, 6), "BLOCKS": (1, 1, 3, 4, 2)}
+    ),
+    "one windowed-Fourier estimate": Variation(network={"ESTIMATES": ESTIMATES[-1:]}),
+    "two windowed-Fourier estimates": Variation(network={"ESTIMATES": ESTIMATES[1:]}),
+    "surface weighed twice": Variation(surface_weight=1.0),
+    "surface weighed five times": Variation(surface_weight=4.0),
+    "paper's UNet, 32 channels, binned": Variation({"architecture": "unet", "binning": 4}),
+    "paper's UNet, 128 channels, binned": Variation(
+        {"architecture": "unet", "base_channels": 128, "binning": 4}
+    ),
 }
+
+
+def surface_of(clean):
+    """How near the ends of the crystal pixels are, 0 to 1, in clean images (n, 1, h, w) on bins.
+
+    Matter is where the image varies, over about an atom's distance; its edge is half way.
+    """
+
+    def smooth(images):
+        return F.avg_pool2d(images, 17, stride=1, padding=8, count_include_pad=False)
+
+    relative = clean / clean.mean((-2, -1), keepdim=True)
+    variance = smooth((relative - smooth(relative)).square())
+    matter = smooth(variance / (variance + 0.05**2))
+    return 4 * matter * (1 - matter)
+
+
+def surface_loss(weight):
+    """Return the loss of `SBDDenoiser` with squared errors at surfaces weighed 1 + weight times."""
+    plain = DenoisingNet.get_loss
+
+    def get_loss(net, y_pred, y_true, X=None, training=False):
+        clean, unit = y_true
+        factor = 1 + weight * surface_of(clean)
+        root = (factor / factor.mean()).sqrt()
+        return plain(net, clean + root * (y_pred - clean), (clean, unit), X, training)
+
+    return get_loss
+
+
+def surface_f1(clean, denoised):
+    """F1 score of the surface's columns, mean over images."""
+    scores = []
+    for image, frame in zip(clean, denoised, strict=True):
+        polarity = column_polarity(image, pixel_size=PIXEL_SIZE)
+        tables = [columns_of(image, polarity, t) for t in (THRESHOLD, THRESHOLD / 2)]
+        found = columns_of(frame, polarity)
+        scores.append(compare(*tables, found, image.shape)[0]["f1_detected"])
+    return float(np.mean(scores))
+
+
+def train(variation, sim, unseen, noisy, **options):
+    """Row of a variation."""
+    sbd = SBDDenoiser(max_epochs=100_000, random_state=0, verbose=True, **options)
+    sbd.set_params(**variation.params)
+    with ExitStack() as stack:
+        if variation.network:
+            stack.enter_context(patch.multiple(fourier_unet, **variation.network))
+        if variation.surface_weight:
+            loss = surface_loss(variation.surface_weight)
+            stack.enter_context(patch.object(DenoisingNet, "get_loss", loss))
+        sbd.fit(sim.data[: variation.n_images], pixel_size=sim.pixel_size)
+        denoised = sbd.transform(noisy)
+    return {
+        "steps": sum(row["train_batch_count"] for row in sbd.history_),
+        "parameters": sum(p.numel() for p in sbd.network_.parameters()),
+        "psnr": round(float(np.mean(psnr(unseen, denoised))), 2),
+        "ssim": round(float(np.mean(ssim(unseen, denoised))), 4),
+        "surface_f1": round(surface_f1(unseen, denoised), 3),
+    }
 
 
 def main():
@@ -67,27 +156,14 @@ def main():
 
     sim = make_ptceo2(args.n_images, models="varied", n_jobs=-1, verbose=True)
     unseen = make_ptceo2(
-        24, models="varied", images_per_model=1, pixel_size=6.22, random_state=99, n_jobs=-1
+        24, models="varied", images_per_model=1, pixel_size=PIXEL_SIZE, random_state=99, n_jobs=-1
     ).data
     noisy = PoissonNoise(random_state=0).sample(unseen)
     for name in args.names or VARIATIONS:
         if name in result["rows"]:
             continue
-        sbd = SBDDenoiser(
-            max_time=args.minutes,
-            max_epochs=100_000,
-            device=args.device,
-            random_state=0,
-            verbose=True,
-        ).set_params(**VARIATIONS[name])
-        sbd.fit(sim.data, pixel_size=sim.pixel_size)
-        denoised = sbd.transform(noisy)
-        result["rows"][name] = {
-            "steps": sum(row["train_batch_count"] for row in sbd.history_),
-            "parameters": sum(p.numel() for p in sbd.network_.parameters()),
-            "psnr": round(float(np.mean(psnr(unseen, denoised))), 2),
-            "ssim": round(float(np.mean(ssim(unseen, denoised))), 4),
-        }
+        options = {"max_time": args.minutes, "device": args.device}
+        result["rows"][name] = train(VARIATIONS[name], sim, unseen, noisy, **options)
         partial = args.output.with_name(args.output.name + ".partial")
         partial.write_text(json.dumps(result, indent=1))
         os.replace(partial, args.output)
