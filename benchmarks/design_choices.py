@@ -1,24 +1,25 @@
 """What each choice behind the default training is worth: the same minutes, one thing changed.
 
-    python benchmarks/design_choices.py --minutes 5 --output design_choices.json [NAME ...]
+    python benchmarks/design_choices.py --budget 5 [NAME ...]
 
 Trains the default network and its variations for the same time on the same simulated images and
 denoises images of models none has seen, at 0.45 counts per pixel in vacuum: PSNR and SSIM, and the
-F1 score of the columns at the surface (`f1_detected` of surface_atoms.py). Rows that the output
-already holds are not trained again: kill it at any moment, and the same command goes on. Time is
-the budget, so the machine should have nothing else to do. Ends with one JSON line.
+F1 score of the columns at the surface (`f1_detected` of surface_atoms.py). Rows that are finished
+are not trained again: kill it at any moment, and the same command goes on. Time is the budget, so
+the machine should have nothing else to do. Ends with one JSON line.
 """
 
 import argparse
 import json
-import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from _paper.report import Report
+from _paper.work import Work
 from surface_atoms import THRESHOLD, columns_of, compare
 from torch.nn import functional as F
 
@@ -28,7 +29,10 @@ from temdenoise.datasets import make_ptceo2
 from temdenoise.denoisers._training import DenoisingNet
 from temdenoise.networks import fourier_unet
 
+RESULTS = Path(__file__).parent / "results"
 PIXEL_SIZE = 6.22  # pm
+N_UNSEEN = 24
+COLUMNS = ["", "PSNR (dB)", "SSIM", "F1 of surface columns", "steps", "parameters"]
 
 
 @dataclass
@@ -136,39 +140,44 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these variations")
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--budget", type=float, default=5, help="minutes of each training")
     parser.add_argument("--n-images", type=int, default=2000)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=RESULTS / "design-choices-cpu.json")
+    parser.add_argument("--work", type=Path, default=RESULTS / "design_choices.work")
     args = parser.parse_args()
     if unknown := set(args.names) - set(VARIATIONS):
         parser.error(f"no variation {sorted(unknown)}; there are {list(VARIATIONS)}")
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
 
-    settings = {"minutes": args.minutes, "images": args.n_images, "threads": args.threads}
-    result = {**settings, "rows": {}}
-    if args.output.exists():
-        result = json.loads(args.output.read_text())
-        if changed := [k for k, v in settings.items() if result[k] != v]:
-            parser.error(f"{args.output} was made with other {changed}: give another path")
-
+    settings = {"budget": args.budget, "n_images": args.n_images, "threads": args.threads}
+    report = Report(args, "design-choices", "What each choice is worth", [*settings, "device"])
+    work = Work(args.work)
+    caption = f"{args.n_images} images trained on, {N_UNSEEN} of other models tested on."
+    table = report.table(caption, COLUMNS)
     sim = make_ptceo2(args.n_images, models="varied", n_jobs=-1, verbose=True)
     unseen = make_ptceo2(
-        24, models="varied", images_per_model=1, pixel_size=PIXEL_SIZE, random_state=99, n_jobs=-1
+        N_UNSEEN,
+        models="varied",
+        images_per_model=1,
+        pixel_size=PIXEL_SIZE,
+        random_state=99,
+        n_jobs=-1,
     ).data
     noisy = PoissonNoise(random_state=0).sample(unseen)
+    options = {"max_time": args.budget, "device": args.device}
     for name in args.names or VARIATIONS:
-        if name in result["rows"]:
-            continue
-        options = {"max_time": args.minutes, "device": args.device}
-        result["rows"][name] = train(VARIATIONS[name], sim, unseen, noisy, **options)
-        partial = args.output.with_name(args.output.name + ".partial")
-        partial.write_text(json.dumps(result, indent=1))
-        os.replace(partial, args.output)
-        print(f"{name:36} {result['rows'][name]}", flush=True)
-    print(json.dumps(result))
+        variation = VARIATIONS[name]
+        row = work.row(
+            name,
+            settings | asdict(variation),
+            lambda variation=variation: train(variation, sim, unseen, noisy, **options),
+        )
+        cells = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", f"{row['surface_f1']:.3f}"]
+        report.row(table, [name, *cells, row["steps"], f"{row['parameters']:,}"])
+    report.finish()
+    print(json.dumps({r[0]: dict(zip(COLUMNS[1:], r[1:], strict=True)) for r in table["rows"]}))
 
 
 if __name__ == "__main__":

@@ -45,10 +45,18 @@ MATRICES = {
 }
 
 
+# What of the command line decides on the numbers.
+_DATA = ("seed", "split", "max_train", "n_test", "n_images", "images_per_model", "preset")
+_ALL = ("budget", "paper_budget", "rehearsal", "device", *_DATA)
+
+
+def _report(args, experiment, title):
+    return Report(args, experiment, title, _ALL)
+
+
 def _settings(args, **more):
     """What a row depends on."""
-    names = ("seed", "split", "max_train", "n_test", "n_images", "images_per_model", "preset")
-    return {name: getattr(args, name) for name in names} | more
+    return {name: getattr(args, name) for name in _DATA} | more
 
 
 def _split(images, args):
@@ -88,7 +96,9 @@ def _score(result):
 
 def table_5_1(args, images, work):
     """Methods on the held-out white-contrast images."""
-    report = Report(args, "table-5.1", "Methods on held-out white-contrast images (Table 5.1)")
+    report = _report(
+        args, "table-5.1", "Methods on held-out white-contrast images (Table 5.1)", _ALL
+    )
     columns = ["method", "PSNR (dB)", "SSIM", "paper: PSNR", "paper: SSIM", "training (min)"]
     columns += ["denoising (s/image)", "test images", "tuned"]
     split = _split(images, args)
@@ -106,7 +116,9 @@ def table_5_1(args, images, work):
 
 def table_3_1(args, images, work):
     """Networks: what they cost, see and reach."""
-    report = Report(args, "table-3.1", "Networks on held-out white-contrast images (Table 3.1)")
+    report = _report(
+        args, "table-3.1", "Networks on held-out white-contrast images (Table 3.1)", _ALL
+    )
     columns = ["network", "parameters", "field of view (px)", "MACs/px", "PSNR (dB)", "SSIM"]
     columns += ["paper: parameters", "paper: field of view", "paper: PSNR", "training (min)"]
     split = _split(images, args)
@@ -125,7 +137,7 @@ def table_3_1(args, images, work):
 
 def figure_3_1(args, images, work):
     """One network for all doses and pixel sizes against experts fine-tuned at each."""
-    report = Report(args, "figure-3.1", "Doses and pixel sizes (Figure 3.1, extended)")
+    report = _report(args, "figure-3.1", "Doses and pixel sizes (Figure 3.1, extended)")
     general = SBDDenoiser.from_pretrained("general", device=args.device)
     train_rows, test_rows = _split(images, args)
     area = PIXEL_SIZE**2
@@ -171,7 +183,7 @@ def _point(general, pixel_size, level, images, train_rows, test_rows, args, work
 
 def figure_5_1(args, images, work):
     """Train on one contrast, structure or defect, test on another."""
-    report = Report(
+    report = _report(
         args, "figure-5.1", "Trained on one kind of images, tested on others (Figure 5.1)"
     )
     models = images.models

@@ -8,9 +8,18 @@ from .work import write_json
 
 
 class Report:
-    """Tables of one experiment; the file is written anew with every row."""
+    """Tables of one experiment; the file is written anew with every row.
 
-    def __init__(self, args, experiment, title):
+    Parameters
+    ----------
+    args : argparse.Namespace
+        `output`, `device`, `budget` (minutes a training) and the other `settings`.
+    experiment, title : str
+    settings : sequence of str
+        What of `args` decides on the numbers.
+    """
+
+    def __init__(self, args, experiment, title, settings):
         import temdenoise
 
         self.path = Path(args.output)
@@ -20,7 +29,7 @@ class Report:
             "complete": False,
             "version": temdenoise.__version__,
             "machine": _machine(args.device),
-            "settings": {name: getattr(args, name) for name in _SETTINGS},
+            "settings": {name: getattr(args, name) for name in settings},
             "tables": [],
         }
 
@@ -54,13 +63,6 @@ class Report:
                 cells = [line[0].ljust(widths[0])]
                 cells += [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)]
                 print("  ".join(cells).rstrip())
-
-
-# What of the command line decides on the numbers.
-_SETTINGS = (
-    "budget", "paper_budget", "rehearsal", "device", "split", "max_train", "n_test", "n_images",
-    "images_per_model", "preset", "seed",
-)  # fmt: skip
 
 
 def _machine(device):
