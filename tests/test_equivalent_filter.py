@@ -100,7 +100,7 @@ def fitted(architecture, **options):
     """A small network after one step: its weights do not matter."""
     est = SBDDenoiser(
         architecture=architecture, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
-        random_state=0, device="cpu", **options,
+        precision="float32", orientations=2, random_state=0, device="cpu", **options,
     )  # fmt: skip
     return est.fit(lattice_images(2, 64, 64))
 

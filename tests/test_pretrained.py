@@ -75,6 +75,7 @@ def test_round_trip(images, tmp_path, options):
     denoiser = SBDDenoiser(**{**TINY, "patch_size": 16, **options}).fit(images)
     denoiser.save_pretrained(tmp_path / "new" / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "new" / "weights", device="cpu")
+    loaded.precision = denoiser.precision
     for pixel_size in (None, denoiser.bin_size_ / 2.3):
         np.testing.assert_array_equal(
             loaded.transform(images, pixel_size=pixel_size),

@@ -438,3 +438,18 @@ def test_the_papers_networks_learn_on_bins(images, counts):
     assert denoiser.history_[-1]["valid_psnr"] > denoiser.history_[0]["valid_psnr"]
     flat = np.full_like(images, images.mean())
     assert psnr(images, denoiser.transform(counts)).mean() > psnr(images, flat).mean() - 0.5
+
+
+def test_bfloat16_denoises_all_but_alike():
+    """Only where the network corrects an estimate; others stay in float32."""
+    general = SBDDenoiser.from_pretrained(device="cpu").set_params(orientations=1)
+    clean = lattice_images(1, 160, 128, level=0.45)
+    noisy = PoissonNoise(random_state=0).sample(clean)
+    exact, rounded = (
+        general.set_params(precision=p).transform(noisy) for p in ("float32", "bfloat16")
+    )
+    error = rounded - exact
+    assert 0 < np.sqrt(np.mean(error**2)) < 1e-3 * exact.mean()
+    unet = tiny(architecture="unet", binning=2).fit(clean)
+    both = [unet.set_params(precision=p).transform(noisy) for p in ("float32", "bfloat16")]
+    np.testing.assert_array_equal(*both)

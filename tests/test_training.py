@@ -274,11 +274,11 @@ def test_progress_bar(images, capsys):
 
 def test_bfloat16_falls_back_where_torch_does_not_say(monkeypatch):
     cpu = torch.device("cpu")
-    assert _fit_sbd._use_bfloat16("bfloat16", cpu)
-    assert not _fit_sbd._use_bfloat16("float32", cpu)
-    assert isinstance(_fit_sbd._use_bfloat16("auto", cpu), bool)
+    assert _fit_sbd.use_bfloat16("bfloat16", cpu)
+    assert not _fit_sbd.use_bfloat16("float32", cpu)
+    assert isinstance(_fit_sbd.use_bfloat16("auto", cpu), bool)
     monkeypatch.setattr(_fit_sbd.torch, "ops", object())
-    assert _fit_sbd._use_bfloat16("auto", cpu) is False
+    assert _fit_sbd.use_bfloat16("auto", cpu) is False
 
 
 def test_bfloat16_trains(images):

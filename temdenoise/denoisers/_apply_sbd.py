@@ -7,7 +7,7 @@ import torch
 
 from ..networks import fuse_for_inference
 from ..tiling import apply_tiled
-from ._fit_sbd import choose_device
+from ._fit_sbd import choose_device, use_bfloat16
 
 # Largest side of a tile in bins: what the paper's images need to be one tile.
 TILE = 1088
@@ -31,6 +31,8 @@ class TiledNetwork:
         self.network = fuse_for_inference(est.network_).to(self.device)
         self.orientations = ORIENTATIONS[: est.orientations]
         self.takes_level = getattr(self.network, "takes_level", False)
+        rounds = getattr(self.network, "tolerates_bfloat16", False)
+        self.autocast = rounds and use_bfloat16(est.precision, self.device)
         self.tile = max(TILE, 4 * self.network.halo)
 
     def __call__(self, bins):
@@ -53,9 +55,10 @@ class TiledNetwork:
 
     def _in_tiles(self, bins, options):
         def apply(tile):
-            with torch.inference_mode():
-                batch = torch.from_numpy(tile.copy())[None, None].to(self.device)
-                return self.network(batch, **options)[0, 0].cpu().numpy()
+            batch = torch.from_numpy(tile.copy())[None, None].to(self.device)
+            low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+            with torch.inference_mode(), low:
+                return self.network(batch, **options)[0, 0].float().cpu().numpy()
 
         halo, grid = self.network.halo, self.network.grid
         while True:

@@ -69,7 +69,7 @@ def choose_device(device):
     return chosen
 
 
-def _use_bfloat16(precision, device):
+def use_bfloat16(precision, device):
     if precision != "auto":
         return precision == "bfloat16"
     if device.type == "cuda":
@@ -285,7 +285,7 @@ def train(est, data):
             max_epochs=est.max_epochs,
             train_split=predefined_split(_Drawn(validation)),
             callbacks=[(name, c) for name, c in callbacks if c is not None],
-            autocast=_use_bfloat16(est.precision, device),
+            autocast=use_bfloat16(est.precision, device),
             budget=budget,
             device=device,
             verbose=0,
