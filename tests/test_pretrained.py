@@ -12,7 +12,7 @@ from conftest import lattice_images
 from safetensors.torch import load_file, save_file
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr
-from temdenoise.datasets import load_sample_movie
+from temdenoise.datasets import load_sample_movie, make_ptceo2
 from temdenoise.denoisers import _pretrained
 
 TINY = {
@@ -325,7 +325,7 @@ def general():
 
 
 def test_general_is_the_default():
-    assert "general" in _pretrained.bundled()
+    assert _pretrained.bundled() == ["general", "white"]
     default = SBDDenoiser.from_pretrained()
     assert default.architecture == "fourier_unet"
     assert default.info_["training"]["images"] > 1000
@@ -339,9 +339,18 @@ def test_list_pretrained(general):
     assert row["architecture"] == general.architecture
     assert row["pixel_size"] == general.pixel_size
     assert row["dose"] == general.dose
+    assert table.loc["white", "dose"] == 0.45
     parameters = sum(p.numel() for p in general.network_.parameters())
     assert 2e-6 * parameters < row["megabytes"] < 4.1e-6 * parameters
     assert table["megabytes"].sum() < 15
+
+
+def test_white_weights_know_the_papers_images_best(general):
+    clean = make_ptceo2(2, contrast="white", images_per_model=1, pixel_size=6.22).data
+    noisy = PoissonNoise(random_state=0).sample(clean)
+    white = SBDDenoiser.from_pretrained("white", device="cpu")
+    scores = [np.mean(psnr(clean, est.transform(noisy))) for est in (white, general)]
+    assert scores[0] > max(scores[1], 36)
 
 
 def test_a_folder_of_that_name_is_not_in_the_way(general, tmp_path, monkeypatch):

@@ -44,13 +44,14 @@ def table():
         folder = _find(name)
         config = _read_config(folder)
         params, info = config["params"], config.get("info", {})
+        dose = params["dose"]
         rows.append(
             {
                 "name": name,
                 "description": info.get("description", ""),
                 "architecture": params["architecture"],
                 "pixel_size": params["pixel_size"],
-                "dose": tuple(params["dose"]) if params["dose"] is not None else None,
+                "dose": tuple(dose) if isinstance(dose, list) else dose,
                 "megabytes": round(folder.joinpath(WEIGHTS).stat().st_size / 1e6, 1),
             }
         )

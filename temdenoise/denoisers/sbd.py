@@ -481,9 +481,10 @@ class SBDDenoiser(BaseDenoiser):
             A name of the weights in the package (see `list_pretrained`), or a folder written by
             `save_pretrained` (of the two, the package's: write "./general" for a folder of that
             name). "general" serves doses of about 0.1 to 3 counts/px, pixels of 4 to 10 pm, all
-            contrasts. ``"hf://owner/name"`` is a Hugging Face repository that holds what
-            `save_pretrained` wrote, ``"hf://owner/name@revision"`` a certain branch, tag or commit
-            of it; its two files are downloaded once and kept in the user's cache.
+            contrasts; "white" the paper's case alone, white contrast at 0.45 counts/px.
+            ``"hf://owner/name"`` is a Hugging Face repository that holds what `save_pretrained`
+            wrote, ``"hf://owner/name@revision"`` a certain branch, tag or commit of it; its two
+            files are downloaded once and kept in the user's cache.
         device : str, default="auto"
             As the parameter of the class.
 
@@ -516,8 +517,8 @@ class SBDDenoiser(BaseDenoiser):
         -------
         table : pandas.DataFrame
             A row for each name that `from_pretrained` takes: what the weights are for, their
-            architecture, pixel size (pm) and range of doses (mean counts/px) in training, and the
-            size of the file.
+            architecture, pixel size (pm) and dose or range of doses (mean counts/px) in training,
+            and the size of the file.
 
         Examples
         --------
