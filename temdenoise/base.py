@@ -33,7 +33,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     `transform` themselves with those keywords in the signature, and starts with
     ``_check_fit_input`` or ``_check_transform_input``. The metadata requests of scikit-learn
     (``set_transform_request`` and so on) follow from the signature; `score` takes what `transform`
-    takes.
+    takes. A method that can differentiate itself, as networks can, defines
+    ``pixel_gradient(image, pixel, **keywords)`` for `temdenoise.inspection.equivalent_filter`.
 
     Examples
     --------

@@ -420,6 +420,36 @@ class SBDDenoiser(BaseDenoiser):
         X = self._check_transform_input(X)
         return estimate_pixel_size(self, X, check_mask(mask, X.shape), candidates)
 
+    def pixel_gradient(self, image, pixel, *, pixel_size=None):
+        """Differentiate one denoised pixel with respect to the noisy image.
+
+        `temdenoise.inspection.equivalent_filter` calls it, and says what it means.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width)
+            One noisy image, in counts per pixel.
+        pixel : tuple of two int
+            Row and column of the denoised pixel.
+        pixel_size : float or "auto", optional
+            As for `transform`.
+
+        Returns
+        -------
+        value : float
+            The denoised pixel in counts/px.
+        gradient : ndarray of shape (height, width), dtype float64
+            Its derivative with respect to each pixel of `image`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `transform`.
+        """
+        from ._gradient_sbd import pixel_gradient
+
+        return pixel_gradient(self, image, pixel, pixel_size=pixel_size)
+
     def _bin_factor(self, pixel_size):
         """Side of the network's bin in pixels: a whole number where the training allows it."""
         if pixel_size is None:
