@@ -414,6 +414,12 @@ class SBDDenoiser(BaseDenoiser):
         ValueError
             If the counts are not whole numbers: then only you can know the pixel size. If the mask
             hides the middle of all images, or a candidate cannot be a pixel size of the network.
+
+        Warns
+        -----
+        UserWarning
+            If no candidate predicts better than an even image would, or the best of the default
+            ones is the smallest or largest: then do not believe it.
         """
         from ._pixel_size import estimate_pixel_size
 
