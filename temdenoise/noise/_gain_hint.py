@@ -50,8 +50,8 @@ def gain_hint(X, gain=1.0):
         return None
     return (
         f"{found}. This method takes the noise of counted electrons for granted: convert the "
-        "values first, with temdenoise.to_counts (which finds gain and offset) or by dividing by "
-        "the gain."
+        "values first, with temdenoise.to_counts, which finds gain and offset (on the command line "
+        "--gain auto), or by dividing by the gain."
     )
 
 
