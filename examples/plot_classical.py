@@ -83,13 +83,14 @@ for ax, (name, image) in zip(axes.flat, images.items(), strict=True):
     ax.set_title(
         name
         if name == "clean"
-        else f"{name}: {psnr(unseen, image)[0]:.1f} dB, SSIM {ssim(unseen, image)[0]:.2f}"
+        else f"{name}\n{psnr(unseen, image)[0]:.1f} dB, SSIM {ssim(unseen, image)[0]:.2f}"
     )
 plt.show()
 
 # %%
-# The windowed Fourier filter knows that crystals repeat, and is far ahead where they do. Look at
-# the particle's surface to see its price: fringes that run a little too far.
+# The windowed Fourier filter knows that crystals repeat, BM3D finds out that they do, and both are
+# ahead of the others here. Look at the particle's surface to see the price: fringes that run a
+# little too far.
 #
 # Why the way back matters
 # ------------------------
