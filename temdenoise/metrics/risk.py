@@ -12,7 +12,7 @@ from temdenoise._validation import check_images
 _STEP = 0.05
 
 # Share of the pixels that are moved by a whole count at once: each has few others near it.
-_SHARE = 0.02
+_SHARE = 0.005
 
 # Pixels per call of the denoiser with which "exact" evaluates.
 _PIXELS_PER_CALL = 2**22
@@ -58,7 +58,7 @@ def pure_risk(
         count (two per pixel with read noise), for small images.
     step : {"small", "count"}, default="small"
         "small": the probes move every pixel by a twentieth of a count or less, for what depends
-        smoothly on the counts. "count": they take a whole count from one pixel in a hundred, and
+        smoothly on the counts. "count": they take a whole count from one pixel in four hundred, and
         add one to as many others: for methods that answer single electrons, such as PURE-LET on
         bins of few counts. Raw counts only; it scatters more for smooth methods.
     random_state : None, int or RandomState, default=None
