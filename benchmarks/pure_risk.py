@@ -1,6 +1,7 @@
 """Bias of PURE, the risk estimated from the noisy image alone, against the true mean squared error.
 
     python benchmarks/pure_risk.py [--draws 200] [--size 256] [--levels 0.3 1 5] [--probes 4]
+        [--step small|count] [--methods NAME ...]
 
 A simulated Pt/CeO2 image is scaled to each mean count per pixel, gets Poisson noise as many times
 as there are draws, and is denoised by a Gaussian, and by PURE-LET on pixels and on bins. The bias
@@ -22,12 +23,13 @@ PIXEL_SIZE = 6.2  # pm
 METHODS = {
     "Gaussian": LowPassDenoiser(cutoff=0.1),
     "PURE-LET": PURELETDenoiser(binning=1, n_scales=2),
+    "PURE-LET auto": PURELETDenoiser(),
     "PURE-LET bins": PURELETDenoiser(binning=2, n_scales=2),
 }
 CHUNK = 20  # images at once
 
 
-def differences(denoiser, clean, n_draws, n_probes, seed):
+def differences(denoiser, clean, n_draws, n_probes, seed, step="small"):
     """True errors, and differences of the estimated ones, of all draws."""
     rng = np.random.RandomState(seed)
     errors, parts = [], []
@@ -36,7 +38,7 @@ def differences(denoiser, clean, n_draws, n_probes, seed):
         stack = np.broadcast_to(clean, (n, *clean.shape))
         noisy = PoissonNoise(random_state=rng).sample(stack)
         error = ((denoiser.fit(noisy).transform(noisy) - stack) ** 2).mean(axis=(1, 2))
-        risk = pure_risk(denoiser, noisy, n_probes=n_probes, random_state=rng)
+        risk = pure_risk(denoiser, noisy, n_probes=n_probes, step=step, random_state=rng)
         errors.append(error)
         parts.append(risk - error - ((noisy - stack) ** 2 - noisy).mean(axis=(1, 2)))
     return np.concatenate(errors), np.concatenate(parts)
@@ -49,15 +51,19 @@ def main():
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--levels", type=float, nargs="+", default=[0.3, 1.0, 5.0])
     parser.add_argument("--probes", type=int, default=4)
+    parser.add_argument("--step", choices=("small", "count"), default="small")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     args = parser.parse_args()
 
     image = make_ptceo2(1, random_state=1, pixel_size=PIXEL_SIZE).data[0].astype(np.float64)
     middle = tuple(slice((n - args.size) // 2, (n + args.size) // 2) for n in image.shape)
     image = image[middle] / image[middle].mean()
     table = {}
-    for name, denoiser in METHODS.items():
+    for name in args.methods:
         for level in args.levels:
-            errors, parts = differences(denoiser, image * level, args.draws, args.probes, seed=0)
+            errors, parts = differences(
+                METHODS[name], image * level, args.draws, args.probes, seed=0, step=args.step
+            )
             row = table[f"{name} {level:g}"] = {
                 "mse": round(float(errors.mean()), 6),
                 "relative_bias": round(float(parts.mean() / errors.mean()), 5),
@@ -66,7 +72,8 @@ def main():
                 ),
             }
             print(name, level, row, flush=True)
-    print(json.dumps({"draws": args.draws, "size": args.size, "bias": table}))
+    result = {"draws": args.draws, "size": args.size, "step": args.step, "bias": table}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

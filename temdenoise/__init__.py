@@ -8,6 +8,7 @@ import importlib
 
 # Public name -> module that defines it.
 _NAMES = {
+    "AutoDenoiser": "temdenoise.denoisers",
     "BM3DDenoiser": "temdenoise.denoisers",
     "LowPassDenoiser": "temdenoise.denoisers",
     "NLMDenoiser": "temdenoise.denoisers",

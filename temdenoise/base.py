@@ -1,6 +1,7 @@
 """The contract that every denoiser keeps."""
 
 import inspect
+import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -10,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from temdenoise._validation import check_images, check_pair
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise
+from temdenoise.noise._gain_hint import gain_hint
 
 # Seed of the noise that `score` draws: fixed, so that candidates are compared on the same noise.
 _SCORE_SEED = 0
@@ -33,7 +35,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     `transform` themselves with those keywords in the signature, and starts with
     ``_check_fit_input`` or ``_check_transform_input``. The metadata requests of scikit-learn
     (``set_transform_request`` and so on) follow from the signature; `score` takes what `transform`
-    takes.
+    takes. A method that can differentiate itself, as networks can, defines
+    ``pixel_gradient(image, pixel, **keywords)`` for `temdenoise.inspection.equivalent_filter`.
 
     Examples
     --------
@@ -111,6 +114,11 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If `fit` was not called.
         ValueError
             If the images are not a valid stack.
+
+        Warns
+        -----
+        UserWarning
+            If the method needs counts and the values look like counts multiplied by a gain.
         """
         X = self._check_transform_input(X)
         denoised = np.require(self._transform(X), np.float32, requirements=["C", "W", "O"])
@@ -193,9 +201,18 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self._check_input(X, y)
 
     def _check_transform_input(self, X):
-        """Check that the denoiser is fitted, and its input; return it as float32."""
+        """Check that the denoiser is fitted, and its input; return it as float32.
+
+        Methods that count are told by a warning, of the line that called `transform`, where the
+        values look like counts that a gain was put on.
+        """
         check_is_fitted(self)
-        return self._check_input(X)[0]
+        X = self._check_input(X)[0]
+        if get_tags(self).input_tags.positive_only:
+            hint = gain_hint(X, getattr(self, "gain", 1.0))
+            if hint:
+                warnings.warn(f"{type(self).__name__}: {hint}", UserWarning, stacklevel=3)
+        return X
 
     def _check_input(self, X, y=None):
         options = {

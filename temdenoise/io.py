@@ -291,8 +291,14 @@ def _write_tiff(file, images, shape, pixel_size, info):
 
 def _read_numpy(path, mmap):
     metadata = Bunch(pixel_size=None, axes=None, info={})
+    is_array = path.suffix.lower() == ".npy"
+    with open(path, "rb") as file:
+        start = file.read(6)
+    # NumPy takes any other file for a pickle, and advises what would run the code in it.
+    if not start.startswith(b"\x93NUMPY" if is_array else b"PK"):
+        raise _damaged(path, f"it does not begin as {path.suffix} files do")
     try:
-        if path.suffix.lower() == ".npy":
+        if is_array:
             array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
         else:
             # Opened here, for np.load leaves the file open when it finds it damaged.
@@ -309,7 +315,14 @@ def _read_numpy(path, mmap):
                     metadata.pixel_size = float(archive["pixel_size"])
     except _Unsuitable:
         raise
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zipfile.error) as error:
+    except ValueError as error:
+        if "Object arrays" in str(error):
+            raise ValueError(
+                f"{str(path)!r} holds Python objects, which may run any code when they are read. "
+                "Save the images as one array of numbers (frames of one shape, no None)."
+            ) from None
+        raise _damaged(path, error) from error
+    except (OSError, EOFError, TypeError, zipfile.BadZipFile, zipfile.error) as error:
         raise _damaged(path, error) from error
     metadata.axes = {2: "YX", 3: "TYX"}.get(array.ndim, "?" * array.ndim)
     return array, metadata
@@ -507,9 +520,20 @@ def _as_stack(array, axes, path):
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name} holds dtype {array.dtype}; only real numbers are images here.")
     if "S" in axes:
+        mend = "Save it as a grey-scale image without a look-up table."
+        if array.ndim == 3 and axes.startswith("S"):  # planes one after the other
+            mend = (
+                f"If these are {len(array)} frames, stored as colours by mistake, save them with "
+                "tifffile.imwrite(path, frames, photometric='minisblack')."
+            )
+        elif array.ndim == 3:
+            mend += (
+                f" If the {array.shape[-1]} colours are frames, move them to the front "
+                "(np.moveaxis(array, -1, 0)) and save them with photometric='minisblack'."
+            )
         raise ValueError(
             f"{name} holds colour images (axes {axes}, shape {array.shape}); electron counts are "
-            "grey. Save it as a grey-scale image without a look-up table."
+            f"grey. {mend}"
         )
     if array.size == 0:
         raise ValueError(f"{name} holds no image: its shape is {array.shape}.")

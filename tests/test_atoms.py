@@ -85,6 +85,14 @@ def test_pixel_size_sets_the_scale():
     np.testing.assert_allclose(2 * coarse[["x", "y"]], fine[["x", "y"]], atol=0.05)
 
 
+@pytest.mark.parametrize("pixel_size", [0.00622, 622.0])
+def test_an_absurd_pixel_size_is_questioned(pixel_size):
+    image = render(np.array([100.0]), np.array([150.0]), sigma=8.0)
+    with pytest.warns(UserWarning, match=f"pixel_size={pixel_size:g} pm .*is it in pm"):
+        find_atoms(image, pixel_size=pixel_size)
+    assert len(find_atoms(image, pixel_size=pixel_size, sigma=8.0)) == 1  # nothing hangs on it
+
+
 def test_each_column_is_reported_at_its_own_scale():
     x, y, sigma = np.array([80.0, 230.0]), np.array([150.0, 150.0]), np.array([5.0, 12.0])
     atoms = find_atoms(render(x, y, sigma=sigma), sigma=[12, 5, 8]).sort_values("x")

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,14 @@ import pytest
 import torch
 
 from temdenoise import (
+    BM3DDenoiser,
     LowPassDenoiser,
+    NLMDenoiser,
+    PURELETDenoiser,
     SBDDenoiser,
+    VSTDenoiser,
     WienerDenoiser,
+    WindowedFourierDenoiser,
     find_atoms,
     load_sample_movie,
     read_stack,
@@ -58,14 +64,43 @@ def fails(capsys, *argv):
 
 
 @pytest.mark.parametrize(
-    ("method", "denoiser"), [("lowpass", LowPassDenoiser()), ("wiener", WienerDenoiser())]
+    ("argv", "denoiser", "params"),
+    [
+        (["lowpass"], LowPassDenoiser(), {}),
+        (["lowpass", "--cutoff", "0.1"], LowPassDenoiser(cutoff=0.1), {}),
+        (["wiener"], WienerDenoiser(), {}),
+        (["wiener", "--window-size=5", "--n-jobs=2"], WienerDenoiser(window_size=5), {}),
+        (["windowed-fourier"], WindowedFourierDenoiser(), {"pixel_size": 10.0}),
+        (
+            ["windowed-fourier", "--binning=2", "--window-size=40", "--threshold=1.5"],
+            WindowedFourierDenoiser(binning=2, window_size=40, threshold=1.5),
+            {},
+        ),
+        (
+            ["vst-bm3d", "--profile=fast", "--iterations=1", "--binning=2", "--device=cpu"],
+            VSTDenoiser(denoiser=BM3DDenoiser(sigma=1.0, profile="fast"), iterations=1, binning=2),
+            {},
+        ),
+        (
+            ["nlm", "--smoothing=0.4", "--binning=3", "--iterations=1"],
+            VSTDenoiser(denoiser=NLMDenoiser(h=0.4), binning=3, iterations=1),
+            {},
+        ),
+        (
+            ["pure-let", "--n-scales=2", "--binning=12"],
+            PURELETDenoiser(n_scales=2, binning=12),
+            {},
+        ),
+    ],
 )
-def test_denoise_is_the_librarys_transform(movie, out, method, denoiser):
-    assert main(["denoise", str(movie), "-o", str(out), "--method", method]) == 0
+def test_denoise_is_the_librarys_transform(movie, out, argv, denoiser, params):
+    method = argv[0]
+    assert main(["denoise", str(movie), "-o", str(out), "--method", *argv]) == 0
     assert listing(out) == ["movie_denoised.tif"]
     denoised, metadata = read_stack(out / "movie_denoised.tif")
     counts, _ = read_stack(movie)
-    np.testing.assert_allclose(denoised, denoiser.fit(counts).transform(counts), rtol=1e-6)
+    expected = denoiser.fit(counts).transform(counts, **params)
+    np.testing.assert_allclose(denoised, expected, rtol=1e-5)
     assert denoised.dtype == np.float32
     assert metadata.pixel_size == pytest.approx(10)
     assert metadata.info == {"source": "movie.tif", "method": method}
@@ -93,6 +128,92 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
     np.testing.assert_allclose(table["x_nm"], table["x"] * 0.01, rtol=1e-4)
     assert "x_nm" not in pd.read_csv(out / "other_denoised_atoms.csv")
     assert (out / "movie_denoised.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
+    sample = load_sample_movie()
+    counts = sample.data[:1, 140:330, 150:330]
+    path = tmp_path / "sample.tif"
+    denoised = SBDDenoiser.from_pretrained().transform(counts, pixel_size=6.22)
+
+    def run(*argv):
+        assert main(["denoise", str(path), "-o", str(out / "a.tif"), "--overwrite", *argv]) == 0
+        stack, metadata = read_stack(out / "a.tif")
+        return stack, metadata.info["method"], capsys.readouterr().out
+
+    write_stack(path, counts, pixel_size=6.22)
+    stack, method, printed = run()
+    np.testing.assert_allclose(stack, denoised, rtol=1e-5)
+    assert method == "sbd"
+    assert "method sbd, for the weights 'general' fit: 6.22 pm/px" in printed
+    stack, method, printed = run("--pixel-size", "50")
+    expected = WindowedFourierDenoiser().fit(counts).transform(counts, pixel_size=50.0)
+    np.testing.assert_allclose(stack, expected, rtol=1e-5)
+    assert method == "windowed-fourier"
+    assert "method windowed-fourier, for the weights 'general' do not fit 50 pm/px" in printed
+    # where nothing tells the scale, it is looked for
+    vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 120, 120))
+    write_stack(path, vacuum, overwrite=True)
+    stack, method, printed = run()
+    assert method == "windowed-fourier"
+    assert "no pixel size was found: " in printed and "; pixel size unknown" in printed
+
+
+def ramp(n_images=4):
+    """Electrons on a field that brightens from 2 to 20 per pixel."""
+    rate = np.broadcast_to(np.linspace(2, 20, 128), (n_images, 128, 128))
+    return np.random.default_rng(0).poisson(rate)
+
+
+@pytest.mark.parametrize("gain", ["auto", "12"])
+def test_a_gain_is_undone(movie, out, capsys, gain):
+    electrons = ramp()
+    write_stack(movie, 12 * electrons + 500, overwrite=True)
+    argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--method", "wiener", "--figure"]
+    assert main([*argv, "--gain", gain]) == 0
+    assert "gain 12 per electron, offset 500, read noise 0 electrons" in capsys.readouterr().out
+    denoised, metadata = read_stack(out / "a.tif")
+    expected = WienerDenoiser().fit(electrons).transform(electrons)
+    np.testing.assert_allclose(denoised, expected, rtol=1e-6)
+    assert (metadata.info["gain"], metadata.info["offset"]) == (12, 500)
+    # given altogether; and not at all, which is noticed
+    assert main([*argv, "--gain", "12", "--offset", "500", "--overwrite"]) == 0
+    np.testing.assert_allclose(read_stack(out / "a.tif")[0], expected, rtol=1e-6)
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*argv, "--overwrite"]) == 0
+    assert re.search("warning: Wiener.* all 12 apart.*--gain auto", capsys.readouterr().err)
+
+
+def test_read_noise_is_reckoned_with_or_refused(movie, out, capsys):
+    electrons = ramp()
+    noise = np.random.default_rng(1).normal(0, 30, electrons.shape)
+    stored = (12 * electrons + 500 + noise).astype(np.float32)
+    write_stack(movie, stored, overwrite=True)
+    argv = ["denoise", movie, "-o", out / "a.tif", "--gain", "12", "--offset", "500", "--method"]
+    message = fails(capsys, *argv, "wiener")
+    assert "not Poisson" in message and "use --method vst-bm3d, nlm or pure-let" in message
+    assert listing(out) == []
+    assert main([str(a) for a in argv] + ["pure-let"]) == 0
+    rates = read_stack(out / "a.tif")[0]
+    known = PURELETDenoiser(read_noise=2.5).fit_transform((stored - 500) / 12)
+    # the read noise is measured here, and given there
+    assert np.sqrt(np.mean((rates - known) ** 2)) < 0.1
+    # a little read noise is no harm: what it carries below zero is told
+    write_stack(movie, (12 * ramp() + 500 + noise / 8).round(), overwrite=True)
+    capsys.readouterr()
+    assert main([str(a) for a in argv] + ["wiener", "--overwrite"]) == 0
+    assert "of the pixels were below zero, by read noise" in capsys.readouterr().out
+
+
+def test_what_has_no_gain_is_refused(movie, out, capsys):
+    image = np.add.outer(np.arange(128.0), np.arange(128.0)) + 100
+    noise = np.random.default_rng(0).normal(0, 5, (4, 128, 128))
+    write_stack(movie, image + noise, overwrite=True)  # alike at all brightnesses
+    message = fails(capsys, "denoise", movie, "-o", out, "--method", "wiener", "--gain", "auto")
+    assert "The gain cannot be found from these images" in message
+    assert listing(out) == []
 
 
 def test_output_file_of_another_format_and_long_stacks_in_parts(movie, out, monkeypatch):
@@ -209,6 +330,18 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
             ["denoise", "a.tif", "-o", ".", "--method", "wiener", "--pixel-size", "auto"],
             "auto goes",
         ),
+        (
+            ["denoise", "a.tif", "-o", ".", "--cutoff", "0.1"],
+            "--cutoff goes with --method lowpass, not with auto",
+        ),
+        (
+            ["denoise", "a.tif", "-o", ".", "--method", "nlm", "--window-size", "9"],
+            "--window-size goes with --method wiener or windowed-fourier, not with nlm",
+        ),
+        (["denoise", "a.tif", "-o", ".", "--gain", "-1"], "positive finite"),
+        (["denoise", "a.tif", "-o", ".", "--gain", "big"], "neither a number nor 'auto'"),
+        (["denoise", "a.tif", "-o", ".", "--gain", "2", "--offset", "inf"], "not a finite"),
+        (["denoise", "a.tif", "-o", ".", "--offset", "100"], "--offset goes with --gain"),
         (["simulate", "-n", "0", "-o", "a.npz"], "not a positive integer"),
         (["simulate", "-n", "1", "-o", "a.png"], "must be a folder or end in .npz"),
         (["simulate", "-n", "1", "-o", "absent/a.npz"], "there is no folder 'absent'"),

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from temdenoise import (
+    AutoDenoiser,
     BM3DDenoiser,
     LowPassDenoiser,
     NLMDenoiser,
@@ -45,6 +46,10 @@ DENOISERS = {
     ),
     "windowed Fourier": (WindowedFourierDenoiser(device="cpu"), {"threshold": [0.5, 2.0]}),
     "bm3d": (BM3DDenoiser(device="cpu"), {"profile": ["fast", "normal"]}),
+    "auto": (
+        AutoDenoiser(fallback=WindowedFourierDenoiser(device="cpu"), device="cpu"),
+        {"fallback__threshold": [0.5, 2.0]},
+    ),
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (
         SBDDenoiser(

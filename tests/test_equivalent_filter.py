@@ -3,11 +3,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, WienerDenoiser
+from temdenoise.base import BaseDenoiser
+from temdenoise.denoisers import _gradient_sbd
 from temdenoise.inspection import EquivalentFilterDisplay, equivalent_filter
-from temdenoise.inspection import _autograd as autograd
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +191,7 @@ def test_large_images_are_seen_through_a_tile(unet, monkeypatch, pixel):
     whole = equivalent_filter(unet, image, pixel)
     tile = 2 * unet.network_.halo + 20
     assert tile < 100
-    monkeypatch.setattr(autograd, "TILE", tile)
+    monkeypatch.setattr(_gradient_sbd, "TILE", tile)
     part = equivalent_filter(unet, image, pixel)
     # not quite the same: this network interpolates by the size of what it sees
     assert np.abs(part.weights - whole.weights).max() < 0.01 * np.abs(whole.weights).max()
@@ -204,6 +206,44 @@ def test_finds_the_pixel_size(fourier_unet, monkeypatch):
     )
     told = equivalent_filter(fourier_unet, image, (20, 20), transform_params={"pixel_size": 12.4})
     np.testing.assert_array_equal(found.weights, told.weights)
+
+
+class Root(BaseDenoiser):
+    """A method of a user's own, which torch can differentiate: sqrt(1 + power * blurred**2)."""
+
+    def transform(self, X, *, power=1.0):
+        X = self._check_transform_input(X)
+        return np.stack([self._estimate(image, power).numpy() for image in torch.tensor(X)])
+
+    def pixel_gradient(self, image, pixel, *, power=1.0):
+        image = torch.tensor(image, dtype=torch.float64, requires_grad=True)
+        value = self._estimate(image, power)[pixel]
+        value.backward()
+        return float(value.detach()), image.grad.numpy()
+
+    def _estimate(self, image, power):
+        blurred = torch.nn.functional.avg_pool2d(image[None], 3, stride=1, padding=1)[0]
+        return torch.sqrt(1 + power * blurred**2)
+
+
+def test_any_estimator_may_differentiate_itself(noisy):
+    est = Root().fit(noisy)
+    image, params = noisy[:1, :20, :20], {"power": 2.0}
+    result = equivalent_filter(est, image, (7, 5), transform_params=params)
+    mean = image[0, 6:9, 4:7].mean(dtype=np.float64)
+    expected = np.zeros((20, 20))
+    expected[6:9, 4:7] = 2 * mean / np.sqrt(1 + 2 * mean**2) / 9
+    np.testing.assert_allclose(result.weights, expected, rtol=1e-6)
+    assert result.value == pytest.approx(np.sqrt(1 + 2 * mean**2))
+    near = equivalent_filter(
+        est, image, (7, 5), transform_params=params, method="finite_differences", step=0.01
+    )
+    np.testing.assert_allclose(near.weights, result.weights, atol=1e-3)
+    with pytest.raises(ValueError, match=r"holds \['mask'\]; automatic .* knows power only"):
+        equivalent_filter(est, image, (7, 5), transform_params={"mask": None})
+    est.pixel_gradient = lambda image, pixel: (0.0, image[0])
+    with pytest.raises(ValueError, match=r"gradient of shape \(20,\) for an image of \(20, 20\)"):
+        equivalent_filter(est, image, (7, 5))
 
 
 def test_leaves_the_denoiser_as_it_was(unet, noisy):

@@ -45,6 +45,15 @@ def test_torch_stays_out_until_a_network_is_needed(code):
     assert "torch" not in loaded
 
 
+def test_methods_without_training_do_not_load_skorch():
+    code = "import numpy as np, temdenoise as t\nx = np.ones((1, 16, 16))\n"
+    for method in ("BM3DDenoiser(sigma=1.0)", "VSTDenoiser()", "WindowedFourierDenoiser()"):
+        code += f"t.{method}.fit(x).transform(x)\n"
+    loaded = modules_after(code)
+    assert "torch" in loaded
+    assert "skorch" not in loaded
+
+
 @pytest.mark.parametrize("package", [temdenoise, temdenoise.denoisers, temdenoise.metrics])
 def test_public_names_resolve(package):
     for name in package.__all__:

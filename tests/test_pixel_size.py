@@ -1,11 +1,14 @@
 """The pixel size found from the electrons alone, with a network whose answer is known."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from conftest import lattice_images
 
-from temdenoise import PoissonNoise, SBDDenoiser
+from temdenoise import PoissonNoise, SBDDenoiser, WindowedFourierDenoiser
+from temdenoise.metrics import atom_f1_scorer, make_denoising_scorer
 from temdenoise.networks import UNet
 
 
@@ -98,17 +101,50 @@ def test_a_long_movie_is_sampled(denoiser, monkeypatch):
     monkeypatch.setattr(
         type(denoiser), "_denoise", lambda self, a, m, f: seen.append(f) or np.zeros_like(a)
     )
-    denoiser.estimate_pixel_size(np.ones((50, 20, 20)), candidates=[5.0, 6.0])
+    with pytest.warns(UserWarning, match="nothing in the images to tell the scale by"):
+        denoiser.estimate_pixel_size(np.ones((50, 20, 20)), candidates=[5.0, 6.0])
     assert len(seen) == 16
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vacuum_tells_no_scale(denoiser, seed):
+    vacuum = np.random.default_rng(seed).poisson(0.6, size=(1, 300, 300))
+    with pytest.warns(UserWarning, match="nothing in the images.* Give pixel_size in pm"):
+        denoiser.estimate_pixel_size(vacuum)
+
+
+def test_the_end_of_the_range_is_told(denoiser):
+    with pytest.warns(UserWarning, match=r"at the end of the range tried \(2.5 to 12 pm\)"):
+        found = denoiser.transform(movie(12.4), pixel_size="auto")
+    assert found.shape == (1, 380, 400)
+
+
+def test_scorers_hand_the_size_found_to_the_metric(denoiser):
+    noisy, clean = movie(6.0), lattice_images(1, 380, 400, level=0.6, period=24.0)
+    found = denoiser.estimate_pixel_size(noisy)
+    seen = make_denoising_scorer(scale_seen)(denoiser, noisy, clean, pixel_size="auto")
+    assert seen == found
+    score = atom_f1_scorer(denoiser, noisy, clean, pixel_size="auto")
+    assert score == atom_f1_scorer(denoiser, noisy, clean, pixel_size=found) > 0.9
+    blur = WindowedFourierDenoiser().fit(noisy)
+    with pytest.raises(ValueError, match="WindowedFourierDenoiser cannot find the pixel size"):
+        atom_f1_scorer(blur, noisy, clean, pixel_size="auto")
+
+
+def scale_seen(clean, denoised, pixel_size=None):
+    return pixel_size
 
 
 @pytest.mark.parametrize("bin_size", [24.0, 8.0, 1.5])
 def test_default_candidates_fit_the_bins(denoiser, bin_size):
     denoiser.bin_size_ = bin_size
-    found = denoiser.estimate_pixel_size(movie(6.0, n=1, shape=(60, 60)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nothing found in so small an image
+        found = denoiser.estimate_pixel_size(movie(6.0, n=1, shape=(60, 60)))
     assert 0 < found <= bin_size
 
 
+@pytest.mark.filterwarnings("ignore:SBDDenoiser. the values are all 0.333333 apart")
 @pytest.mark.parametrize("change", [lambda x: x / 3, lambda x: x + 0.5])
 def test_needs_whole_counts(denoiser, change):
     X = change(movie(6.0, n=1, shape=(60, 60)))

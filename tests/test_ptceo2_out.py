@@ -105,7 +105,7 @@ def test_lost_images_are_noticed(stopped, expected):
 
 def test_other_arguments_are_refused(stopped):
     before = _journal(stopped), Path(f"{stopped}.part").read_bytes()
-    with pytest.raises(ValueError, match="random_state = 0 there, 1 now"):
+    with pytest.raises(ValueError, match="arguments: random_state = 0 there, 1 now; atoms_and"):
         make_ptceo2(**SET, random_state=1, out=stopped)
     with pytest.raises(ValueError, match="preset = 'quick' there, 'default' now"):
         make_ptceo2(**SET, preset="default", out=stopped)

@@ -155,3 +155,36 @@ def test_bad_denoisers_and_images():
     for bad in (np.full((1, 8, 8), np.nan), np.ones(8), -np.ones((1, 8, 8))):
         with pytest.raises(ValueError, match="noisy"):
             pure_risk(blur, bad)
+
+
+def test_whole_counts_are_right_where_the_first_order_is_not():
+    """On a flat field of 0.6 counts, with a method that answers single electrons."""
+    clean = np.full((1, 160, 160), 0.6)
+    differences, errors = {"small": [], "count": []}, []
+    for seed in range(30):
+        noisy = draw(clean, seed)
+        error = ((threshold(noisy) - clean) ** 2).mean()
+        errors.append(error)
+        for step, values in differences.items():
+            risk = pure_risk(threshold, noisy, n_probes=12, step=step, random_state=seed)[0]
+            # less what has the expectation zero whatever the denoiser
+            values.append(risk - error - ((noisy - clean) ** 2 - noisy).mean())
+    means = {step: np.mean(values) / np.mean(errors) for step, values in differences.items()}
+    scatter = np.std(differences["count"]) / np.sqrt(30) / np.mean(errors)
+    assert abs(means["count"]) < 3.5 * scatter
+    assert scatter < 0.04
+    assert abs(means["small"]) > 1
+
+
+def test_whole_counts_of_the_identity_and_in_other_units():
+    noisy = draw(lattice_images(2, 60, 50, level=2.0).astype(float), 0)
+    # The identity loses what is taken: a sum over the chosen pixels, as exact as their number is.
+    found = pure_risk(lambda z: z, noisy, step="count", n_probes=40, random_state=0)
+    np.testing.assert_allclose(found, noisy.mean(axis=(1, 2)), rtol=0.1)
+    scaled = pure_risk(
+        lambda z: z, 7 * noisy + 3, gain=7, offset=3, step="count", n_probes=40, random_state=0
+    )
+    np.testing.assert_allclose(scaled, 49 * found, rtol=1e-4)
+    for bad in ({"read_noise": 1.0}, {"gain": 2.0}, {"step": "large"}):
+        with pytest.raises(ValueError, match="step"):
+            pure_risk(blur, noisy, **{"step": "count"} | bad)

@@ -153,6 +153,26 @@ def test_molecule_without_cell(ase_build, tmp_path):
     assert np.linalg.norm(carbon - centre, axis=1) == pytest.approx(139.5 / 10, abs=0.05)
 
 
+def test_oblique_slabs(ase_build):
+    """Cells of 60 degrees whose atoms ASE lists outside: the slab of a rectangular cell."""
+    keywords = {"shape": (30, 50), "pixel_size": 10.0} | FAST
+    images = [
+        simulate(
+            ase_build.fcc111("Pt", (2, 2, 3), a=3.92, vacuum=2.0, orthogonal=orthogonal),
+            **keywords,
+        )
+        for orthogonal in (True, False)
+    ]
+    assert images[0].std() > 0.005
+    # laid out in another box, with another grid
+    assert np.abs(images[1] - images[0]).max() < 0.02 * np.ptp(images[0])
+    flat = ase_build.fcc111("Pt", (2, 2, 3))
+    with pytest.raises(ValueError, match=r"no volume: .* atoms.center\(vacuum=2, axis=2\)"):
+        simulate(flat, **keywords)
+    with pytest.raises(ValueError, match="in which it is not periodic"):
+        simulate(ase_build.fcc111("Pt", (2, 2, 3), vacuum=2.0), thickness=90.0, **keywords)
+
+
 def test_bad_structure_files(ase_build, tmp_path):
     empty = tmp_path / "empty.cif"
     empty.write_text("")
@@ -219,6 +239,7 @@ def test_other_things_than_atoms_are_refused():
         ({"defocus": [1, np.nan]}, "defocus must be finite"),
         ({"thickness": 0}, "thickness must be positive"),
         ({"thickness": np.inf}, "thickness must be positive"),
+        ({"thickness": 1e9}, "thickness 1e.09 Angstrom is more than a micrometre"),
         ({"slice_thickness": 0}, "slice_thickness must be positive"),
         ({"pixel_size": -4.0}, "pixel_size must be positive"),
         ({"pixel_size": 80.0}, "pixel_size 80 pm is too coarse.*pixel_integration"),
@@ -239,6 +260,14 @@ def test_other_things_than_atoms_are_refused():
 def test_bad_arguments_are_refused(keywords, message):
     with pytest.raises(ValueError, match=message):
         simulate(COPPER, **{"pixel_size": 10.0} | keywords)
+
+
+@pytest.mark.parametrize(
+    "name", ["shape", "thickness", "padding", "dose", "sampling", "slice_thickness"]
+)
+def test_text_is_no_number(name):
+    with pytest.raises(TypeError, match=f"{name} must"):
+        simulate(COPPER, **{"pixel_size": 10.0, name: "5"})
 
 
 def test_a_molecule_has_no_zone_axis_and_must_fit():

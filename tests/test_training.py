@@ -14,7 +14,8 @@ from conftest import lattice_images
 from skorch.history import History
 
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers import _fit_sbd, _training
+from temdenoise.denoisers import _training
+from temdenoise.denoisers._device import use_bfloat16
 from temdenoise.denoisers._training import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
 
 TINY = {
@@ -274,11 +275,11 @@ def test_progress_bar(images, capsys):
 
 def test_bfloat16_falls_back_where_torch_does_not_say(monkeypatch):
     cpu = torch.device("cpu")
-    assert _fit_sbd.use_bfloat16("bfloat16", cpu)
-    assert not _fit_sbd.use_bfloat16("float32", cpu)
-    assert isinstance(_fit_sbd.use_bfloat16("auto", cpu), bool)
-    monkeypatch.setattr(_fit_sbd.torch, "ops", object())
-    assert _fit_sbd.use_bfloat16("auto", cpu) is False
+    assert use_bfloat16("bfloat16", cpu)
+    assert not use_bfloat16("float32", cpu)
+    assert isinstance(use_bfloat16("auto", cpu), bool)
+    monkeypatch.setattr(torch, "ops", object())
+    assert use_bfloat16("auto", cpu) is False
 
 
 def test_bfloat16_trains(images):

@@ -1,5 +1,7 @@
 """Find projected atomic columns in a denoised image."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from scipy.fft import dctn, idctn
@@ -11,6 +13,10 @@ from temdenoise.atoms._points import check_length
 COLUMN_SIGMA = 60.0
 """Default standard deviation of the blobs in pm. Of 45 to 70, it tells Pt and Ce columns from the
 narrower Fresnel fringes best, with the least error of position."""
+
+# Standard deviations in pixels that a pixel size in pm leads to: from columns that no pixel
+# resolves to one that fills a field of view.
+_PLAUSIBLE = (0.5, 100.0)
 
 # Blobs that decide between bright and dark: enough that an artefact or two do not.
 _N_STRONGEST = 20
@@ -77,6 +83,12 @@ def find_atoms(
         out of range.
     TypeError
         If a parameter or the image is not real and numeric.
+
+    Warns
+    -----
+    UserWarning
+        If the pixel size can hardly be in pm: columns would be narrower than a pixel or hundreds of
+        pixels wide.
 
     Notes
     -----
@@ -282,6 +294,12 @@ def _checked_sigmas(sigma, pixel_size):
         pixel_size = check_length("pixel_size (pm)", pixel_size)
     if sigma is None:
         sigma = COLUMN_SIGMA / pixel_size if pixel_size else 8.0
+        if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
+            warnings.warn(
+                f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels "
+                "(sigma): is it in pm? If it is, resample the image or give sigma.",
+                stacklevel=3,
+            )
     values = [sigma] if np.ndim(sigma) == 0 else list(sigma)
     if not values:
         raise ValueError("sigma must hold at least one scale, got an empty sequence.")

@@ -4,11 +4,13 @@ import re
 import time
 from pathlib import Path
 
+from ._methods import add_arguments, build, check_method
 from ._shared import (
     ATOM_THRESHOLD,
     check_new,
+    finite_float,
     frames_table,
-    pixel_size_or_auto,
+    positive_or_auto,
     read,
     write_figure,
     write_table,
@@ -34,20 +36,24 @@ def add_parser(commands):
         help="output file (.tif, .npy), or an existing folder for NAME_denoised files",
     )
     parser.add_argument(
-        "--method",
-        choices=("sbd", "lowpass", "wiener"),
-        default="sbd",
-        help="network trained on simulations (default), low-pass or adaptive Wiener filter",
-    )
-    parser.add_argument(
-        "--weights", metavar="NAME_OR_DIR", help="weights for --method sbd (default: the package's)"
-    )
-    parser.add_argument(
         "--pixel-size",
-        type=pixel_size_or_auto,
+        type=positive_or_auto,
         metavar="PM",
-        help="in pm, or 'auto' to find the scale that fits the network (sbd only). Default: what "
-        "the file says, else auto",
+        help="in pm, or 'auto' to find the scale that fits the network (auto and sbd only). "
+        "Default: what the file says, else auto",
+    )
+    parser.add_argument(
+        "--gain",
+        type=positive_or_auto,
+        metavar="G",
+        help="stored units per electron, or 'auto' to measure it; without it the values are taken "
+        "for electrons",
+    )
+    parser.add_argument(
+        "--offset",
+        type=finite_float,
+        metavar="V",
+        help="stored value of a pixel without electrons (with --gain; default: measured)",
     )
     parser.add_argument(
         "--mask",
@@ -59,26 +65,26 @@ def add_parser(commands):
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--atoms", action="store_true", help="also write NAME_atoms.csv")
     parser.add_argument("--figure", action="store_true", help="also write NAME.png of frame 0")
+    add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments):
-    if arguments.weights is not None and arguments.method != "sbd":
-        raise ValueError(f"--weights goes with --method sbd, not with {arguments.method}")
-    if arguments.pixel_size == "auto" and arguments.method != "sbd":
-        raise ValueError(f"--pixel-size auto goes with --method sbd, not with {arguments.method}")
+    check_method(arguments)
+    if arguments.pixel_size == "auto" and arguments.method not in ("auto", "sbd"):
+        raise ValueError(
+            f"--pixel-size auto goes with --method auto or sbd, not with {arguments.method}"
+        )
+    if arguments.offset is not None and arguments.gain is None:
+        raise ValueError("--offset goes with --gain")
     # All that can be wrong with names is said before any work is done.
     for path in arguments.files:
         if not path.exists():
             raise FileNotFoundError(f"there is no file {str(path)!r}")
-    plans = _plan_outputs(arguments)
-    denoiser = None
-    for path, files in plans:
+    for path, files in _plan_outputs(arguments):
         stack, metadata = read(path)
-        if denoiser is None:
-            denoiser = _build_denoiser(arguments)
         try:
-            _denoise_file(denoiser, stack, metadata, files, arguments)
+            _denoise_file(stack, metadata, files, arguments)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from error
 
@@ -126,43 +132,22 @@ def _plan_outputs(arguments):
     return plans
 
 
-def _build_denoiser(arguments):
-    import numpy as np
-
-    import temdenoise
-
-    if arguments.method == "sbd":
-        named = [] if arguments.weights is None else [arguments.weights]
-        return temdenoise.SBDDenoiser.from_pretrained(*named)
-    classes = {"lowpass": "LowPassDenoiser", "wiener": "WienerDenoiser"}
-    # The filters learn nothing from what they are fitted to.
-    return getattr(temdenoise, classes[arguments.method])().fit(np.ones((1, 8, 8)))
-
-
-def _denoise_file(denoiser, stack, metadata, files, arguments):
-    import numpy as np
+def _denoise_file(stack, metadata, files, arguments):
     from tqdm import tqdm
 
     from temdenoise import find_atoms, write_stack
     from temdenoise._validation import check_mask
     from temdenoise.plotting import plot_denoising
 
+    from ._counts import find_conversion
+
     start = time.perf_counter()
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)
-    pixel_size, origin = arguments.pixel_size, "as given"
-    if pixel_size is None:
-        pixel_size, origin = metadata.pixel_size, "from the file"
-    calibration = None if pixel_size == "auto" else pixel_size
-    per_call = {}
-    if arguments.method == "sbd":
-        if calibration is None:
-            # The scale that suits the network is no calibration: it enters no length in nm.
-            pixel_size = _find_pixel_size(denoiser, stack, mask)
-            origin = "suits the network best (pixel size unknown: no lengths in nm)"
-        per_call["pixel_size"] = pixel_size
-    known = "pixel size unknown" if pixel_size is None else f"{pixel_size:.3g} pm/px {origin}"
     n_images, height, width = stack.shape
-    print(f"{metadata.path}: {n_images} x {height} x {width}, {known}", flush=True)
+    print(f"{metadata.path}: {n_images} x {height} x {width}", flush=True)
+    to_electrons = find_conversion(stack, mask, arguments)
+    work = _prepare(stack, mask, to_electrons, metadata.pixel_size, arguments)
+    print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
     tables, first = [], []
 
@@ -171,15 +156,17 @@ def _denoise_file(denoiser, stack, metadata, files, arguments):
         with tqdm(total=n_images, unit="image", disable=None if n_images > 1 else True) as bar:
             for begin in range(0, n_images, chunk):
                 part = slice(begin, begin + chunk)
-                if mask is not None:
-                    per_call["mask"] = mask[part]
-                images = denoiser.transform(np.asarray(stack[part]), **per_call)
+                hidden = None if mask is None else mask[part]
+                counts = to_electrons(stack[part])
+                images = work.denoiser.transform(counts, mask=hidden, **work.params)
                 if not first:
-                    first.append(images[0].copy())
+                    first.extend([counts[0].copy(), images[0].copy()])
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
                     for k, image in enumerate(wanted, start=begin):
-                        table = find_atoms(image, pixel_size=pixel_size, threshold=ATOM_THRESHOLD)
+                        table = find_atoms(
+                            image, pixel_size=work.pixel_size, threshold=ATOM_THRESHOLD
+                        )
                         tables.append(table if mask is None else _trusted(table, mask[k]))
                 yield from images
                 bar.update(len(images))
@@ -188,17 +175,70 @@ def _denoise_file(denoiser, stack, metadata, files, arguments):
         files["movie"],
         denoised_images(),
         shape=stack.shape,
-        pixel_size=calibration,
+        pixel_size=work.calibration,
         overwrite=arguments.overwrite,
-        metadata={"source": metadata.path.name, "method": arguments.method},
+        metadata={"source": metadata.path.name, "method": work.method, **to_electrons.metadata},
     )
     if "atoms" in files:
-        write_table(files["atoms"], frames_table(tables, calibration))
+        write_table(files["atoms"], frames_table(tables, work.calibration))
     if "figure" in files:
-        figure = plot_denoising(stack[0], first[0], tables[0], pixel_size=calibration)
+        figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
         write_figure(files["figure"], figure)
+    if to_electrons.n_raised:
+        share = to_electrons.n_raised / (n_images * height * width)
+        print(f"  {share:.2%} of the pixels were below zero, by read noise, and set to zero")
     names = ", ".join(str(f) for f in files.values())
     print(f"  -> {names} ({time.perf_counter() - start:.1f} s)", flush=True)
+
+
+def _prepare(stack, mask, to_electrons, in_file, arguments):
+    """Choose and fit the denoiser of one file, and say which and why."""
+    import numpy as np
+    from sklearn.utils import Bunch
+
+    pixel_size, origin = arguments.pixel_size, "as given"
+    if pixel_size is None:
+        pixel_size, origin = in_file, "from the file"
+    calibration = None if pixel_size == "auto" else pixel_size
+    # One method and scale for the whole movie, from a few frames spread over it.
+    picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), 4)).round().astype(int))
+    frames = to_electrons(np.stack([stack[k] for k in picked]))
+    hidden = None if mask is None else mask[picked]
+
+    denoiser = build(arguments, to_electrons.read_noise)
+    method, why, params = arguments.method, "", {}
+    if method == "sbd":
+        pixel_size = calibration
+        if calibration is None:
+            pixel_size = float(denoiser.estimate_pixel_size(frames, mask=hidden))
+        params = {"pixel_size": pixel_size}
+    else:
+        denoiser.fit(frames)
+        pixel_size = calibration
+    if method == "auto":
+        wanted = "auto" if calibration is None else calibration
+        choice = denoiser.choose(frames, mask=hidden, pixel_size=wanted)
+        method, why = choice.method, f", for {choice.reason}"
+        denoiser, params = choice.denoiser, choice.params
+        pixel_size = params["pixel_size"] if calibration is None else calibration
+    elif method == "windowed-fourier" and arguments.binning is arguments.window_size is None:
+        params = {"pixel_size": calibration}  # bins and windows would be in nm with it
+    if pixel_size is None:
+        scale = "pixel size unknown"
+    elif calibration is None:
+        # The scale that suits the network is no calibration: it enters no length in nm.
+        scale = f"{pixel_size:.3g} pm/px suits the network best (no lengths in nm)"
+    else:
+        scale = f"{pixel_size:.3g} pm/px {origin}"
+    return Bunch(
+        denoiser=denoiser,
+        method=method,
+        why=why,
+        params=params,
+        pixel_size=pixel_size,
+        calibration=calibration,
+        scale=scale,
+    )
 
 
 def _trusted(table, mask):
@@ -206,15 +246,6 @@ def _trusted(table, mask):
     rows, columns = (table[axis].round().astype(int) for axis in ("y", "x"))
     rows, columns = rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)
     return table[~mask[rows, columns]].reset_index(drop=True)
-
-
-def _find_pixel_size(denoiser, stack, mask):
-    import numpy as np
-
-    # One scale for the whole movie, from a few frames spread over it.
-    picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), 4)).round().astype(int))
-    images = np.stack([stack[k] for k in picked])
-    return float(denoiser.estimate_pixel_size(images, mask=None if mask is None else mask[picked]))
 
 
 def _read_mask(given, shape):

@@ -63,14 +63,24 @@ def positive_int(text):
     return value
 
 
-def pixel_size_or_auto(text):
+def positive_or_auto(text):
     if text == "auto":
         return text
     try:
         float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number (pm) nor 'auto'") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto'") from None
     return positive_float(text)
+
+
+def finite_float(text):
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
 
 
 def read(path):

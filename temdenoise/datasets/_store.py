@@ -139,7 +139,8 @@ class StackStore:
     def _check_identity(self, header):
         differing = [
             f"{name} = {header.get(name)!r} there, {self._header.get(name)!r} now"
-            for name in sorted(header.keys() | self._header.keys())
+            # a hash tells a reader least: last
+            for name in sorted(header.keys() | self._header.keys(), key=_plain_first)
             if header.get(name) != self._header.get(name)
         ]
         if differing:
@@ -302,6 +303,10 @@ def _explained(out, missing):
             mend = "Make it writable or choose another out; images done so far are kept."
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(error.errno, f"Cannot write {str(out)!r}: {reason}. {mend}") from error
+
+
+def _plain_first(name):
+    return name == "atoms_and_optics", name
 
 
 def _write_all(file, data):

@@ -7,6 +7,7 @@ import importlib
 
 # Class -> its file in this package. A new method adds its line here.
 _CLASSES = {
+    "AutoDenoiser": "auto",
     "BM3DDenoiser": "bm3d",
     "LowPassDenoiser": "lowpass",
     "NLMDenoiser": "nlm",

@@ -7,7 +7,7 @@ import torch
 
 from ..networks import fuse_for_inference
 from ..tiling import apply_tiled
-from ._fit_sbd import choose_device, use_bfloat16
+from ._device import choose_device, use_bfloat16
 
 # Largest side of a tile in bins: what the paper's images need to be one tile.
 TILE = 1088

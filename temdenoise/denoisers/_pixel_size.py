@@ -1,5 +1,7 @@
 """The pixel size of a frame, found by unbiased risk."""
 
+import warnings
+
 import numpy as np
 
 from .._validation import check_pixel_size
@@ -8,6 +10,8 @@ from ..noise import thin_counts
 # Enough electrons to tell scales apart, few enough pixels to try many.
 _CROP, _MAX_IMAGES = 768, 8
 _LOW, _HIGH, _STEP = 2.5, 12.0, 1.06  # pm, pm, factor
+# Standard deviations by which the best candidate must predict electrons better than an even image.
+_CONVINCING = 4.0
 # An unusual seed: counts that a user thinned with a usual one must not be split by the same stream.
 _SEED = 741_592_653
 
@@ -17,6 +21,14 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
 
     See `SBDDenoiser.estimate_pixel_size`.
     """
+    pixel_size, doubt = search(denoiser, X, mask, candidates)
+    if doubt:
+        warnings.warn(f"{doubt} Give pixel_size in pm.", stacklevel=3)
+    return pixel_size
+
+
+def search(denoiser, X, mask=None, candidates=None):
+    """Return the best candidate (pm), and None or a sentence: why not to believe it."""
     refine = candidates is None
     candidates = _default(denoiser.bin_size_) if refine else np.ravel(candidates)
     candidates = [check_pixel_size(c) for c in candidates]
@@ -49,20 +61,36 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
         )
     halves = thin_counts(X, 0.5, random_state=_SEED)
 
-    def risk(factor):
-        return sum(
-            np.sum((denoiser._denoise(a, m, factor) - b) ** 2 - b, where=~m, dtype=np.float64)
-            for a, b, m in zip(*halves, hidden, strict=True)
-        )
+    def gain(k):
+        """How much better than an even image a candidate predicts, and how much that scatters."""
+        better = variance = 0.0
+        for a, b, m in zip(*halves, hidden, strict=True):
+            even = a.mean(where=~m, dtype=np.float64)
+            change = even - denoiser._denoise(a, m, factors[k])
+            # (even - b)**2 - (denoised - b)**2, b being Poisson counts of about the rate `even`
+            better += np.sum(change * (2 * (even - b) - change), where=~m, dtype=np.float64)
+            variance += 4 * even * np.sum(change**2, where=~m, dtype=np.float64)
+        return better, np.sqrt(variance)
 
-    if not refine:
-        return candidates[int(np.argmin([risk(factor) for factor in factors]))]
-    # every third first, then what lies about the two best: half the work
-    risks = {k: risk(factors[k]) for k in range(1, len(factors), 3)}
-    for best in sorted(risks, key=risks.get)[:2]:
-        for k in {best - 1, best + 1} & set(range(len(factors))):
-            risks[k] = risk(factors[k])
-    return candidates[min(risks, key=risks.get)]
+    # Of the default ones every third first, then what lies about the two best: half the work.
+    gains = {k: gain(k) for k in range(1 if refine else 0, len(factors), 3 if refine else 1)}
+    if refine:
+        for best in sorted(gains, key=gains.get)[-2:]:
+            for k in {best - 1, best + 1} & set(range(len(factors))):
+                gains[k] = gain(k)
+    best = max(gains, key=gains.get)
+    doubt = None
+    if len(factors) > 1 and not gains[best][0] > _CONVINCING * gains[best][1]:
+        doubt = (
+            "At no pixel size the denoised image predicts electrons better than an even one: there "
+            "is nothing in the images to tell the scale by."
+        )
+    elif refine and best in (0, len(factors) - 1):
+        doubt = (
+            f"The pixel size that fits best, {candidates[best]:.3g} pm, is at the end of the range "
+            f"tried ({candidates[0]:.3g} to {candidates[-1]:.3g} pm): the right one may lie beyond."
+        )
+    return candidates[best], doubt
 
 
 def _default(bin_size):

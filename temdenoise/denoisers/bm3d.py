@@ -4,12 +4,13 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._parallel import map_images
 from temdenoise.tiling import apply_tiled
 
 # Larger images are filtered in tiles of this side, in pixels, which bounds the memory to about 1 GB
@@ -91,7 +92,7 @@ class BM3DDenoiser(BaseDenoiser):
         self.device = device
 
     def _fit(self, X, y):
-        from temdenoise.denoisers._fit_sbd import choose_device
+        from temdenoise.denoisers._device import choose_device
 
         choose_device(self.device)
         super()._fit(X, y)
@@ -122,20 +123,14 @@ class BM3DDenoiser(BaseDenoiser):
         """
         import torch
 
-        from temdenoise.denoisers._fit_sbd import choose_device
+        from temdenoise.denoisers._device import choose_device
 
         X = self._check_transform_input(X)
         mask = check_mask(mask, X.shape)
         sigmas = self._sigmas(X, mask)
         X = fill_masked(X, mask)
         device = choose_device(self.device)
-        denoised = np.empty_like(X)
-        jobs = list(zip(denoised, X, sigmas, strict=True))
-        n_jobs = min(effective_n_jobs(self.n_jobs), len(jobs))
-        if n_jobs == 1:
-            for out, image, sigma in jobs:
-                self._denoise_into(out, image, sigma, device)
-            return denoised
+        n_jobs = min(effective_n_jobs(self.n_jobs), len(X))
         n_threads = torch.get_num_threads()
 
         def denoise_into(*job):
@@ -144,10 +139,9 @@ class BM3DDenoiser(BaseDenoiser):
             self._denoise_into(*job, device)
 
         try:
-            Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(denoise_into)(*j) for j in jobs)
+            return map_images(denoise_into, X, sigmas, n_jobs=n_jobs)
         finally:
             torch.set_num_threads(n_threads)  # also what threads to come start with
-        return denoised
 
     def _sigmas(self, X, mask):
         if self.sigma != "auto":

@@ -37,8 +37,9 @@ class LowPassDenoiser(BaseDenoiser):
     Notes
     -----
     Images are continued beyond their borders by reflection, not periodically, so nothing leaks
-    from one border to the opposite one. The ideal and the Butterworth filter have negative side
-    lobes: their estimate may fall below zero near strong edges.
+    from one border to the opposite one. The filter is linear and knows nothing of the noise: values
+    of any sign and scale are welcome, negative ones are not refused. The ideal and the Butterworth
+    filter have negative side lobes: their estimate may fall below zero near strong edges.
 
     Examples
     --------

@@ -3,13 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._parallel import map_images
 from temdenoise.denoisers._purelet import purelet
 
 # "auto" binning: electrons that a bin should hold on the mean, the largest bin, and the least
@@ -163,12 +163,7 @@ class PURELETDenoiser(BaseDenoiser):
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))
-        denoised = np.empty_like(X)
-        # NumPy releases the interpreter's lock, so threads do, and nothing is copied.
-        Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(self._denoise_into)(out, image) for out, image in zip(denoised, X, strict=True)
-        )
-        return denoised
+        return map_images(self._denoise_into, X, n_jobs=self.n_jobs)
 
     def _check_input(self, X, y=None):
         X, y = super()._check_input(X, y)

@@ -415,11 +415,47 @@ class SBDDenoiser(BaseDenoiser):
         ValueError
             If the counts are not whole numbers: then only you can know the pixel size. If the mask
             hides the middle of all images, or a candidate cannot be a pixel size of the network.
+
+        Warns
+        -----
+        UserWarning
+            If no candidate predicts better than an even image would, or the best of the default
+            ones is the smallest or largest: then do not believe it.
         """
         from ._pixel_size import estimate_pixel_size
 
         X = self._check_transform_input(X)
         return estimate_pixel_size(self, X, check_mask(mask, X.shape), candidates)
+
+    def pixel_gradient(self, image, pixel, *, pixel_size=None):
+        """Differentiate one denoised pixel with respect to the noisy image.
+
+        `temdenoise.inspection.equivalent_filter` calls it, and says what it means.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width)
+            One noisy image, in counts per pixel.
+        pixel : tuple of two int
+            Row and column of the denoised pixel.
+        pixel_size : float or "auto", optional
+            As for `transform`.
+
+        Returns
+        -------
+        value : float
+            The denoised pixel in counts/px.
+        gradient : ndarray of shape (height, width), dtype float64
+            Its derivative with respect to each pixel of `image`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `transform`.
+        """
+        from ._gradient_sbd import pixel_gradient
+
+        return pixel_gradient(self, image, pixel, pixel_size=pixel_size)
 
     def _bin_factor(self, pixel_size):
         """Side of the network's bin in pixels: a whole number where the training allows it."""

@@ -3,7 +3,6 @@
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -17,6 +16,7 @@ from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._band_limit import find_binning
 from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._parallel import map_images
 from temdenoise.variance_stabilization import (
     METHODS,
     check_noise,
@@ -168,11 +168,7 @@ class VSTDenoiser(BaseDenoiser):
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))
-        denoised = np.empty_like(X)
-        Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(self._denoise_into)(out, image) for out, image in zip(denoised, X, strict=True)
-        )
-        return denoised
+        return map_images(self._denoise_into, X, n_jobs=self.n_jobs)
 
     def _inner(self):
         if self.denoiser is None:

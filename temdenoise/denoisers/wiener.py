@@ -3,13 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy import ndimage
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._parallel import map_images
 
 
 class WienerDenoiser(BaseDenoiser):
@@ -93,12 +93,7 @@ class WienerDenoiser(BaseDenoiser):
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))
-        denoised = np.empty_like(X)
-        # The filters release the interpreter's lock, so threads do, and nothing is copied.
-        Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(self._filter_into)(out, image) for out, image in zip(denoised, X, strict=True)
-        )
-        return denoised
+        return map_images(self._filter_into, X, n_jobs=self.n_jobs)
 
     def _filter_into(self, out, image):
         # In double precision: the variance is a small difference of large numbers.

@@ -183,7 +183,7 @@ class WindowedFourierDenoiser(BaseDenoiser):
         """Rates per bin of counts per bin (rows, columns)."""
         import torch
 
-        from temdenoise.denoisers._fit_sbd import choose_device
+        from temdenoise.denoisers._device import choose_device
         from temdenoise.networks.windowed_fourier import (
             windowed_fourier_threshold,
             windowed_fourier_wiener,

@@ -1,13 +1,13 @@
 """Equivalent filters: with which weights one denoised pixel takes the noisy ones together."""
 
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from numbers import Integral, Real
 
 import numpy as np
 
 from temdenoise._validation import check_images
 from temdenoise.atoms._points import check_length
-from temdenoise.denoisers import SBDDenoiser
 
 # Images that one call of `transform` is given in finite differences: bounds memory.
 _BATCH_PIXELS = 2**22
@@ -94,9 +94,10 @@ def equivalent_filter(
         Number of the image.
     transform_params : dict, optional
         Keywords of ``est.transform``, such as its ``pixel_size``, the only one that automatic
-        differentiation knows.
+        differentiation of `SBDDenoiser` knows.
     method : {"auto", "autograd", "finite_differences"}, default="auto"
-        "auto": automatic differentiation for `SBDDenoiser`, finite differences for all others.
+        "auto": automatic differentiation for what knows it, such as `SBDDenoiser`, finite
+        differences for all others.
     radius : float, optional
         Finite differences only: noisy pixels farther than this (px) are left out, and NaN in the
         result. It takes two denoised images for each pixel within; by default all of the image
@@ -124,7 +125,9 @@ def equivalent_filter(
 
     Notes
     -----
-    Automatic differentiation goes, in double precision, through all that ``transform`` does:
+    An estimator knows automatic differentiation if it has a method ``pixel_gradient(image, pixel,
+    **transform_params)`` that returns the denoised pixel and its gradient, an array of the shape of
+    the image. That of `SBDDenoiser` goes, in double precision, through all that ``transform`` does:
     the sums over bins, the normalisation by the mean of the image, the network, the average over
     orientations and the spline back to pixels. Two things are put simpler: an image larger than
     1088 bins, which ``transform`` denoises in tiles, is seen here through one tile of that size
@@ -150,11 +153,12 @@ def equivalent_filter(
         raise ValueError(
             f'method must be "auto", "autograd" or "finite_differences", got {method!r}.'
         )
-    knows = isinstance(est, SBDDenoiser)
+    gradient = getattr(est, "pixel_gradient", None)
+    knows = callable(gradient)
     if method == "autograd" and not knows:
         raise TypeError(
-            f"{type(est).__name__} cannot be differentiated automatically: use "
-            'method="finite_differences".'
+            f"{type(est).__name__} cannot be differentiated automatically (it has no method "
+            'pixel_gradient): use method="finite_differences".'
         )
     options = dict(transform_params or {})
     if knows and method != "finite_differences":
@@ -163,19 +167,31 @@ def equivalent_filter(
                 'radius and step are those of finite differences: set method="finite_differences" '
                 "or leave them out."
             )
-        unknown = sorted(set(options) - {"pixel_size"})
+        known = _keywords(gradient)
+        unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(
-                f"transform_params holds {unknown}; automatic differentiation knows pixel_size "
-                'only. Leave the others out, or set method="finite_differences".'
+                f"transform_params holds {unknown}; automatic differentiation knows "
+                f"{' and '.join(known) or 'no keyword'} only. Leave the others out, or set "
+                'method="finite_differences".'
             )
-        from temdenoise.inspection._autograd import differentiate_sbd
-
-        value, weights = differentiate_sbd(est, image, pixel, **options)
+        value, weights = gradient(image, pixel, **options)
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != image.shape:
+            raise ValueError(
+                f"{type(est).__name__}.pixel_gradient returned a gradient of shape "
+                f"{weights.shape} for an image of {image.shape}."
+            )
     else:
         value, weights = _finite_differences(est, image, pixel, options, radius, step)
     constant = value - float((weights * image).sum())
     return EquivalentFilter(weights, pixel, value, constant)
+
+
+def _keywords(function):
+    """Keywords that a method takes beside image and pixel."""
+    parameters = list(signature(function).parameters.values())[2:]
+    return [p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
 
 
 def _finite_differences(est, image, pixel, options, radius, step):

@@ -11,12 +11,23 @@ from temdenoise._validation import check_images
 # small beside the noise, and large beside the rounding of float32.
 _STEP = 0.05
 
+# Share of the pixels that are moved by a whole count at once: each has few others near it.
+_SHARE = 0.005
+
 # Pixels per call of the denoiser with which "exact" evaluates.
 _PIXELS_PER_CALL = 2**22
 
 
 def pure_risk(
-    denoise, noisy, *, gain=1.0, offset=0.0, read_noise=0.0, n_probes=1, random_state=None
+    denoise,
+    noisy,
+    *,
+    gain=1.0,
+    offset=0.0,
+    read_noise=0.0,
+    n_probes=1,
+    step="small",
+    random_state=None,
 ):
     """Estimate the mean squared error of a denoiser without a clean image (PURE).
 
@@ -45,6 +56,11 @@ def pure_risk(
         suffices for images of 100,000 pixels. "exact": each electron's pixel is changed in turn,
         with nothing left out and nothing random; one call of the denoiser per pixel that holds a
         count (two per pixel with read noise), for small images.
+    step : {"small", "count"}, default="small"
+        "small": the probes move every pixel by a twentieth of a count or less, for what depends
+        smoothly on the counts. "count": they take a whole count from one pixel in four hundred, and
+        add one to as many others: for methods that answer single electrons, such as PURE-LET on
+        bins of few counts. Raw counts only; it scatters more for smooth methods.
     random_state : None, int or RandomState, default=None
         Source of the directions.
 
@@ -75,8 +91,10 @@ def pure_risk(
     read_noise**2 df_n/dz_n(z - gain e_n)]``
 
     has the expectation of the mean squared error. To first order the bracket is ``z_n f_n(z) -
-    (gain z_n + read_noise**2) df_n/dz_n(z)``, exact for linear filters. It may be far off where one
-    electron changes much, as for `temdenoise.PURELETDenoiser` on bins of less than a few counts.
+    (gain z_n + read_noise**2) df_n/dz_n(z)``, exact for linear filters. It is far off where one
+    electron changes much: a threshold that follows the local count, as that of
+    `temdenoise.PURELETDenoiser`, has no slope to speak of where that is zero, one or two. There
+    ``step="count"`` is right, up to what the few other pixels moved at once add to second order.
 
     Examples
     --------
@@ -97,6 +115,8 @@ def pure_risk(
     if read_noise < 0:
         raise ValueError(f"read_noise must not be negative, got {read_noise}.")
     exact = _check_probes(n_probes)
+    if step not in ("small", "count"):
+        raise ValueError(f'step must be "small" or "count", got {step!r}.')
     single = np.ndim(noisy) == 2
     images = np.asarray(noisy)[np.newaxis] if single else noisy
     images = check_images(images, estimator_name="pure_risk", name="noisy").astype(np.float64)
@@ -108,6 +128,13 @@ def pure_risk(
             "can be. Give the read_noise of the detector, or correct the offset."
         )
     counts = counts if read_noise > 0 else np.maximum(counts, 0)
+    if step == "count":
+        if read_noise > 0 or np.abs(counts / gain - np.rint(counts / gain)).max() > 1e-3:
+            raise ValueError(
+                'step="count" needs whole counts, without read noise (gain and offset known): use '
+                'step="small".'
+            )
+        counts = gain * np.rint(counts / gain)
 
     def estimate(z):
         """Map images less their offset to estimates less it."""
@@ -124,7 +151,10 @@ def pure_risk(
         product = [_exact_product(estimate, z, gain, read_noise) for z in counts]
     else:
         rng = check_random_state(random_state)
-        divergence = _first_order(estimate, counts, gain, read_noise, n_probes, rng)
+        if step == "count":
+            divergence = _by_whole_counts(estimate, counts, base, gain, n_probes, rng)
+        else:
+            divergence = _first_order(estimate, counts, gain, read_noise, n_probes, rng)
         product = (counts * base).sum(axis=(1, 2)) - divergence
     pixels = counts[0].size
     risk = (base**2 + counts**2 - gain * counts).mean(axis=(1, 2)) - read_noise**2
@@ -146,6 +176,20 @@ def _first_order(estimate, counts, gain, read_noise, n_probes, rng):
         direction = rng.choice([-1.0, 1.0], size=counts.shape) * varied
         slope = estimate(counts + step * direction) - estimate(counts - step * direction)
         total += (variance * direction * slope).sum(axis=(1, 2)) / (2 * step)
+    return total / n_probes
+
+
+def _by_whole_counts(estimate, counts, base, gain, n_probes, rng):
+    """Sum over pixels of the counts times what one count less takes from each estimate."""
+    total = np.zeros(len(counts))
+    for _ in range(n_probes):
+        moved = (rng.random_sample(counts.shape) < _SHARE) & (counts > 0)
+        # As many up as down, so that to first order they do not change each other's estimates.
+        change = gain * moved * rng.choice([-1.0, 1.0], size=counts.shape)
+        for signed in (change, -change):
+            less = signed < 0
+            lost = base - estimate(counts + signed)
+            total += np.sum(counts * lost, where=less, axis=(1, 2)) / _SHARE
     return total / n_probes
 
 

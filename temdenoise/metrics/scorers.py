@@ -80,13 +80,13 @@ class _DenoisingScorer(_Scorer):
         """Return the score, or a dict of scores if the metric is a dict."""
         self._validate_params()
         metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
-        pixel_size = transform_params.get("pixel_size")
-        metrics = {name: _at_scale(metric, pixel_size) for name, metric in metrics.items()}
         values = {name: [] for name in metrics}
         for noisy, clean in self._pairs(X, y):
-            denoised = estimator.transform(noisy, **transform_params)
+            params = _with_found_pixel_size(estimator, noisy, transform_params)
+            denoised = estimator.transform(noisy, **params)
             for name, metric in metrics.items():
-                values[name].append(np.mean(metric(clean, denoised)))
+                at_scale = _at_scale(metric, params.get("pixel_size"))
+                values[name].append(np.mean(at_scale(clean, denoised)))
         sign = 1 if self.greater_is_better else -1
         scores = {name: sign * float(np.mean(v)) for name, v in values.items()}
         return scores if isinstance(self.metric, dict) else scores["score"]
@@ -134,7 +134,8 @@ def make_denoising_scorer(
         A callable ``metric(clean, denoised)`` gets two stacks (n_images, height, width) and returns
         a float, or one value per image. It must be defined at a module's top level to be used
         with ``n_jobs``; ``functools.partial(atom_f1, region="surface")`` sets parameters. One with
-        a parameter ``pixel_size`` gets that of the call, if there is one.
+        a parameter ``pixel_size`` gets that of the call, if there is one; for "auto" that which the
+        estimator finds on the noisy images.
     noise : object with a method ``sample``, default=None
         As `temdenoise.PoissonNoise`, drawn where no noisy images are given. None: Poisson noise on
         the clean images as they are, in counts per pixel.
@@ -224,6 +225,20 @@ def make_multimetric_scorer(
         n_realizations=n_realizations,
         random_state=random_state,
     )
+
+
+def _with_found_pixel_size(estimator, noisy, params):
+    """Put the number in place of pixel_size="auto" that `transform` would find by itself."""
+    pixel_size = params.get("pixel_size")
+    if not (isinstance(pixel_size, str) and pixel_size == "auto"):
+        return params
+    find = getattr(estimator, "estimate_pixel_size", None)
+    if find is None:
+        raise ValueError(
+            f"pixel_size='auto': {type(estimator).__name__} cannot find the pixel size, which "
+            "metrics may need as well. Give it in pm."
+        )
+    return params | {"pixel_size": find(noisy, mask=params.get("mask"))}
 
 
 def _at_scale(metric, pixel_size):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,27 @@ from .scattering import element_symbol
 MIN_DISTANCE = 0.5
 
 
+# Thickest specimen (Angstrom): a micrometre, through which no beam makes an image of atoms.
+_MAX_THICKNESS = 1e4
+
+
+def check_positive(name, value, unit="Angstrom"):
+    """Refuse what is no positive, finite number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number ({unit}), got {value!r}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite ({unit}), got {value!r}.")
+
+
 def check_slices(thickness, slice_thickness):
-    """Refuse a thickness or slices that are not positive, and slices thicker than the whole."""
-    if not 0 < slice_thickness < math.inf:
-        raise ValueError(f"slice_thickness must be positive (Angstrom), got {slice_thickness}.")
-    if not 0 < thickness < math.inf:
-        raise ValueError(f"thickness must be positive (Angstrom), got {thickness}.")
+    """Refuse a thickness that is not positive or absurd, and slices that are not positive."""
+    check_positive("slice_thickness", slice_thickness)
+    check_positive("thickness", thickness)
+    if thickness > _MAX_THICKNESS:
+        raise ValueError(
+            f"thickness {thickness:g} Angstrom is more than a micrometre, through which no beam "
+            "makes an image of atoms: is it in Angstrom?"
+        )
 
 
 def check_elements(numbers, n_atoms):
@@ -90,6 +106,12 @@ class Specimen:
     periodic: tuple = (False, False, False)
 
     @property
+    def is_upright(self):
+        """Whether two of the cell's vectors lie across the beam and the third along it."""
+        return self.cell is not None and np.allclose(self.cell[[0, 1, 2, 2], [2, 2, 0, 1]], 0,
+                                                     atol=1e-6)  # fmt: skip
+
+    @property
     def is_rectangular(self):
         """Whether the cell's vectors run along x, y and z in this order."""
         return self.cell is not None and np.allclose(self.cell, np.diag(np.diag(self.cell)),
@@ -108,7 +130,18 @@ def read_atoms(atoms):
         numbers, positions = atoms.get_atomic_numbers(), atoms.get_positions()
         cell, periodic = np.array(atoms.get_cell()), tuple(bool(p) for p in atoms.get_pbc())
         if abs(np.linalg.det(cell)) < 1e-6:
+            if any(periodic):
+                raise ValueError(
+                    f"The atoms are periodic (pbc {periodic}), but their cell {cell.tolist()} has "
+                    "no volume: give it all three vectors, as atoms.center(vacuum=2, axis=2) does "
+                    "for a slab, or set pbc to False for a cluster in vacuum."
+                )
             cell, periodic = None, (False, False, False)
+        else:
+            # A period from its place an atom is the same atom: ASE leaves many outside the cell.
+            fractions = positions @ np.linalg.inv(cell)
+            shifts = -np.floor(fractions + 1e-9) * np.array(periodic)
+            positions = positions + shifts @ cell
     elif isinstance(atoms, tuple | list) and len(atoms) == 3:
         numbers, positions, cell = atoms
         periodic = (cell is not None,) * 3

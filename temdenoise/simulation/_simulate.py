@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .._validation import check_pixel_size
-from ._atoms import check_slices, fill_box, read_atoms, turn_to_zone_axis
+from ._atoms import check_positive, check_slices, fill_box, read_atoms, turn_to_zone_axis
 from .detector import Detector, sample_image
 from .multislice import exit_wave
 from .optics import Microscope
@@ -113,10 +113,9 @@ def simulate(
     ((2, 96, 128), dtype('float32'))
     """
     pixel_size = check_pixel_size(pixel_size)
-    if not 0 < dose < math.inf:
-        raise ValueError(f"dose must be positive and finite (electrons per pixel), got {dose!r}.")
-    if not 0 < sampling < math.inf:
-        raise ValueError(f"sampling must be positive (Angstrom), got {sampling!r}.")
+    check_positive("dose", dose, "electrons per pixel")
+    check_positive("sampling", sampling)
+    check_slices(1.0 if thickness is None else thickness, slice_thickness)
     defocus = np.atleast_1d(np.asarray(defocus, dtype=np.float64))
     if defocus.ndim != 1 or defocus.size == 0 or not np.isfinite(defocus).all():
         raise ValueError(f"defocus must be finite and not empty (nm), got {defocus.tolist()}.")
@@ -174,6 +173,8 @@ def _field_in_pixels(specimen, pixel_size, shape, field_of_view):
         raise ValueError("Give shape or field_of_view, not both.")
     if shape is not None:
         sizes = np.ravel(shape)
+        if sizes.dtype.kind not in "iuf":
+            raise TypeError(f"shape must hold whole numbers, got {shape!r}.")
         if sizes.size not in (1, 2) or (sizes < 1).any() or (sizes != np.round(sizes)).any():
             raise ValueError(f"shape must be one or two positive whole numbers, got {shape!r}.")
         return tuple(int(n) for n in np.broadcast_to(sizes, 2))
@@ -201,6 +202,7 @@ def _check_padding(padding, microscope, defocus):
     needed = microscope.delocalisation(defocus)
     if padding is None:
         return needed + 5.0
+    check_positive("padding", padding)
     if not needed <= padding < math.inf:
         raise ValueError(
             f"padding is {padding!r} Angstrom, but at these defoci the lens lays details up to "
@@ -212,23 +214,22 @@ def _check_padding(padding, microscope, defocus):
 
 def _lay_out(specimen, field, padding, thickness, cut):
     """Lay the atoms into a periodic box; return it and the (y, x) of the first pixel in it."""
-    if thickness is not None and not 0 < thickness < math.inf:
-        raise ValueError(f"thickness must be positive (Angstrom), got {thickness!r}.")
     if specimen.cell is None:
         return _in_vacuum(specimen, field, padding, thickness)
     if thickness is None:
-        if cut or not specimen.is_rectangular:
+        if cut or not specimen.is_upright:
             raise ValueError("Give the thickness in Angstrom: the cell is not square to the beam.")
         thickness = specimen.cell[2, 2]
+    depth = specimen.cell[2, 2]
+    if specimen.is_upright and not cut and thickness > depth + 1e-6 and not specimen.periodic[2]:
+        raise ValueError(
+            f"thickness {thickness:g} is more than the cell's {depth:g} Angstrom along the beam, "
+            "in which it is not periodic: leave it out, or set pbc."
+        )
     if specimen.is_rectangular and not cut:
         lengths = np.diag(specimen.cell)
         if (lengths <= 0).any():
             raise ValueError(f"The cell's lengths must be positive, got {lengths.tolist()}.")
-        if thickness > lengths[2] + 1e-6 and not specimen.periodic[2]:
-            raise ValueError(
-                f"thickness {thickness:g} is more than the cell's {lengths[2]:g} Angstrom along "
-                "the beam, in which it is not periodic: leave it out, or set pbc."
-            )
         if all(specimen.periodic[:2]):
             extent = lengths[1::-1]
             # several cells: a beam may not leave a cell of few Angstrom through both its sides

@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import torch
 
-from temdenoise.binning import unbin
-from temdenoise.denoisers._apply_sbd import ORIENTATIONS, TILE
-from temdenoise.denoisers._fit_sbd import choose_device
+from ..binning import unbin
+from ._apply_sbd import ORIENTATIONS, TILE
+from ._device import choose_device
 
 
-def differentiate_sbd(est, image, pixel, pixel_size=None):
-    """Return one denoised pixel and its gradient.
+def pixel_gradient(est, image, pixel, pixel_size=None):
+    """Return one denoised pixel and its gradient; see `SBDDenoiser.pixel_gradient`.
 
     Parameters
     ----------

@@ -1,0 +1,109 @@
+"""Electrons from the values that a file holds: ``--gain`` and ``--offset``."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._methods import TAKES_READ_NOISE
+
+# Frames the gain is measured on.
+_FRAMES = 16
+# Share of the noise's variance that read noise may have where a method takes all for shot noise.
+_TOLERATED = 0.1
+
+
+@dataclass
+class Conversion:
+    """Stored values to electrons per pixel; with the defaults it leaves them alone."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+    read_noise: float = 0.0  # electrons
+    whole: bool = False  # whether electrons were recognised one by one
+    floor: bool = False  # whether the method refuses values below zero
+    n_raised: int = 0
+
+    def __call__(self, frames):
+        """Convert frames; what read noise carried below zero is raised, and counted."""
+        if self.gain == 1.0 and self.offset == 0.0:
+            return np.asarray(frames)
+        counts = (np.asarray(frames, dtype=np.float32) - np.float32(self.offset)) / np.float32(
+            self.gain
+        )
+        if self.whole:
+            counts = np.rint(counts)
+        if self.floor:
+            below = counts < 0
+            self.n_raised += int(np.count_nonzero(below))
+            counts[below] = 0
+        return counts
+
+    @property
+    def metadata(self):
+        """What to write beside the result."""
+        return {} if self.gain == 1.0 and self.offset == 0.0 else {
+            "gain": self.gain, "offset": self.offset
+        }  # fmt: skip
+
+
+def find_conversion(stack, mask, arguments):
+    """Measure what ``--gain`` and ``--offset`` leave open, and refuse what would be no counts.
+
+    Parameters
+    ----------
+    stack : ndarray of shape (n_images, height, width)
+        Values as stored.
+    mask : None or bool ndarray of the same shape
+        Pixels not to trust.
+    arguments : argparse.Namespace
+        With ``gain``, ``offset`` and ``method``.
+
+    Returns
+    -------
+    conversion : Conversion
+
+    Raises
+    ------
+    ValueError
+        If no gain can be found, or the values are not Poisson counts once it is undone.
+    """
+    if arguments.gain is None:
+        if arguments.offset is not None:
+            raise ValueError("--offset goes with --gain")
+        return Conversion()
+
+    from temdenoise import to_counts
+
+    picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _FRAMES)).round().astype(int))
+    frames = np.stack([stack[k] for k in picked])
+    hidden = None if mask is None else mask[picked]
+    offset = "auto" if arguments.offset is None else arguments.offset
+    counts, noise = to_counts(frames, arguments.gain, offset=offset, mask=hidden, return_noise=True)
+    analysis = noise.analysis_
+    read_noise = noise.read_noise_ / noise.gain_
+    print(
+        f"  gain {noise.gain_:.4g} per electron, offset {noise.offset_:.4g}, read noise "
+        f"{read_noise:.2g} electrons",
+        flush=True,
+    )
+    mean = float(counts.mean(where=True if hidden is None else ~hidden, dtype=np.float64))
+    if not mean > 0:
+        raise ValueError(
+            f"after gain and offset the mean is {mean:.3g} electrons per pixel: the offset "
+            f"({noise.offset_:.4g}) is too high, give it with --offset"
+        )
+    share = read_noise**2 / (read_noise**2 + mean)
+    takes_read_noise = arguments.method in TAKES_READ_NOISE
+    if share > _TOLERATED and not takes_read_noise:
+        raise ValueError(
+            f"after the gain the data are not Poisson: {share:.0%} of the noise's variance is read "
+            f"noise ({read_noise:.2g} electrons at {mean:.2g} electrons per pixel); use --method "
+            f"{', '.join(TAKES_READ_NOISE[:-1])} or {TAKES_READ_NOISE[-1]}, which reckon with it"
+        )
+    return Conversion(
+        gain=noise.gain_,
+        offset=noise.offset_,
+        read_noise=read_noise if takes_read_noise else 0.0,
+        whole=analysis.counted,
+        floor=not takes_read_noise,
+    )

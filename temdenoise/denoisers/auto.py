@@ -1,0 +1,225 @@
+"""The denoiser that fits the images."""
+
+import os
+from inspect import signature
+
+from sklearn.base import clone
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import HasMethods, InvalidParameterError
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_mask, check_pixel_size
+from ..base import BaseDenoiser
+
+# Widest bin of a network, in pixels: beyond, the pixel size is more likely in another unit.
+_MANY_PIXELS = 16
+# Weights trained at one dose serve this factor on either side of it.
+_DOSE_MARGIN = 2.0
+
+
+class AutoDenoiser(BaseDenoiser):
+    """Trained weights where they fit the images, else the windowed Fourier filter.
+
+    A network is at its best on images like those it was trained on. Those of the images given, in
+    pixel size and dose, that trained weights were made for are denoised by `SBDDenoiser`; all
+    others by `WindowedFourierDenoiser`, the strongest method without weights for crystals. `choose`
+    says which and why.
+
+    Parameters
+    ----------
+    weights : str or path-like, default="general"
+        Trained weights, as `SBDDenoiser.from_pretrained` takes them.
+    fallback : denoiser or None, default=None
+        What denoises where the weights do not fit. None: `WindowedFourierDenoiser`.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
+
+    Attributes
+    ----------
+    sbd_ : SBDDenoiser
+        The network with the trained weights.
+    fallback_ : denoiser
+        The fitted fallback.
+    dose_ : float
+        Mean counts per pixel of the images seen in `fit`.
+
+    Notes
+    -----
+    The weights fit if the pixel size is known, their bins are 1 to 16 pixels wide then, and the
+    mean count of a bin lies in the range of doses they were trained on. Whether the specimen is
+    like those trained on is not asked: look at the result, or compare methods by their risk on the
+    images at hand (`temdenoise.metrics.upsnr_scorer`).
+
+    One choice is made for all images of a call.
+
+    Examples
+    --------
+    >>> from temdenoise import AutoDenoiser, load_sample_movie
+    >>> movie = load_sample_movie()
+    >>> denoiser = AutoDenoiser().fit(movie.data)
+    >>> choice = denoiser.choose(movie.data, pixel_size=movie.pixel_size)
+    >>> print(choice.method, "because", choice.reason)
+    sbd because the weights 'general' fit: 6.22 pm/px (1.55 to 26.4 pm/px) and ... electrons/px ...
+    >>> denoiser.choose(movie.data).method  # of unknown pixel size
+    'windowed-fourier'
+    """
+
+    _parameter_constraints: dict = {
+        "weights": [str, os.PathLike],
+        "fallback": [None, HasMethods(["fit", "transform", "get_params", "set_params"])],
+        "device": [str],
+    }
+
+    def __init__(self, *, weights="general", fallback=None, device="auto"):
+        self.weights = weights
+        self.fallback = fallback
+        self.device = device
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _fit(self, X, y):
+        from .sbd import SBDDenoiser
+        from .windowed_fourier import WindowedFourierDenoiser
+
+        super()._fit(X, y)
+        self.sbd_ = SBDDenoiser.from_pretrained(self.weights, device=self.device)
+        if self.fallback is None:
+            self.fallback_ = WindowedFourierDenoiser(device=self.device).fit(X)
+            return
+        try:
+            self.fallback_ = clone(self.fallback).fit(X)
+        except InvalidParameterError as error:
+            # Name the parameter as it is reached from here.
+            message = str(error).replace("The '", "The 'fallback__", 1)
+            raise InvalidParameterError(message) from error
+
+    def transform(self, X, *, mask=None, pixel_size=None):
+        """Denoise images by the method that fits them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Electron counts per pixel.
+        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
+            True marks pixels not to trust.
+        pixel_size : None, "auto" or float, default=None
+            Length of a pixel's side, in pm. None: it is not known. "auto": it is looked for, as by
+            `SBDDenoiser.estimate_pixel_size`.
+
+        Returns
+        -------
+        denoised : ndarray of shape (n_images, height, width), dtype float32
+            Estimated mean counts per pixel.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        TypeError
+            If `pixel_size` is neither a number nor "auto".
+        ValueError
+            If the images are not a valid stack or hold negative values, `mask` does not fit them,
+            or `pixel_size` is not positive.
+        """
+        check_is_fitted(self)
+        X, _ = self._check_input(X)  # the method chosen looks for a gain, which is enough
+        mask = check_mask(mask, X.shape)
+        choice = self._choose(X, mask, pixel_size)
+        return choice.denoiser.transform(X, mask=mask, **choice.params)
+
+    def choose(self, X, *, mask=None, pixel_size=None):
+        """Choose the method for images, without denoising them.
+
+        Parameters
+        ----------
+        X, mask, pixel_size
+            As for `transform`. A few frames stand for a movie.
+
+        Returns
+        -------
+        choice : sklearn.utils.Bunch
+            ``method`` ("sbd", or "windowed-fourier", or the class of your own fallback), ``reason``
+            (a sentence without its end), ``denoiser`` (fitted), and ``params``, the keywords that
+            its ``transform`` is to be called with, beside the mask.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As `transform`.
+        """
+        check_is_fitted(self)
+        X, _ = self._check_input(X)
+        return self._choose(X, check_mask(mask, X.shape), pixel_size)
+
+    def _choose(self, X, mask, pixel_size):
+        if isinstance(pixel_size, str) and pixel_size == "auto":
+            pixel_size, unknown = self._find_pixel_size(X, mask)
+        elif pixel_size is None:
+            unknown = (
+                "the pixel size is not known (give pixel_size in pm, or 'auto' to look for it)"
+            )
+        else:
+            pixel_size, unknown = check_pixel_size(pixel_size), None
+        if unknown:
+            return self._fall_back(unknown, None)
+
+        lowest, highest = self._pixel_sizes()
+        about = f"{pixel_size:.3g} pm/px ({lowest:.3g} to {highest:.3g} pm/px)"
+        weights = f"the weights {str(self.weights)!r}"
+        if pixel_size < lowest:
+            # nothing else is to be told by such a number either
+            return self._fall_back(f"{weights} do not fit {about}: is it in pm?", None)
+        if pixel_size > highest:
+            return self._fall_back(f"{weights} do not fit {about}: pixels too coarse", pixel_size)
+        dose = float(X.mean(where=True if mask is None else ~mask, dtype="float64"))
+        low, high = self._doses(pixel_size)
+        about_dose = f"{dose:.3g} electrons/px ({low:.3g} to {high:.3g} at this pixel size)"
+        if not low <= dose <= high:
+            return self._fall_back(f"{weights} do not fit {about_dose}", pixel_size)
+        return Bunch(
+            method="sbd",
+            reason=f"{weights} fit: {about} and {about_dose}",
+            denoiser=self.sbd_,
+            params={"pixel_size": pixel_size},
+        )
+
+    def _fall_back(self, reason, pixel_size):
+        takes_scale = "pixel_size" in signature(self.fallback_.transform).parameters
+        return Bunch(
+            method="windowed-fourier" if self.fallback is None else type(self.fallback_).__name__,
+            reason=reason,
+            denoiser=self.fallback_,
+            params={"pixel_size": pixel_size} if takes_scale else {},
+        )
+
+    def _find_pixel_size(self, X, mask):
+        """Return the pixel size in pm, or None and the reason why it cannot be found."""
+        from ._pixel_size import search
+
+        try:
+            pixel_size, doubt = search(self.sbd_, X, mask)
+        except ValueError as error:  # no whole counts, or a mask that leaves too little
+            doubt = str(error)
+        if doubt:
+            return None, f"no pixel size was found: {doubt.removesuffix('.')}"
+        return pixel_size, None
+
+    def _pixel_sizes(self):
+        """Smallest and largest pixel size in pm that the weights serve."""
+        bin_size = self.sbd_.bin_size_
+        return bin_size / _MANY_PIXELS, bin_size * max(1.0, self.sbd_.scale_[1])
+
+    def _doses(self, pixel_size):
+        """Lowest and highest mean counts per pixel of this size that the weights serve."""
+        dose = self.sbd_.dose
+        if dose is None:
+            return 0.0, float("inf")
+        if isinstance(dose, tuple | list):
+            low, high = dose
+        else:
+            low, high = dose / _DOSE_MARGIN, dose * _DOSE_MARGIN
+        area = (pixel_size / self.sbd_.pixel_size) ** 2
+        return low * area, high * area

@@ -1,0 +1,112 @@
+"""`AutoDenoiser`: what it chooses, why, and that it is then the method chosen."""
+
+import numpy as np
+import pytest
+
+from temdenoise import (
+    AutoDenoiser,
+    LowPassDenoiser,
+    SBDDenoiser,
+    WindowedFourierDenoiser,
+    load_sample_movie,
+)
+
+
+@pytest.fixture(scope="module")
+def movie():
+    """Two frames of 0.45 electrons per pixel at 6.22 pm, cut out about the particle."""
+    return load_sample_movie().data[:2, 140:330, 150:330]
+
+
+@pytest.fixture(scope="module")
+def auto(movie):
+    return AutoDenoiser(device="cpu").fit(movie)
+
+
+def test_weights_that_fit_denoise(auto, movie):
+    mask = np.zeros(movie.shape[1:], dtype=bool)
+    mask[:20, :30] = True
+    choice = auto.choose(movie, pixel_size=6.22, mask=mask)
+    assert choice.method == "sbd"
+    assert choice.reason.startswith("the weights 'general' fit: 6.22 pm/px (1.55 to 26.4 pm/px)")
+    assert "(0.04 to 6 at this pixel size)" in choice.reason
+    expected = SBDDenoiser.from_pretrained().transform(movie, pixel_size=6.22, mask=mask)
+    np.testing.assert_array_equal(auto.transform(movie, pixel_size=6.22, mask=mask), expected)
+
+
+@pytest.mark.parametrize(
+    ("scale", "pixel_size", "reason"),
+    [
+        (1, None, "the pixel size is not known"),
+        (1, 0.622, "do not fit 0.622 pm/px .*: is it in pm"),
+        (1, 30.0, "do not fit 30 pm/px .*: pixels too coarse"),
+        (50, 6.22, r"do not fit 2\d.* electrons/px \(0.04 to 6 at this"),
+        # the electrons of a bin count: of smaller pixels each may hold fewer
+        (8, 3.11, r"do not fit 3\.\d+ electrons/px \(0.01 to 1.5 at this"),
+    ],
+)
+def test_others_fall_back(auto, movie, scale, pixel_size, reason):
+    counts = np.random.default_rng(0).poisson(scale * movie)
+    choice = auto.choose(counts, pixel_size=pixel_size)
+    assert choice.method == "windowed-fourier"
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(choice.reason)
+    known = pixel_size if pixel_size in (6.22, 30.0, 3.11) else None
+    expected = WindowedFourierDenoiser(device="cpu").fit(counts)
+    np.testing.assert_array_equal(
+        auto.transform(counts, pixel_size=pixel_size),
+        expected.transform(counts, pixel_size=known),
+    )
+
+
+def test_masked_pixels_do_not_count_in_the_dose(auto, movie):
+    mask = np.zeros(movie.shape, dtype=bool)
+    mask[:, :40] = True
+    spoiled = np.where(mask, 5000, movie)
+    assert auto.choose(spoiled, pixel_size=6.22).method == "windowed-fourier"
+    assert auto.choose(spoiled, pixel_size=6.22, mask=mask).method == "sbd"
+
+
+def test_the_pixel_size_is_looked_for_if_asked(auto, movie):
+    choice = auto.choose(movie, pixel_size="auto")
+    assert choice.method == "sbd"
+    assert choice.params["pixel_size"] == pytest.approx(6.22, rel=0.1)
+    vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 150, 150))
+    for X, reason in ((vacuum, "nothing in the images"), (movie / 3, "whole numbers")):
+        choice = auto.choose(X, pixel_size="auto")
+        assert choice.method == "windowed-fourier"
+        assert choice.reason.startswith("no pixel size was found: ")
+        assert reason in choice.reason and not choice.reason.endswith(".")
+
+
+@pytest.mark.parametrize(("dose", "doses"), [(None, (0, np.inf)), (0.5, (0.25, 1.0))])
+def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
+    own = SBDDenoiser(
+        architecture="dncnn", pixel_size=12.0, dose=dose, scale=(1.0, 1.0), patch_size=16,
+        batch_size=1, max_epochs=1, steps_per_epoch=1, device="cpu", random_state=0,
+    ).fit(movie[:, :64, :64])  # fmt: skip
+    own.save_pretrained(tmp_path / "own")
+    auto = AutoDenoiser(
+        weights=tmp_path / "own", fallback=LowPassDenoiser(cutoff=0.05), device="cpu"
+    ).fit(movie)
+    choice = auto.choose(movie, pixel_size=12.0)
+    assert choice.method == "sbd"
+    low, high = doses
+    assert f"({low:.3g} to {high:.3g} at this" in choice.reason
+    part = movie[:1, :50, :50]
+    np.testing.assert_array_equal(auto.transform(part, pixel_size=12.0), own.transform(part))
+    np.testing.assert_array_equal(
+        auto.transform(part), LowPassDenoiser(cutoff=0.05).fit(part).transform(part)
+    )
+    choice = auto.choose(movie, pixel_size=13.0)
+    assert (choice.method, choice.params) == ("LowPassDenoiser", {"pixel_size": 13.0})
+
+
+def test_bad_arguments(auto, movie):
+    for bad, error in ((-1.0, ValueError), ("big", TypeError), (np.nan, ValueError)):
+        with pytest.raises(error, match="pixel_size must be"):
+            auto.transform(movie, pixel_size=bad)
+    with pytest.raises(FileNotFoundError, match="no weights 'nowhere'"):
+        AutoDenoiser(weights="nowhere").fit(movie)
+    with pytest.warns(UserWarning, match="all 30 apart"):
+        auto.transform(30 * movie.astype(int))
