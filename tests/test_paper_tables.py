@@ -185,7 +185,7 @@ def test_stop_after():
 
 def test_report(tmp_path, capsys):
     args = arguments(tmp_path)
-    report = Report(args, "table-5.1", "Methods")
+    report = Report(args, "table-5.1", "Methods", ["budget"])
     table = report.table("Two methods.", ["method", "PSNR (dB)", "paper"])
     report.row(table, ["raw", 3.56, None])
     begun = json.loads(args.output.read_text())

@@ -96,9 +96,7 @@ def _score(result):
 
 def table_5_1(args, images, work):
     """Methods on the held-out white-contrast images."""
-    report = _report(
-        args, "table-5.1", "Methods on held-out white-contrast images (Table 5.1)", _ALL
-    )
+    report = _report(args, "table-5.1", "Methods on held-out white-contrast images (Table 5.1)")
     columns = ["method", "PSNR (dB)", "SSIM", "paper: PSNR", "paper: SSIM", "training (min)"]
     columns += ["denoising (s/image)", "test images", "tuned"]
     split = _split(images, args)
@@ -116,9 +114,7 @@ def table_5_1(args, images, work):
 
 def table_3_1(args, images, work):
     """Networks: what they cost, see and reach."""
-    report = _report(
-        args, "table-3.1", "Networks on held-out white-contrast images (Table 3.1)", _ALL
-    )
+    report = _report(args, "table-3.1", "Networks on held-out white-contrast images (Table 3.1)")
     columns = ["network", "parameters", "field of view (px)", "MACs/px", "PSNR (dB)", "SSIM"]
     columns += ["paper: parameters", "paper: field of view", "paper: PSNR", "training (min)"]
     split = _split(images, args)
