@@ -20,7 +20,7 @@ _RIDGE = 0.1
 _COLUMNS = ["p_value", "p_contradicted", "z", "expected_z", "height_drawn", "height_counted"]
 
 
-def column_tests(counts, image, xy, radius, sigma, trusted=None):
+def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=None):
     r"""Test columns found in one image on counts that are independent of it.
 
     About each column the counts B are added up with weights w, :math:`T = \sum_i w_i B_i`. Without
@@ -53,6 +53,8 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None):
         Standard deviation in px of columns, and of the ridges.
     trusted : bool ndarray of shape (height, width), optional
         Pixels that count.
+    template_xy : ndarray of shape (n, 2), optional
+        Positions in px of the columns whose mean profile is taken; by default `xy`.
 
     Returns
     -------
@@ -71,7 +73,10 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None):
     image = np.asarray(image, dtype=np.float64)
     image = image * (counts[trusted].sum(dtype=np.float64) / image[trusted].sum())
     windows = [_Window(x, y, radius, trusted) for x, y in xy]
-    profile = mean_profile(image, windows)
+    if template_xy is None:
+        profile = mean_profile(image, windows)
+    else:
+        profile = mean_profile(image, [_Window(x, y, radius, trusted) for x, y in template_xy])
     filled = np.where(trusted, image, image[trusted].mean())
     roundness, across = principal_curvatures(filled, xy, sigma)
     tests = np.full((len(xy), len(_COLUMNS)), np.nan)

@@ -5,6 +5,10 @@ import numpy as np
 # Storey's lambda: p-values beyond it are taken to be of false columns.
 _LARGE_P = 0.5
 
+# No p-value beyond this is a discovery: where nearly all columns of a family are beyond doubt, the
+# procedure alone would let some pass for which the counts themselves say nothing.
+_LARGEST_P = 0.1
+
 
 def q_values(p_values, families):
     """Return q-values, family by family.
@@ -12,6 +16,7 @@ def q_values(p_values, families):
     The q-value of a test is the lowest false discovery rate at which it is significant, by the
     procedure of Benjamini and Hochberg (J. R. Stat. Soc. B 57, 289, 1995) with the share of true
     null hypotheses estimated as by Storey, Taylor and Siegmund (J. R. Stat. Soc. B 66, 187, 2004).
+    It is 1 if the p-value is above 0.1.
 
     Parameters
     ----------
@@ -49,5 +54,4 @@ def _one_family(p):
     ranked = share * n_tests * p[order] / np.arange(1, n_tests + 1)
     q = np.empty(n_tests)
     q[order] = np.minimum.accumulate(ranked[::-1])[::-1]
-    # Beyond Storey's lambda nothing is a discovery, whatever the share.
-    return np.where(p > _LARGE_P, 1.0, np.minimum(q, 1.0))
+    return np.where(p > _LARGEST_P, 1.0, np.minimum(q, 1.0))

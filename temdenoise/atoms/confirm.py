@@ -1,11 +1,10 @@
 """Confirm the columns of a denoised image on counts it was not made from."""
 
-import inspect
-
 import numpy as np
 import pandas as pd
 
 from temdenoise._validation import check_images, check_mask
+from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
 from temdenoise.noise import analyze_noise, thin_counts
 
@@ -114,8 +113,9 @@ def confirm_atoms(
     Surface columns (the outline of all columns of a half, by
     `temdenoise.atoms.split_surface_bulk`) are where a denoiser errs most. They and all others are
     two families, each with the procedure of Benjamini and Hochberg with Storey's estimate of the
-    share of false columns, at ``q / 2`` in either direction. What is confirmed in one direction
-    is: the rates of the two add up to `q` at most, in whatever way they depend on each other.
+    share of false columns, at ``q / 2`` in either direction; and no test with a p-value above 0.1
+    passes. What is confirmed in one direction is confirmed: the rates of the two add up to `q` at
+    most, in whatever way they depend on each other.
 
     See Also
     --------
@@ -138,8 +138,7 @@ def confirm_atoms(
     np.int64(25)
     """
     q = check_rate(q)
-    if not callable(getattr(denoiser, "transform", None)):
-        raise TypeError(f"denoiser must be fitted and have a transform method, got {denoiser!r}.")
+    transform_keywords(denoiser)  # refuses what cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
     noisy = np.asarray(noisy)
@@ -149,7 +148,12 @@ def confirm_atoms(
     if mask is not None:
         noisy = np.where(mask, 0, noisy)  # NaN or not
     counts = _check_poisson(noisy, mask)
-    denoise = _Denoise(denoiser, pixel_size, mask, transform_params)
+
+    def denoise(images, frames=slice(None)):
+        hidden = None if mask is None else mask[frames]
+        keywords = transform_keywords(denoiser, pixel_size, hidden, transform_params)
+        return denoiser.transform(images, **keywords)
+
     options = {"q": q, "pixel_size": pixel_size, "threshold": threshold, "polarity": polarity}
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
     tables = []
@@ -159,24 +163,6 @@ def confirm_atoms(
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-class _Denoise:
-    """The denoiser's transform, with the keywords it takes."""
-
-    def __init__(self, denoiser, pixel_size, mask, params):
-        self.transform = denoiser.transform
-        takes = inspect.signature(denoiser.transform).parameters
-        self.mask = mask if "mask" in takes else None
-        self.params = dict(params or {})
-        if pixel_size is not None and "pixel_size" in takes:
-            self.params.setdefault("pixel_size", pixel_size)
-
-    def __call__(self, images, frames=slice(None)):
-        params = self.params
-        if self.mask is not None:
-            params = {"mask": self.mask[frames]} | params
-        return self.transform(images, **params)
 
 
 def _halves_by_thinning(counts, denoise, random_state):
