@@ -212,8 +212,8 @@ def tail(value, weights, rate):
 
     >>> import numpy as np
     >>> from temdenoise.atoms._column_test import tail
-    >>> round(tail(164.5, np.ones(1), np.full(1, 1e4)), 3)
-    0.051
+    >>> round(tail(164.5, np.ones(1), np.full(1, 1e4)), 2)
+    0.05
     """
     variance = weights**2 @ rate
     z = value / np.sqrt(variance)

@@ -26,11 +26,11 @@ def transform_keywords(denoiser, pixel_size=None, mask=None, params=None):
 
     Examples
     --------
-    >>> from temdenoise import LowPassDenoiser, WindowedFourierDenoiser
+    >>> from temdenoise import WienerDenoiser, WindowedFourierDenoiser
     >>> from temdenoise.atoms._transform import transform_keywords
     >>> transform_keywords(WindowedFourierDenoiser(), pixel_size=5.0)
     {'pixel_size': 5.0}
-    >>> transform_keywords(LowPassDenoiser(), pixel_size=5.0)
+    >>> transform_keywords(WienerDenoiser(), pixel_size=5.0)
     {}
     """
     transform = getattr(denoiser, "transform", None)

@@ -47,7 +47,8 @@ def confirm_atoms(
     pixel_size : float, optional
         Pixel size in pm, from which all lengths follow. By default 6.22 pm is assumed (8 px for the
         ``sigma`` of `temdenoise.atoms.find_atoms`). It is passed on to ``denoiser.transform`` if
-        that has a parameter of this name.
+        that has a parameter of this name; ``transform_params={"pixel_size": None}`` keeps it from
+        there, for a filter whose parameters are in pixels.
     split : {"thinning", "frames"}, default="thinning"
         "thinning": halves of each frame's electrons. "frames": each frame is one half and its
         neighbour (the next; for the last the one before) the other, at full dose, for movies in
@@ -131,7 +132,7 @@ def confirm_atoms(
     >>> y, x = np.mgrid[:300, :300]
     >>> sites = [(a, b) for a in range(60, 250, 45) for b in range(60, 250, 45)]
     >>> clean = 1 + sum(0.8 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 128) for a, b in sites)
-    >>> counts = np.random.default_rng(0).poisson(clean)
+    >>> counts = np.random.default_rng(1).poisson(clean)
     >>> denoiser = WindowedFourierDenoiser().fit(counts[np.newaxis])
     >>> atoms = confirm_atoms(denoiser, counts, pixel_size=6.22, random_state=0)
     >>> (atoms["verdict"] == "confirmed").sum()

@@ -41,15 +41,13 @@ class AtomVerdictDisplay:
     Examples
     --------
     >>> import numpy as np
-    >>> from temdenoise import WindowedFourierDenoiser
+    >>> from temdenoise import LowPassDenoiser
     >>> from temdenoise.inspection import AtomVerdictDisplay
     >>> y, x = np.mgrid[:192, :192]
-    >>> clean = 2 + np.exp(-((x - 96) ** 2 + (y - 96) ** 2) / (2 * 8**2))
+    >>> clean = 2 + 2 * np.exp(-((x - 96) ** 2 + (y - 96) ** 2) / (2 * 8**2))
     >>> counts = np.random.default_rng(0).poisson(clean)
-    >>> est = WindowedFourierDenoiser().fit(counts[np.newaxis])
-    >>> display = AtomVerdictDisplay.from_estimator(
-    ...     est, counts[np.newaxis], pixel_size=6.22, random_state=0
-    ... )
+    >>> est = LowPassDenoiser(cutoff=0.025).fit(counts[np.newaxis])
+    >>> display = AtomVerdictDisplay.from_estimator(est, counts[np.newaxis], random_state=0)
     >>> display.atoms["verdict"].tolist()
     ['confirmed']
     """

@@ -122,7 +122,8 @@ def likelihood_map(
         is of the second.
     transform_params : dict, optional
         With `split`: keywords of ``denoised.transform``. `pixel_size` and `mask` are passed on to
-        it, if it takes them.
+        it, if it takes them; ``{"pixel_size": None}`` keeps the former from it, for a filter whose
+        parameters are in pixels.
     random_state : None, int or RandomState, default=None
         With `split`: source of randomness of the halves.
 
