@@ -47,7 +47,8 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     denoiser : fitted denoiser
-        Anything with ``transform``.
+        Anything with ``transform``. To `clone` the classifier, wrap it in
+        `sklearn.frozen.FrozenEstimator`.
     pixel_size : float, optional
         Pixel size in pm of all images, by default 6.22 pm. Passed on to ``denoiser.transform`` if
         that has a parameter of this name.
@@ -78,8 +79,8 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
     --------
     >>> from temdenoise import PoissonNoise, WindowedFourierDenoiser, make_ptceo2
     >>> from temdenoise.atoms import AtomClassifier
-    >>> sim = make_ptceo2(4, structure="PtNp3", contrast="white", pixel_size=12.44)
-    >>> clean = 4 * sim.data[:, 160:, 60:340]  # counts per pixel of 6.22 pm times 4
+    >>> sim = make_ptceo2(2, structure="PtNp3", contrast="white", pixel_size=12.44)
+    >>> clean = sim.data[:, 200:, 60:340] / 2
     >>> denoiser = WindowedFourierDenoiser().fit(clean)
     >>> classifier = AtomClassifier(denoiser, pixel_size=12.44, random_state=0).fit(clean)
     >>> atoms = classifier.find_atoms(PoissonNoise(random_state=1).sample(clean[0]))
