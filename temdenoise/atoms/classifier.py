@@ -8,8 +8,6 @@ import pandas as pd
 from scipy.spatial import cKDTree
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -126,6 +124,9 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
             If the images are not valid, a parameter is out of range, or fewer than five of the
             columns found are real, or false.
         """
+        # Not above: all who only want to find atoms would wait for it.
+        from sklearn.linear_model import LogisticRegression
+
         X = check_images(X, estimator_name=type(self).__name__, counts=True)
         check_length("C", self.C)
         rng = check_random_state(self.random_state)
@@ -155,8 +156,8 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
                 "false: too few to learn from. Give more or noisier images, or lower the threshold."
             )
         features = _features(atoms)
-        scaler = StandardScaler().fit(features)
-        self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        self.mean_, self.scale_ = features.mean(axis=0), features.std(axis=0)
+        self.scale_[self.scale_ == 0] = 1
         self.classes_ = np.array([False, True])
         model = LogisticRegression(C=self.C, max_iter=1000).fit(self._terms(features), real)
         self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
@@ -308,9 +309,10 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
         return atoms.assign(surface=surface.astype(np.float64))
 
     def _terms(self, features):
-        """Products of the standardised features, without the extremes."""
+        """Standardised features without extremes, and their products of two."""
         standard = np.clip((features - self.mean_) / self.scale_, -_OUTLIER, _OUTLIER)
-        return PolynomialFeatures(2, include_bias=False).fit_transform(standard)
+        i, j = np.triu_indices(len(FEATURES))
+        return np.hstack([standard, standard[:, i] * standard[:, j]])
 
 
 def _features(atoms):
