@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial import cKDTree
 from scipy.stats import norm
 
-from temdenoise import WienerDenoiser, thin_counts
+from temdenoise import SBDDenoiser, WienerDenoiser, load_sample_movie, thin_counts
 from temdenoise.atoms import confirm_atoms, confirm_atoms_from_halves, find_atoms
 from temdenoise.inspection import AtomVerdictDisplay
 
@@ -338,6 +339,20 @@ def test_bad_halves(counts, change, error, message):
     images = {"a": a, "b": b, "denoised_a": scene(TRUE), "denoised_b": scene(TRUE)}
     with pytest.raises(error, match=message):
         confirm_atoms_from_halves(**(images | change))
+
+
+def test_with_the_shipped_network():
+    movie = load_sample_movie()
+    table = confirm_atoms(
+        SBDDenoiser.from_pretrained(), movie.data[0], pixel_size=movie.pixel_size, random_state=0
+    )
+    kept = table[table["verdict"] == "confirmed"]
+    maxima = find_atoms(
+        movie.clean[0], pixel_size=movie.pixel_size, threshold=0.02, exclude_border=False
+    )
+    distance, _ = cKDTree(maxima[["x", "y"]]).query(kept[["x", "y"]])
+    assert len(kept) > 40
+    assert (distance < 62.2 / movie.pixel_size).mean() > 0.95
 
 
 def test_display_marks_every_column_once(counts):
