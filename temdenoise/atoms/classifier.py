@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,7 +33,7 @@ _REAL = 0.25
 _OUTLIER = 4.0
 
 
-class AtomClassifier(ClassifierMixin, BaseEstimator):
+class AtomClassifier(BaseEstimator):
     """Probability that a column is real, as far as simulations tell.
 
     Clean simulated images get noise and are denoised; what is found in them is real or not, which
@@ -194,12 +194,12 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
         return atoms.assign(probability=np.asarray(probability, dtype=np.float64))
 
-    def predict_proba(self, atoms):
+    def predict_proba(self, X):
         """Probabilities of columns whose features are known.
 
         Parameters
         ----------
-        atoms : pandas.DataFrame
+        X : pandas.DataFrame
             With the columns `FEATURES`, as from `find_atoms`.
 
         Returns
@@ -208,22 +208,22 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
             Of being false, and of being real.
         """
         check_is_fitted(self)
-        p = expit(self._terms(_features(atoms)) @ self.coef_ + self.intercept_)
+        p = expit(self._terms(_features(X)) @ self.coef_ + self.intercept_)
         return np.column_stack([1 - p, p])
 
-    def predict(self, atoms):
+    def predict(self, X):
         """Whether columns whose features are known are more likely real than not.
 
         Parameters
         ----------
-        atoms : pandas.DataFrame
+        X : pandas.DataFrame
             As for `predict_proba`.
 
         Returns
         -------
         real : ndarray of shape (n_atoms,), bool
         """
-        return self.classes_[self.predict_proba(atoms).argmax(axis=1)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def save(self, path):
         """Write the fitted model as JSON, without the denoiser.
@@ -318,5 +318,7 @@ class AtomClassifier(ClassifierMixin, BaseEstimator):
 def _features(atoms):
     missing = [name for name in FEATURES if name not in atoms]
     if missing:
-        raise ValueError(f"atoms has no column {missing[0]!r}: take the table of find_atoms.")
+        raise ValueError(
+            f"The table has no column {missing[0]!r}: take that of AtomClassifier.find_atoms."
+        )
     return atoms[list(FEATURES)].to_numpy(dtype=np.float64)
