@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 from scipy.stats import poisson
 
-from temdenoise import LowPassDenoiser
+from temdenoise import LowPassDenoiser, find_atoms, thin_counts
 from temdenoise.atoms import split_surface_bulk
 from temdenoise.inspection import LikelihoodMapDisplay, likelihood_map
 
@@ -288,3 +288,71 @@ def test_display_without_atoms_on_given_axes(counts):
     display.figure_.canvas.draw()
     assert ax.get_xlabel() == "x (px)"
     assert plt.get_fignums() == [ax.figure.number]
+
+
+def test_regions_of_one_half_tested_on_the_other(counts):
+    blur = LowPassDenoiser(cutoff=0.03).fit(counts[np.newaxis])
+    options = {"pixel_size": 6.22, "split": "thinning", "random_state": 4}
+    in_pixels = {"transform_params": {"pixel_size": None}}
+    result = likelihood_map(counts, blur, **options, **in_pixels)
+    first, second = thin_counts(counts, random_state=4)
+    denoised = blur.transform(first[np.newaxis])[0]
+    expected = likelihood_map(second, denoised, pixel_size=6.22)
+    pd.testing.assert_frame_equal(result.atoms, expected.atoms)
+    np.testing.assert_array_equal(result.regions, expected.regions)
+    np.testing.assert_array_equal(result.map, expected.map)
+    np.testing.assert_array_equal(result.denoised, denoised)
+    # the level given is that of the whole frame
+    given = likelihood_map(counts, blur, vacuum=0.5, **options)
+    assert given.vacuum_level == 0.25
+    assert not np.array_equal(given.denoised, denoised)  # cutoff in 1/Angstrom, with a pixel size
+    display = LikelihoodMapDisplay.from_estimator(blur, counts[None], **options, **in_pixels)
+    pd.testing.assert_frame_equal(display.result.atoms, expected.atoms)
+    np.testing.assert_array_equal(display.ax_.images[0].get_array(), denoised)
+
+
+def test_splitting_makes_the_ratio_honest():
+    # atoms "found" in pure noise: chosen on the counts that are tested they look real; on others
+    # exp(ratio) has the mean one (that of a likelihood ratio where there is nothing)
+    shape = (360, 360)
+    blur = LowPassDenoiser(cutoff=0.02).fit(np.ones((1, *shape)))
+    biased, honest = [], []
+    for seed in range(4):
+        noise = np.random.default_rng(seed).poisson(np.full(shape, LEVEL))
+        options = {"vacuum": LEVEL, "pixel_size": 6.22}
+        sites = find_atoms(blur.transform(noise[np.newaxis])[0], threshold=0.02, pixel_size=6.22)
+        denoised = blur.transform(noise[np.newaxis])[0]
+        biased.append(likelihood_map(noise, denoised, atoms=sites, **options).atoms["log_ratio"])
+        half = blur.transform(thin_counts(noise, random_state=seed)[0][np.newaxis])[0]
+        sites = find_atoms(half, threshold=0.02, pixel_size=6.22)
+        split = {"split": "thinning", "random_state": seed}
+        split["transform_params"] = {"pixel_size": None}
+        result = likelihood_map(noise, blur, atoms=sites, **split, **options)
+        honest.append(result.atoms["log_ratio"])
+    biased, honest = np.concatenate(biased), np.concatenate(honest)
+    assert min(len(biased), len(honest)) > 100
+    assert np.exp(biased).mean() > 2
+    error = np.exp(honest).std() / np.sqrt(len(honest))
+    assert np.exp(honest).mean() == pytest.approx(1, abs=4 * error)
+
+
+def test_split_hides_masked_pixels_from_the_denoiser(counts):
+    mask = np.zeros(counts.shape, dtype=bool)
+    mask[:, 150:] = True
+    spoiled = np.where(mask, np.nan, counts)
+    blur = LowPassDenoiser(cutoff=0.03).fit(counts[np.newaxis])
+    result = likelihood_map(spoiled, blur, mask=mask, split="thinning", random_state=0)
+    assert (result.regions[mask] == 0).all()
+    assert np.isfinite(result.denoised).all()
+
+
+def test_bad_split(counts, clean):
+    blur = LowPassDenoiser().fit(counts[np.newaxis])
+    with pytest.raises(ValueError, match='split must be None or "thinning"'):
+        likelihood_map(counts, blur, split="frames")
+    with pytest.raises(TypeError, match="transform"):
+        likelihood_map(counts, clean, split="thinning")
+    with pytest.raises(TypeError, match='split="thinning"'):
+        likelihood_map(counts, blur)
+    with pytest.raises(ValueError, match="whole numbers"):
+        likelihood_map(counts * 0.5, blur, split="thinning")

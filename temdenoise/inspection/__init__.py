@@ -3,11 +3,13 @@
 from temdenoise.inspection._filter_display import EquivalentFilterDisplay
 from temdenoise.inspection._likelihood_display import LikelihoodMapDisplay
 from temdenoise.inspection._profile_display import ProfileDisplay
+from temdenoise.inspection._verdict_display import AtomVerdictDisplay
 from temdenoise.inspection.filters import EquivalentFilter, equivalent_filter
 from temdenoise.inspection.likelihood import LikelihoodMap, likelihood_map
 from temdenoise.inspection.profiles import Profile, column_intensities, profile_along
 
 __all__ = [
+    "AtomVerdictDisplay",
     "EquivalentFilter",
     "EquivalentFilterDisplay",
     "LikelihoodMap",

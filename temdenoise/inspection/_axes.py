@@ -33,7 +33,12 @@ def show_image(ax, image, scale, unit, **options):
 def denoise_one(est, X, image, transform_params):
     """Pick one image of a stack, as handed in, and denoise it alone."""
     n_images = len(check_images(X, estimator_name=type(est).__name__))
+    noisy = np.asarray(X)[checked_number(image, n_images)]
+    return noisy, est.transform(noisy[np.newaxis], **(transform_params or {}))[0]
+
+
+def checked_number(image, n_images):
+    """Return the number of an image of a stack, or say that there is no such image."""
     if not -n_images <= image < n_images:
         raise IndexError(f"image must be from 0 to {n_images - 1}, got {image}.")
-    noisy = np.asarray(X)[image]
-    return noisy, est.transform(noisy[np.newaxis], **(transform_params or {}))[0]
+    return image

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from temdenoise.inspection._axes import denoise_one, get_axes, show_image, unit_of
+from temdenoise._validation import check_images
+from temdenoise.inspection._axes import (
+    checked_number,
+    denoise_one,
+    get_axes,
+    show_image,
+    unit_of,
+)
 from temdenoise.inspection.likelihood import likelihood_map
 
 
@@ -67,7 +74,8 @@ class LikelihoodMapDisplay:
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
-            ``atoms``, ``vacuum``, ``radius`` and ``mask`` of `likelihood_map`.
+            ``atoms``, ``vacuum``, ``radius``, ``mask``, ``split`` and ``random_state`` of
+            `likelihood_map`. With a split it is the first half that is denoised and drawn.
 
         Returns
         -------
@@ -81,7 +89,12 @@ class LikelihoodMapDisplay:
         TypeError, ValueError
             As ``est.transform`` and `likelihood_map`.
         """
-        noisy, denoised = denoise_one(est, X, image, transform_params)
+        if options.get("split") is not None:
+            n_images = len(check_images(X, estimator_name=type(est).__name__))
+            noisy, denoised = np.asarray(X)[checked_number(image, n_images)], est
+            options["transform_params"] = transform_params
+        else:
+            noisy, denoised = denoise_one(est, X, image, transform_params)
         return cls.from_predictions(noisy, denoised, pixel_size=pixel_size, ax=ax, **options)
 
     @classmethod
@@ -90,14 +103,16 @@ class LikelihoodMapDisplay:
 
         Parameters
         ----------
-        noisy, denoised : array-like of shape (height, width)
-            Electron counts, and the denoised image in counts/px.
+        noisy : array-like of shape (height, width)
+            Electron counts.
+        denoised : array-like of shape (height, width), or fitted denoiser
+            Denoised image in counts/px, or with ``split`` what denoises.
         pixel_size : float, optional
             As for `likelihood_map`.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
-            ``atoms``, ``vacuum``, ``radius`` and ``mask`` of `likelihood_map`.
+            Other parameters of `likelihood_map`.
 
         Returns
         -------
@@ -110,7 +125,7 @@ class LikelihoodMapDisplay:
             As `likelihood_map`.
         """
         result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
-        return cls(result, np.asarray(denoised), pixel_size=pixel_size).plot(ax=ax)
+        return cls(result, result.denoised, pixel_size=pixel_size).plot(ax=ax)
 
     def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):
         """Draw.

@@ -1,0 +1,237 @@
+"""Test, one by one, whether counts show the columns that were found in an independent image."""
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
+
+# The rate without the column is at least this fraction of the mean around it: where a column was
+# drawn too strong, what is left without it may be near zero.
+_FLOOR = 0.3
+
+# Share of a window's pixels that must be there for a test.
+_LEAST = 0.5
+
+# A blob that curves along its ridge less than this fraction of what it curves across is a fringe's
+# as much as a column's. (One in fifty true columns is as long as that, and most blobs that are
+# displaced from the true ones.)
+_RIDGE = 0.1
+
+_COLUMNS = ["p_value", "p_contradicted", "z", "expected_z", "height_drawn", "height_counted"]
+
+
+def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=None):
+    r"""Test columns found in one image on counts that are independent of it.
+
+    About each column the counts B are added up with weights w, :math:`T = \sum_i w_i B_i`. Without
+    a column the rate is a plane, up to the distance `radius`, and the mean of T is zero whatever
+    the plane. The p-value is the probability of so large a T, by the saddlepoint approximation for
+    weighted sums of Poisson counts.
+
+    The weights are those of the matched filter: the mean radial profile of all columns of the
+    image, less its projection on 1, x and y, over the rate :math:`\lambda_0` without the column;
+    all in the inner product weighted by :math:`1 / \lambda_0`, so that
+    :math:`\sum w = \sum w x = \sum w y = 0`. The rate without a column is the image less the
+    profile, fitted to it.
+
+    On a fringe any point stands out from a plane. Where a blob of the image is a ridge rather than
+    a spot, a Gaussian ridge along it is projected out as well: what remains is whether the counts
+    have a maximum along it.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (height, width)
+        Poisson counts, independent of `image`.
+    image : ndarray of shape (height, width)
+        Denoised image in which the columns were found, in counts/px on any scale: it is scaled to
+        the mean of the counts.
+    xy : ndarray of shape (n_columns, 2)
+        Positions in px.
+    radius : float
+        Radius of the windows in px.
+    sigma : float
+        Standard deviation in px of columns, and of the ridges.
+    trusted : bool ndarray of shape (height, width), optional
+        Pixels that count.
+    template_xy : ndarray of shape (n, 2), optional
+        Positions in px of the columns whose mean profile is taken; by default `xy`.
+
+    Returns
+    -------
+    tests : pandas.DataFrame
+        A row for each column, all float64, NaN where less than half of a window may be used or the
+        image has no positive mean in it:
+
+        - ``p_value``: of the hypothesis that there is no column;
+        - ``p_contradicted``: of the hypothesis that there is one of at least half the drawn height;
+        - ``z``: T in units of its standard deviation without the column;
+        - ``expected_z``: what `image` predicts for it;
+        - ``height_drawn``, ``height_counted``: height of the profile at the centre over its rim,
+          fitted to the image and from T, in units of `counts`.
+    """
+    trusted = np.ones(np.shape(counts), dtype=bool) if trusted is None else trusted
+    image = np.asarray(image, dtype=np.float64)
+    image = image * (counts[trusted].sum(dtype=np.float64) / image[trusted].sum())
+    windows = [_Window(x, y, radius, trusted) for x, y in xy]
+    if template_xy is None:
+        profile = mean_profile(image, windows)
+    else:
+        profile = mean_profile(image, [_Window(x, y, radius, trusted) for x, y in template_xy])
+    filled = np.where(trusted, image, image[trusted].mean())
+    roundness, across = principal_curvatures(filled, xy, sigma)
+    tests = np.full((len(xy), len(_COLUMNS)), np.nan)
+    for k, window in enumerate(windows):
+        if window.coverage < _LEAST:
+            continue
+        nuisance = [np.ones(len(window.rows)), window.dx / radius, window.dy / radius]
+        if roundness[k] < _RIDGE:
+            away = window.dx * np.cos(across[k]) + window.dy * np.sin(across[k])
+            nuisance.append(np.exp(-(away**2) / (2 * sigma**2)))
+        tests[k] = _test(counts, image, window, profile, np.column_stack(nuisance))
+    return pd.DataFrame(tests, columns=_COLUMNS)
+
+
+class _Window:
+    """Trusted pixels within a radius of a position, all in px."""
+
+    def __init__(self, x, y, radius, trusted):
+        height, width = trusted.shape
+        rows = np.arange(max(0, np.ceil(y - radius)), min(height, np.floor(y + radius) + 1))
+        columns = np.arange(max(0, np.ceil(x - radius)), min(width, np.floor(x + radius) + 1))
+        rows, columns = np.meshgrid(rows.astype(int), columns.astype(int), indexing="ij")
+        inside = np.hypot(rows - y, columns - x) <= radius
+        inside &= trusted[rows, columns]
+        self.rows, self.columns = rows[inside], columns[inside]
+        self.dx, self.dy = self.columns - x, self.rows - y
+        self.distance = np.hypot(self.dx, self.dy)
+        self.coverage = len(self.rows) / (np.pi * radius**2)
+
+    def of(self, image):
+        """Return the values of an image there."""
+        return image[self.rows, self.columns]
+
+
+def mean_profile(image, windows):
+    """Mean over windows of the image about its mean there, at distances of 0, 1, 2 ... px."""
+    n_bins = 2 + max((int(w.distance.max()) for w in windows if len(w.rows)), default=0)
+    total, weight = np.zeros(n_bins), np.zeros(n_bins)
+    for window in windows:
+        if window.coverage < _LEAST:
+            continue
+        values = window.of(image)
+        values = values - values.mean()
+        # Linear interpolation the other way round: each pixel is shared by the two radii about it.
+        below = window.distance.astype(int)
+        share = window.distance - below
+        for radii, part in ((below, 1 - share), (below + 1, share)):
+            total += np.bincount(radii, values * part, n_bins)
+            weight += np.bincount(radii, part, n_bins)
+    return np.divide(total, weight, out=np.zeros(n_bins), where=weight > 0)
+
+
+def principal_curvatures(image, xy, sigma):
+    """Ratio of the two curvatures at positions, the weaker over the stronger, and its direction.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width)
+    xy : ndarray of shape (n, 2)
+        In px.
+    sigma : float
+        Standard deviation in px of the Gaussian by which the image is blurred.
+
+    Returns
+    -------
+    ratio : ndarray of shape (n,)
+        1 for a round spot, 0 for a ridge, negative for a saddle.
+    angle : ndarray of shape (n,)
+        Direction of the stronger curvature, from x towards y, in rad.
+    """
+    height, width = image.shape
+    columns, rows = np.rint(xy).astype(int).T
+    at = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    xx, yy, xy_ = (gaussian_filter(image, sigma, order=o)[at] for o in ((0, 2), (2, 0), (1, 1)))
+    mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy_)
+    strong, weak = np.abs(mean) + half, np.abs(mean) - half
+    angle = np.arctan2(2 * xy_, xx - yy) / 2 + np.where(mean < 0, np.pi / 2, 0)
+    return np.divide(weak, strong, out=np.ones(len(xy)), where=strong > 0), angle
+
+
+def _test(counts, image, window, profile, nuisance):
+    drawn = window.of(image)
+    level = drawn.mean()
+    column = np.interp(window.distance, np.arange(len(profile)), profile)
+    column -= column[window.distance > window.distance.max() - 1].mean()
+    if not level > 0 or not column.any():
+        return np.nan
+    plane = nuisance[:, :3]
+    height = np.linalg.lstsq(np.column_stack([column, plane]), drawn, rcond=None)[0][0]
+    rate = np.maximum(drawn - height * column, _FLOOR * level)
+
+    # Least squares with weights 1/rate: project on the complement of the nuisance.
+    root = 1 / np.sqrt(rate)
+    basis, _ = np.linalg.qr(nuisance * root[:, np.newaxis])
+    residual = column * root
+    weights = root * (residual - basis @ (basis.T @ residual))
+    deviation = np.sqrt(weights**2 @ rate)
+    observed, predicted = weights @ window.of(counts), weights @ drawn
+
+    with_half = np.maximum(rate + height / 2 * column, _FLOOR * level)
+    response = weights @ column
+    centre = column[window.distance.argmin()]
+    return (
+        tail(observed, weights, rate),
+        tail(height / 2 * response - observed, -weights, with_half),
+        observed / deviation,
+        predicted / deviation,
+        height * centre,
+        observed / response * centre,
+    )
+
+
+def tail(value, weights, rate):
+    r"""Probability that a centred weighted sum of Poisson counts reaches a value.
+
+    The saddlepoint approximation of Lugannani and Rice (Adv. Appl. Probab. 12, 475, 1980) for
+    :math:`S = \sum_i w_i (B_i - \mu_i)`, B Poisson with means :math:`\mu`.
+
+    Parameters
+    ----------
+    value : float
+    weights, rate : ndarray of shape (n,)
+        w and :math:`\mu`.
+
+    Returns
+    -------
+    p : float
+        P(S >= value).
+
+    Examples
+    --------
+    One count of a large mean is nearly normal:
+
+    >>> import numpy as np
+    >>> from temdenoise.atoms._column_test import tail
+    >>> round(tail(164.5, np.ones(1), np.full(1, 1e4)), 2)
+    0.05
+    """
+    variance = weights**2 @ rate
+    z = value / np.sqrt(variance)
+    if abs(z) < 1e-3:  # where the formula is 0/0: the first terms of Edgeworth's series
+        skewness = weights**3 @ rate / variance**1.5
+        return float(norm.sf(z) - norm.pdf(z) * skewness / 6 * (1 - z**2))
+    # Solve K'(t) = value for the cumulant generating function K, by Newton's method.
+    t = value / variance
+    longest = 1 / np.abs(weights).max()  # beyond it the exponentials would run away
+    for _ in range(100):
+        growth = np.exp(t * weights)
+        slope = weights * rate @ (growth - 1) - value
+        curvature = weights**2 * rate @ growth
+        step = np.clip(slope / curvature, -longest, longest)
+        t -= step
+        if abs(step) <= 1e-9 * abs(t):
+            break
+    cumulant = rate @ (np.expm1(t * weights) - t * weights)
+    root = np.sign(t) * np.sqrt(2 * (t * value - cumulant))
+    other = t * np.sqrt(weights**2 * rate @ np.exp(t * weights))
+    return float(np.clip(norm.sf(root) + norm.pdf(root) * (1 / other - 1 / root), 0, 1))

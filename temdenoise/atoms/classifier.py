@@ -1,0 +1,324 @@
+"""Probability that a detected column is real, learnt from simulated images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+from scipy.special import expit
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from temdenoise._validation import check_images
+from temdenoise.atoms._column_test import column_tests, principal_curvatures
+from temdenoise.atoms._points import check_length
+from temdenoise.atoms._transform import transform_keywords
+from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms.match import match_atoms
+from temdenoise.noise import PoissonNoise
+
+FEATURES = ("z", "log_response", "log_height", "neighbours", "nearest", "roundness", "surface")
+"""Features of a column, in the order of the model's."""
+
+FORMAT = 1
+
+# Columns count as neighbours up to this distance: the first shell of Pt and that of CeO2.
+_SHELL_PM = 400.0
+# A column is real if the clean image has a maximum there, of at least this share of the threshold.
+_REAL = 0.25
+# The model is of second order in features cut off at so many standard deviations.
+_OUTLIER = 4.0
+
+
+class AtomClassifier(BaseEstimator):
+    """Probability that a column is real, as far as simulations tell.
+
+    Clean simulated images get noise and are denoised; what is found in them is real or not, which
+    is known. A logistic regression on a few features of each column learns to tell the two apart.
+    Its probabilities use all electrons, and so tell weak columns from phantoms better than
+    `temdenoise.atoms.confirm_atoms`. But they hold only as far as specimen, microscope and dose are
+    those of the simulation, and for this denoiser: where these differ, nothing warns of it.
+
+    Parameters
+    ----------
+    denoiser : fitted denoiser
+        Anything with ``transform``. To `clone` the classifier, wrap it in
+        `sklearn.frozen.FrozenEstimator`.
+    pixel_size : float, optional
+        Pixel size in pm of all images, by default 6.22 pm. Passed on to ``denoiser.transform`` if
+        that has a parameter of this name.
+    threshold : float, default=0.045
+        Of `temdenoise.atoms.find_atoms`. Lower than its default, as the probability sorts out what
+        is weak.
+    dose : None, float or (float, float), default=None
+        Mean counts/px of the noisy images, as for `temdenoise.PoissonNoise`. None: clean images are
+        in counts/px.
+    C : float, default=1.0
+        Inverse strength of the regularisation.
+    random_state : None, int or RandomState, default=None
+        Source of the noise.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,), bool
+        False and True.
+    coef_ : ndarray of shape (n_terms,)
+        Coefficients of the terms of first and second order of the features, standardised.
+    intercept_ : float
+    mean_, scale_ : ndarray of shape (n_features,)
+        Mean and standard deviation of the features in training.
+    n_columns_ : ndarray of shape (2,), int
+        Numbers of false and of real columns in training.
+
+    Examples
+    --------
+    >>> from temdenoise import PoissonNoise, WindowedFourierDenoiser, make_ptceo2
+    >>> from temdenoise.atoms import AtomClassifier
+    >>> sim = make_ptceo2(2, structure="PtNp3", contrast="white", pixel_size=12.44)
+    >>> clean = sim.data[:, 200:, 60:340] / 2
+    >>> denoiser = WindowedFourierDenoiser().fit(clean)
+    >>> classifier = AtomClassifier(denoiser, pixel_size=12.44, random_state=0).fit(clean)
+    >>> atoms = classifier.find_atoms(PoissonNoise(random_state=1).sample(clean[0]))
+    >>> bool(atoms["probability"].between(0, 1).all())
+    True
+    """
+
+    def __init__(
+        self,
+        denoiser,
+        *,
+        pixel_size=None,
+        threshold=0.045,
+        dose=None,
+        C=1.0,
+        random_state=None,
+    ):
+        self.denoiser = denoiser
+        self.pixel_size = pixel_size
+        self.threshold = threshold
+        self.dose = dose
+        self.C = C
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Learn from clean simulated images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Clean images in counts/px, or proportional to them if `dose` is set: some twenty of
+            varied specimens and defoci. To have several draws of noise, repeat images.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self : AtomClassifier
+
+        Raises
+        ------
+        ValueError
+            If the images are not valid, a parameter is out of range, or fewer than five of the
+            columns found are real, or false.
+        """
+        # Not above: all who only want to find atoms would wait for it.
+        from sklearn.linear_model import LogisticRegression
+
+        X = check_images(X, estimator_name=type(self).__name__, counts=True)
+        check_length("C", self.C)
+        rng = check_random_state(self.random_state)
+        noise = PoissonNoise(dose=self.dose, random_state=rng)
+        tables = []
+        for clean in X:
+            noisy, clean = noise.sample(clean, return_clean=True)
+            polarity = column_polarity(clean, pixel_size=self.pixel_size)
+            atoms = self._measure(noisy, polarity)
+            real = find_atoms(
+                clean,
+                pixel_size=self.pixel_size,
+                polarity=polarity,
+                threshold=_REAL * self.threshold,
+                exclude_border=False,
+            )
+            reach = SAME_PM / self._pixel_size()
+            atoms["real"] = False
+            atoms.loc[match_atoms(atoms, real, max_distance=reach)["a"], "real"] = True
+            tables.append(atoms)
+        atoms = pd.concat(tables, ignore_index=True)
+        real = atoms["real"].to_numpy(dtype=bool)
+        self.n_columns_ = np.array([(~real).sum(), real.sum()])
+        if self.n_columns_.min() < 5:
+            raise ValueError(
+                f"Of the columns found, {self.n_columns_[1]} are real and {self.n_columns_[0]} "
+                "false: too few to learn from. Give more or noisier images, or lower the threshold."
+            )
+        features = _features(atoms)
+        self.mean_, self.scale_ = features.mean(axis=0), features.std(axis=0)
+        self.scale_[self.scale_ == 0] = 1
+        self.classes_ = np.array([False, True])
+        model = LogisticRegression(C=self.C, max_iter=1000).fit(self._terms(features), real)
+        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
+        return self
+
+    def find_atoms(self, noisy, *, polarity="auto"):
+        """Denoise an image, find its columns, and give each its probability.
+
+        Parameters
+        ----------
+        noisy : array-like of shape (height, width)
+            Electron counts.
+        polarity : {"auto", "bright", "dark"}, default="auto"
+            As for `temdenoise.atoms.find_atoms`.
+
+        Returns
+        -------
+        atoms : pandas.DataFrame
+            That of `temdenoise.atoms.find_atoms`, with the features and ``probability`` (float64),
+            the probability that the column is real.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        ValueError
+            If the image is not valid.
+        """
+        check_is_fitted(self)
+        noisy = check_images(
+            np.asarray(noisy)[np.newaxis], estimator_name=type(self).__name__, counts=True
+        )[0]
+        atoms = self._measure(noisy, polarity)
+        probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
+        return atoms.assign(probability=np.asarray(probability, dtype=np.float64))
+
+    def predict_proba(self, X):
+        """Probabilities of columns whose features are known.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            With the columns `FEATURES`, as from `find_atoms`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_atoms, 2)
+            Of being false, and of being real.
+        """
+        check_is_fitted(self)
+        p = expit(self._terms(_features(X)) @ self.coef_ + self.intercept_)
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        """Whether columns whose features are known are more likely real than not.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            As for `predict_proba`.
+
+        Returns
+        -------
+        real : ndarray of shape (n_atoms,), bool
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def save(self, path):
+        """Write the fitted model as JSON, without the denoiser.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+        """
+        check_is_fitted(self)
+        state = {"format": FORMAT, "features": FEATURES, "pixel_size": self.pixel_size}
+        state |= {"threshold": self.threshold, "dose": self.dose, "intercept": self.intercept_}
+        for name in ("coef", "mean", "scale", "n_columns"):
+            state[name] = getattr(self, f"{name}_").tolist()
+        Path(path).write_text(json.dumps(state, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path, denoiser):
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+        denoiser : fitted denoiser
+            The one it was fitted with.
+
+        Returns
+        -------
+        classifier : AtomClassifier
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no such model.
+        """
+        try:
+            state = json.loads(Path(path).read_text())
+            if state["format"] != FORMAT or tuple(state["features"]) != FEATURES:
+                raise KeyError("features")
+            dose = tuple(state["dose"]) if isinstance(state["dose"], list) else state["dose"]
+            parameters = {"pixel_size": state["pixel_size"], "threshold": state["threshold"]}
+            classifier = cls(denoiser, dose=dose, **parameters)
+            for name in ("coef", "mean", "scale", "n_columns"):
+                setattr(classifier, f"{name}_", np.array(state[name]))
+            classifier.intercept_ = float(state["intercept"])
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
+        classifier.classes_ = np.array([False, True])
+        return classifier
+
+    def _pixel_size(self):
+        return PIXEL_SIZE if self.pixel_size is None else self.pixel_size
+
+    def _measure(self, noisy, polarity):
+        """Table of the columns of a noisy image, with their features."""
+        keywords = transform_keywords(self.denoiser, self.pixel_size)
+        denoised = self.denoiser.transform(noisy[np.newaxis], **keywords)[0]
+        atoms = find_atoms(
+            denoised, pixel_size=self.pixel_size, threshold=self.threshold, polarity=polarity
+        )
+        scale = 1 / self._pixel_size()
+        xy, sigma = atoms[["x", "y"]].to_numpy(), COLUMN_SIGMA * scale
+        tests = column_tests(noisy, denoised, xy, RADIUS_PM * scale, sigma)
+        # Where there is no test the counts say neither yes nor no.
+        tests = tests.fillna({"z": 0.0, "height_drawn": 0.0})
+        atoms["z"] = tests["z"]
+        atoms["log_response"] = np.log(atoms["log"])
+        level = denoised.mean(dtype=np.float64)
+        atoms["log_height"] = np.log(np.maximum(np.abs(tests["height_drawn"]) / level, 1e-3))
+        distances = np.full((len(atoms), 2), np.inf)
+        if len(atoms):
+            tree = cKDTree(xy)
+            distances = tree.query(xy, k=2)[0]
+            shell = tree.query_ball_point(xy, _SHELL_PM * scale, return_length=True)
+            atoms["neighbours"] = shell - 1.0
+        else:
+            atoms["neighbours"] = np.empty(0)
+        atoms["nearest"] = np.minimum(distances[:, 1] / scale, 2 * _SHELL_PM)  # pm
+        atoms["roundness"] = principal_curvatures(denoised, xy, sigma)[0]
+        surface = regions_of(atoms, denoised.shape, self.pixel_size) == "surface"
+        return atoms.assign(surface=surface.astype(np.float64))
+
+    def _terms(self, features):
+        """Standardised features without extremes, and their products of two."""
+        standard = np.clip((features - self.mean_) / self.scale_, -_OUTLIER, _OUTLIER)
+        i, j = np.triu_indices(len(FEATURES))
+        return np.hstack([standard, standard[:, i] * standard[:, j]])
+
+
+def _features(atoms):
+    missing = [name for name in FEATURES if name not in atoms]
+    if missing:
+        raise ValueError(
+            f"The table has no column {missing[0]!r}: take that of AtomClassifier.find_atoms."
+        )
+    return atoms[list(FEATURES)].to_numpy(dtype=np.float64)

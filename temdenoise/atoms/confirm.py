@@ -1,0 +1,206 @@
+"""Confirm the columns of a denoised image on counts it was not made from."""
+
+import numpy as np
+import pandas as pd
+
+from temdenoise._validation import check_images, check_mask
+from temdenoise.atoms._transform import transform_keywords
+from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
+from temdenoise.noise import analyze_noise, thin_counts
+
+# Frames of a movie on which to check that the counts are Poisson's.
+_N_CHECKED = 4
+
+
+def confirm_atoms(
+    denoiser,
+    noisy,
+    *,
+    q=0.05,
+    pixel_size=None,
+    split="thinning",
+    threshold=0.09,
+    polarity="auto",
+    mask=None,
+    transform_params=None,
+    random_state=None,
+):
+    r"""Confirm columns at a known rate of false discoveries.
+
+    A denoiser may draw a column that is not there, and to test it on the counts it was drawn from
+    favours it: the problem that Section 3.3 of "Deep denoising for scientific discovery: a case
+    study in electron microscopy" (Mohan et al., arXiv:2010.12970) leaves open. Here the electrons
+    of a frame are split at random into two halves, which are independent of each other if the
+    counts are Poisson distributed. Columns are found on the denoised first half and tested on the
+    counts of the second, and the other way round. Of the columns confirmed in a frame, a share of
+    at most `q` is false on average, whatever the denoiser does.
+
+    Parameters
+    ----------
+    denoiser : fitted denoiser
+        Anything with ``transform`` that maps counts (n_images, height, width) to estimates of their
+        mean; it should serve half the dose, too.
+    noisy : array-like of shape (height, width) or (n_images, height, width)
+        Raw electron counts: whole numbers, Poisson distributed, pixels independent.
+    q : float, default=0.05
+        False discovery rate: allowed share of false columns among the confirmed ones of a frame.
+    pixel_size : float, optional
+        Pixel size in pm, from which all lengths follow. By default 6.22 pm is assumed (8 px for the
+        ``sigma`` of `temdenoise.atoms.find_atoms`). It is passed on to ``denoiser.transform`` if
+        that has a parameter of this name; ``transform_params={"pixel_size": None}`` keeps it from
+        there, for a filter whose parameters are in pixels.
+    split : {"thinning", "frames"}, default="thinning"
+        "thinning": halves of each frame's electrons. "frames": each frame is one half and its
+        neighbour (the next; for the last the one before) the other, at full dose, for movies in
+        which nothing moves or changes from one frame to the next.
+    threshold, polarity : float, {"auto", "bright", "dark"}
+        As for `temdenoise.atoms.find_atoms`. With "auto" the denoised frame decides.
+    mask : bool array-like of shape (height, width) or (n_images, height, width), optional
+        True marks pixels not to trust, NaN or not. It is passed on to ``denoiser.transform`` if
+        that has a parameter of this name.
+    transform_params : dict, optional
+        Other keywords of ``denoiser.transform``.
+    random_state : None, int or RandomState, default=None
+        Source of randomness of the split. Another split may give another verdict on columns that
+        are near the line.
+
+    Returns
+    -------
+    atoms : pandas.DataFrame
+        A row for each column found in the denoised frame, and then for those found in a denoised
+        half only:
+
+        - ``frame``: number of the frame (int64);
+        - ``x``, ``y``: position in px;
+        - ``log``: response of the detector, as a fraction of the mean of the image;
+        - ``region``: "surface" or "bulk", see Notes;
+        - ``in_frame``: whether it is found in the denoised frame (bool);
+        - ``n_halves``: on how many halves it is found (int64), and hence how often it was tested;
+        - ``height_drawn``, ``height_counted``: height of the column over its surroundings in
+          counts/px of the frame, as drawn in the denoised halves and as measured on the counts that
+          are independent of them, mean over the tests;
+        - ``p_value``: probability of counts as much in its favour if there is no column; the
+          smaller of the two halves' doubled;
+        - ``q_value``: smallest `q` at which it is confirmed;
+        - ``verdict`` (categorical): "confirmed", "detected, not confirmed", or "rejected".
+
+        All without unit or with that named, float64 unless said. NaN where nothing was tested.
+
+    Raises
+    ------
+    TypeError
+        If `denoiser` has no ``transform``, or a parameter is not a number.
+    ValueError
+        If the counts are not Poisson distributed electrons (see `temdenoise.analyze_noise`), the
+        images are not valid, or a parameter is out of range.
+
+    Notes
+    -----
+    The verdicts:
+
+    - *confirmed*: ``q_value <= q``.
+    - *rejected*: not confirmed, and either the held-back counts contradict a column of even half
+      the drawn height (one-sided p-value at most `q`, the smaller of two doubled), or it shows in a
+      denoised half only and not in the denoised frame.
+    - *detected, not confirmed*: all others; the counts do not tell. A column that is too weak to be
+      found at half the dose is among them, with NaN for its p-value.
+
+    A column is a maximum of the mean counts with the mean radial profile of the columns of the
+    half, on a background that is a plane within 162 pm. A maximum of a Fresnel fringe is one too:
+    counts cannot tell it from an atom. Neither do they tell a column from one that is displaced by
+    up to 110 pm. Where the denoised half shows a ridge rather than a spot, the maximum must stand
+    out from the ridge.
+
+    Surface columns (the outline of all columns of a half, by
+    `temdenoise.atoms.split_surface_bulk`) are where a denoiser errs most. They and all others are
+    two families, each with the procedure of Benjamini and Hochberg with Storey's estimate of the
+    share of false columns, at ``q / 2`` in either direction; and no test with a p-value above 0.1
+    passes. What is confirmed in one direction is confirmed: the rates of the two add up to `q` at
+    most, in whatever way they depend on each other.
+
+    See Also
+    --------
+    confirm_atoms_from_halves : For halves that are split and denoised already.
+    AtomClassifier : A probability for each column that relies on simulations.
+    temdenoise.inspection.AtomVerdictDisplay : Picture of the verdicts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import WindowedFourierDenoiser
+    >>> from temdenoise.atoms import confirm_atoms
+    >>> y, x = np.mgrid[:300, :300]
+    >>> sites = [(a, b) for a in range(60, 250, 45) for b in range(60, 250, 45)]
+    >>> clean = 1 + sum(0.8 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 128) for a, b in sites)
+    >>> counts = np.random.default_rng(1).poisson(clean)
+    >>> denoiser = WindowedFourierDenoiser().fit(counts[np.newaxis])
+    >>> atoms = confirm_atoms(denoiser, counts, pixel_size=6.22, random_state=0)
+    >>> (atoms["verdict"] == "confirmed").sum()
+    np.int64(25)
+    """
+    q = check_rate(q)
+    transform_keywords(denoiser)  # refuses what cannot denoise, before any work
+    if split not in ("thinning", "frames"):
+        raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
+    noisy = np.asarray(noisy)
+    noisy = noisy[np.newaxis] if noisy.ndim == 2 else noisy
+    if mask is not None:
+        mask = check_mask(mask, noisy.shape)
+    if mask is not None:
+        noisy = np.where(mask, 0, noisy)  # NaN or not
+    counts = _check_poisson(noisy, mask)
+
+    def denoise(images, frames=slice(None)):
+        hidden = None if mask is None else mask[frames]
+        keywords = transform_keywords(denoiser, pixel_size, hidden, transform_params)
+        return denoiser.transform(images, **keywords)
+
+    options = {"q": q, "pixel_size": pixel_size, "threshold": threshold, "polarity": polarity}
+    find = _halves_by_thinning if split == "thinning" else _halves_by_frames
+    tables = []
+    for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
+        hidden = None if mask is None else mask[k]
+        table = confirm_atoms_from_halves(*halves, *images, mask=hidden, **options)
+        table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _halves_by_thinning(counts, denoise, random_state):
+    halves = thin_counts(counts, random_state=random_state)
+    images = [denoise(half) for half in (*halves, counts)]
+    for k in range(len(counts)):
+        yield [half[k] for half in halves], [image[k] for image in images]
+
+
+def _halves_by_frames(counts, denoise, random_state):
+    if len(counts) < 2:
+        raise ValueError(
+            'split="frames" takes a neighbouring frame for the second half, and noisy holds one '
+            'frame. Use split="thinning".'
+        )
+    # One by one: a denoiser that looks at neighbouring frames would make them depend on each other.
+    frames = [slice(k, k + 1) for k in range(len(counts))]
+    images = [denoise(counts[frame], frame)[0] for frame in frames]
+    for k in range(len(counts)):
+        other = k + 1 if k + 1 < len(counts) else k - 1
+        yield (counts[k], counts[other]), (images[k], images[other], images[k])
+
+
+def _check_poisson(noisy, mask):
+    """Refuse what is not Poisson counts; return them as float32."""
+    counts = check_images(noisy, estimator_name="confirm_atoms", counts=True, name="noisy")
+    check_whole(counts, "noisy")
+    step = max(1, len(counts) // _N_CHECKED)
+    some = slice(None, step * _N_CHECKED, step)
+    # Frame by frame: neither drift nor a change of dose matters here.
+    analysis = analyze_noise(
+        counts[some], mask=None if mask is None else mask[some], method="spatial"
+    )
+    if not analysis.is_poisson():
+        raise ValueError(
+            "noisy does not scatter as Poisson counts of electrons do, so that halves of it would "
+            f"not be independent:\n{analysis.summary()}\nUse raw counts; "
+            "temdenoise.to_counts undoes a known gain and offset."
+        )
+    return counts

@@ -1,0 +1,241 @@
+"""Judge the columns of two independent images of counts, each denoised by itself."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+from temdenoise._validation import check_mask, check_pixel_size
+from temdenoise.atoms._column_test import column_tests
+from temdenoise.atoms._false_discovery import q_values
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms.match import match_atoms
+from temdenoise.atoms.surface import split_surface_bulk
+
+VERDICTS = ("confirmed", "detected, not confirmed", "rejected")
+"""What `confirm_atoms` says about a column."""
+
+PIXEL_SIZE = 6.22
+"""Pixel size in pm where none is given: the paper's."""
+
+RADIUS_PM = 162.0
+"""Radius of the windows of the test: as far as half-way to the second neighbours."""
+
+SAME_PM = 62.2
+"""Columns of two images are the same up to this distance (10 px of 6.22 pm)."""
+
+BORDER_PM = 350.0
+"""Nearer to the border of the image than this, an outline is where the image ends, no surface."""
+
+_TESTED = ["p_value", "p_contradicted", "q_value", "height_drawn", "height_counted"]
+_COLUMNS = {
+    "x": "float64",
+    "y": "float64",
+    "log": "float64",
+    "region": "str",
+    "in_frame": "bool",
+    "n_halves": "int64",
+    "height_drawn": "float64",
+    "height_counted": "float64",
+    "p_value": "float64",
+    "q_value": "float64",
+}
+
+
+def confirm_atoms_from_halves(
+    a,
+    b,
+    denoised_a,
+    denoised_b,
+    denoised=None,
+    *,
+    q=0.05,
+    pixel_size=None,
+    threshold=0.09,
+    polarity="auto",
+    mask=None,
+):
+    """Confirm columns with two independent images of counts, denoised each by itself.
+
+    Parameters
+    ----------
+    a, b : array-like of shape (height, width)
+        Poisson counts of the same specimen, independent of each other: two halves of a frame by
+        `temdenoise.thin_counts`, or two frames. They need not have the same dose.
+    denoised_a, denoised_b : array-like of shape (height, width)
+        Estimates of their means, each from one of them alone.
+    denoised : array-like of shape (height, width), optional
+        Denoised image whose columns are to be judged, from both or either of them. By default the
+        sum of the two.
+    q, pixel_size, threshold, polarity
+        As for `confirm_atoms`.
+    mask : bool array-like of shape (height, width), optional
+        True marks pixels not to trust, NaN or not.
+
+    Returns
+    -------
+    atoms : pandas.DataFrame
+        As from `confirm_atoms`, without ``frame``; heights are in counts/px of `denoised`.
+
+    Raises
+    ------
+    TypeError
+        If an image or a parameter is not real and numeric.
+    ValueError
+        If `a` or `b` does not hold whole numbers of electrons, or none at all, if shapes differ, an
+        image is not finite, or a parameter is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> from temdenoise.atoms import confirm_atoms_from_halves
+    >>> y, x = np.mgrid[:96, :192]
+    >>> spots = [np.exp(-((x - c) ** 2 + (y - 48) ** 2) / 128) for c in (50, 140)]
+    >>> a, b = np.random.default_rng(0).poisson(2 + spots[0], size=(2, 96, 192))
+    >>> drawn = 2 + spots[0] + spots[1]  # a column too many
+    >>> table = confirm_atoms_from_halves(a, b, drawn, drawn, pixel_size=6.22, polarity="bright")
+    >>> table.sort_values("x")["verdict"].tolist()
+    ['confirmed', 'rejected']
+    """
+    q = check_rate(q)
+    scale = 1 / (PIXEL_SIZE if pixel_size is None else check_pixel_size(pixel_size))
+    denoised = np.add(denoised_a, denoised_b) if denoised is None else denoised
+    images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
+    images = {name: np.asarray(image) for name, image in (images | {"denoised": denoised}).items()}
+    trusted = _check_halves(images, mask)
+    images["denoised"] = np.where(trusted, images["denoised"], 0)
+    options = {"pixel_size": pixel_size, "threshold": threshold, "mask": ~trusted}
+    if polarity == "auto":
+        polarity = column_polarity(images["denoised"], pixel_size=pixel_size, mask=~trusted)
+    options["polarity"] = polarity
+
+    total = images["denoised"][trusted].sum(dtype=np.float64)
+    found = find_atoms(images["denoised"], **options)
+    halves = []
+    for mine, other in (("a", "b"), ("b", "a")):
+        image = np.where(trusted, images[f"denoised_{mine}"], 0)
+        half = find_atoms(image, **options)
+        half["region"] = regions_of(half, trusted.shape, pixel_size)
+        counts = np.where(trusted, images[other], 0)
+        radius, sigma = RADIUS_PM * scale, COLUMN_SIGMA * scale
+        xy = half[["x", "y"]].to_numpy()
+        tests = column_tests(counts, image, xy, radius, sigma, trusted)
+        tests[["height_drawn", "height_counted"]] *= total / counts.sum()
+        half = pd.concat([half, tests], axis=1)
+        half["q_value"] = q_values(half["p_value"], half["region"])
+        halves.append(half)
+    found["region"] = regions_of(found, trusted.shape, pixel_size)
+    return _judge(found, halves, SAME_PM * scale, q)
+
+
+def regions_of(atoms, shape, pixel_size=None):
+    """Say which columns are at the surface: those of the outline, but for the image's border.
+
+    Parameters
+    ----------
+    atoms : pandas.DataFrame
+        With columns x and y in px, and a unique index.
+    shape : tuple of int
+        Height and width of the image in px.
+    pixel_size : float, optional
+        In pm.
+
+    Returns
+    -------
+    region : ndarray of shape (n_atoms,)
+        "surface" or "bulk".
+    """
+    surface, _ = split_surface_bulk(atoms, pixel_size=pixel_size)
+    x, y = atoms["x"].to_numpy(), atoms["y"].to_numpy()
+    inside = np.minimum.reduce([x, y, shape[1] - 1 - x, shape[0] - 1 - y])
+    inside = inside > BORDER_PM / (PIXEL_SIZE if pixel_size is None else pixel_size)
+    return np.where(atoms.index.isin(surface.index) & inside, "surface", "bulk").astype(object)
+
+
+def _judge(found, halves, reach, q):
+    """Merge the tests of the two halves into the table of columns, and give the verdicts."""
+    table = found.assign(in_frame=True)
+    rows = []
+    for half in halves:
+        pairs = match_atoms(table, half, max_distance=reach)
+        new = half.drop(index=pairs["b"]).assign(in_frame=False)
+        table = pd.concat([table, new[table.columns]], ignore_index=True)
+        # Which row of the table each column of the half belongs to.
+        row = np.empty(len(half), dtype=int)
+        row[pairs["b"]] = pairs["a"]
+        row[new.index] = np.arange(len(table) - len(new), len(table))
+        rows.append(row)
+    both = np.full((2, len(table), len(_TESTED)), np.nan)
+    table["n_halves"] = np.zeros(len(table), dtype=np.int64)
+    for values, half, row in zip(both, halves, rows, strict=True):
+        values[row] = half[_TESTED]
+        table.loc[row, "n_halves"] += 1
+    both = dict(zip(_TESTED, np.moveaxis(both, 2, 0), strict=True))
+    # Two chances each: the smaller counts double.
+    with np.errstate(invalid="ignore"):  # NaN in both, if there was no test
+        for name in ("p_value", "p_contradicted", "q_value"):
+            table[name] = np.minimum(2 * np.fmin(*both[name]), 1)
+    for name in ("height_drawn", "height_counted"):
+        tested = np.isfinite(both[name])
+        n_tests = tested.sum(axis=0)
+        total = np.where(tested, both[name], 0).sum(axis=0)
+        table[name] = np.divide(total, n_tests, out=np.full(len(table), np.nan), where=n_tests > 0)
+    confirmed = table["q_value"] <= q
+    rejected = ~confirmed & (~table["in_frame"] | (table["p_contradicted"] <= q))
+    verdict = np.select([confirmed, rejected], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])
+    table = table[list(_COLUMNS)].astype(_COLUMNS)
+    table["verdict"] = pd.Categorical(verdict, categories=VERDICTS)
+    return table
+
+
+def _check_halves(images, mask):
+    """Check images and mask; return where the pixels are to be trusted."""
+    shape = images["a"].shape
+    for name, image in images.items():
+        if image.dtype.kind not in "buif":
+            raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
+        if image.ndim != 2 or image.size == 0:
+            raise ValueError(
+                f"{name} must be one image (height, width) with pixels, got shape {image.shape}."
+            )
+        if image.shape != shape:
+            raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
+    mask = check_mask(mask, (1, *shape))
+    trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
+    for name, image in images.items():
+        bad = trusted & ~np.isfinite(image)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(
+                f"{name} holds {bad.sum()} pixels that are NaN or infinite, the first at row {row},"
+                f" column {column}. If they are not to be trusted, hide them with mask."
+            )
+    for name in ("a", "b"):
+        counts = images[name][trusted]
+        if counts.min() < 0:
+            raise ValueError(f"{name} holds negative values, which cannot be electron counts.")
+        check_whole(counts, name)
+        if not counts.any():
+            raise ValueError(f"{name} holds no electron: nothing can be tested on it.")
+    return trusted
+
+
+def check_whole(values, name):
+    """Refuse values that are not whole numbers."""
+    fractions = values != np.rint(values)
+    if fractions.any():
+        raise ValueError(
+            f"{name} holds values that are not whole numbers (for instance "
+            f"{values[fractions][0]:g}): an image that was scaled, interpolated or gain-corrected "
+            "is not Poisson distributed. Use the raw electron counts."
+        )
+
+
+def check_rate(q):
+    """Return a false discovery rate as a float, or say what is wrong with it."""
+    if not isinstance(q, Real) or isinstance(q, bool):
+        raise TypeError(f"q must be a number between 0 and 1, got {q!r}.")
+    if not 0 < q < 1:
+        raise ValueError(f"q must be between 0 and 1, excluded: a rate of errors, got {q!r}.")
+    return float(q)

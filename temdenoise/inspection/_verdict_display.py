@@ -1,0 +1,184 @@
+"""Picture of the columns that the counts confirm, and of those they do not."""
+
+import numpy as np
+
+from temdenoise._validation import check_images
+from temdenoise.atoms import confirm_atoms
+from temdenoise.atoms._transform import transform_keywords
+from temdenoise.inspection._axes import checked_number, show_image, unit_of
+from temdenoise.inspection._regions import check_image
+
+# Marker and colour of each verdict; told apart without colours, too.
+_STYLES = {
+    "confirmed": {"marker": "o", "edgecolors": "tab:green", "facecolors": "none"},
+    "detected, not confirmed": {"marker": "s", "edgecolors": "orange", "facecolors": "none"},
+    "rejected": {"marker": "x", "color": "tab:red"},
+}
+
+
+class AtomVerdictDisplay:
+    """Noisy and denoised frame side by side, each column marked with its verdict.
+
+    Make one with `from_estimator` or `from_predictions`.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray of shape (height, width)
+        Electron counts, and the denoised image in counts/px.
+    atoms : pandas.DataFrame
+        Columns ``x``, ``y`` (px) and ``verdict``, of this frame, as from
+        `temdenoise.atoms.confirm_atoms`.
+    pixel_size : float, optional
+        Pixel size in pm: the axes are in nm, else in px.
+
+    Attributes
+    ----------
+    axes_ : ndarray of two matplotlib.axes.Axes
+        After `plot`: those of the noisy and of the denoised frame.
+    figure_ : matplotlib.figure.Figure
+        After `plot`: the figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise import LowPassDenoiser
+    >>> from temdenoise.inspection import AtomVerdictDisplay
+    >>> y, x = np.mgrid[:192, :192]
+    >>> clean = 2 + 2 * np.exp(-((x - 96) ** 2 + (y - 96) ** 2) / (2 * 8**2))
+    >>> counts = np.random.default_rng(0).poisson(clean)
+    >>> est = LowPassDenoiser(cutoff=0.025).fit(counts[np.newaxis])
+    >>> display = AtomVerdictDisplay.from_estimator(est, counts[np.newaxis], random_state=0)
+    >>> display.atoms["verdict"].tolist()
+    ['confirmed']
+    """
+
+    def __init__(self, noisy, denoised, atoms, *, pixel_size=None):
+        self.noisy = noisy
+        self.denoised = denoised
+        self.atoms = atoms
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_estimator(
+        cls, est, X, *, image=0, transform_params=None, pixel_size=None, axes=None, **options
+    ):
+        """Denoise a frame, ask the counts for its columns, and draw.
+
+        Parameters
+        ----------
+        est : denoiser
+            Fitted.
+        X : array-like of shape (n_images, height, width)
+            Electron counts.
+        image : int, default=0
+            Number of the frame; only this one is denoised and tested.
+        transform_params : dict, optional
+            Keywords of ``est.transform``.
+        pixel_size : float, optional
+            Pixel size in pm, as for `temdenoise.atoms.confirm_atoms`.
+        axes : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        **options
+            ``q``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
+            `temdenoise.atoms.confirm_atoms`; a `mask` is of the shape of one image.
+
+        Returns
+        -------
+        display : AtomVerdictDisplay
+            Drawn.
+
+        Raises
+        ------
+        IndexError
+            If there is no such image.
+        TypeError, ValueError
+            As `temdenoise.atoms.confirm_atoms`.
+        """
+        mask = options.get("mask")
+        X = np.asarray(X) if mask is None else np.where(mask, 0, X)  # NaN or not
+        n_images = len(check_images(X, estimator_name=type(est).__name__))
+        noisy = X[checked_number(image, n_images)]
+        hidden = None if mask is None else np.asarray(mask)[np.newaxis]
+        keywords = transform_keywords(est, pixel_size, hidden, transform_params)
+        denoised = est.transform(noisy[np.newaxis], **keywords)[0]
+        atoms = confirm_atoms(
+            est, noisy, pixel_size=pixel_size, transform_params=transform_params, **options
+        )
+        return cls.from_predictions(noisy, denoised, atoms, pixel_size=pixel_size, axes=axes)
+
+    @classmethod
+    def from_predictions(cls, noisy, denoised, atoms, *, pixel_size=None, axes=None):
+        """Draw verdicts that were found before.
+
+        Parameters
+        ----------
+        noisy, denoised : array-like of shape (height, width)
+            Electron counts, and the denoised image in counts/px.
+        atoms : pandas.DataFrame
+            Columns ``x``, ``y`` (px) and ``verdict``, of this frame.
+        pixel_size : float, optional
+            Pixel size in pm: the axes are in nm, else in px.
+        axes : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+
+        Returns
+        -------
+        display : AtomVerdictDisplay
+            Drawn.
+
+        Raises
+        ------
+        TypeError
+            If an image is not of real numbers.
+        ValueError
+            If the shapes differ, or the table lacks a column.
+        """
+        noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
+        if noisy.shape != denoised.shape:
+            raise ValueError(
+                f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
+            )
+        missing = [name for name in ("x", "y", "verdict") if name not in atoms]
+        if missing:
+            raise ValueError(
+                f"atoms has no column {missing[0]!r}: it must be a table of confirm_atoms, and has "
+                f"{list(atoms)}."
+            )
+        return cls(noisy, denoised, atoms, pixel_size=pixel_size).plot(axes=axes)
+
+    def plot(self, axes=None, *, size=60):
+        """Draw.
+
+        Parameters
+        ----------
+        axes : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; new ones by default.
+        size : float, default=60
+            Area of the marks in square points.
+
+        Returns
+        -------
+        display : AtomVerdictDisplay
+            Itself.
+        """
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            _, axes = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
+        self.axes_ = np.ravel(axes)
+        self.figure_ = self.axes_[0].figure
+        scale, unit = unit_of(self.pixel_size)
+        # Most pixels hold few counts, and a single bright one would darken the rest.
+        brightest = max(float(np.nanquantile(self.noisy, 0.999)), 1.0)
+        show_image(self.axes_[0], self.noisy, scale, unit, cmap="gray", vmax=brightest)
+        show_image(self.axes_[1], self.denoised, scale, unit, cmap="gray")
+        for verdict, style in _STYLES.items():
+            chosen = self.atoms[self.atoms["verdict"] == verdict]
+            label = f"{verdict} ({len(chosen)})"
+            x, y = chosen["x"] * scale, chosen["y"] * scale
+            self.axes_[1].scatter(x, y, s=size, linewidths=1.2, label=label, **style)
+        self.axes_[0].set_title("counts")
+        self.axes_[1].set_title("denoised")
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
+        self.axes_[1].legend(**below, ncols=3, fontsize="small", columnspacing=1)
+        return self

@@ -1,0 +1,149 @@
+"""The probability learnt from simulations: calibrated on fresh ones, and kept as JSON."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import roc_auc_score
+
+from temdenoise import LowPassDenoiser, find_atoms
+from temdenoise.atoms import AtomClassifier, match_atoms
+from temdenoise.atoms.classifier import FEATURES
+
+PIXEL_SIZE = 6.0
+SHAPE = (220, 260)
+
+
+def scenes(n_images, seed):
+    """Particles of columns 45 px apart, of many heights, some missing."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    images = np.ones((n_images, *SHAPE))
+    for image in images:
+        for u in np.arange(45, 230, 45) + rng.uniform(-5, 5):
+            for v in np.arange(45, 200, 45) + rng.uniform(-5, 5):
+                height = rng.uniform(0.2, 1.5) * (rng.uniform() < 0.7)
+                image += height * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 10**2))
+    return 0.15 * images
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    # a blur of 5 px: with the pixel size, its cutoff is in 1/Angstrom
+    return LowPassDenoiser(cutoff=0.53).fit(np.ones((1, *SHAPE)))
+
+
+@pytest.fixture(scope="module")
+def classifier(denoiser):
+    options = {"pixel_size": PIXEL_SIZE, "threshold": 0.05, "random_state": 0}
+    return AtomClassifier(denoiser, **options).fit(scenes(24, seed=0))
+
+
+@pytest.fixture(scope="module")
+def unseen(classifier):
+    """Columns found in fresh frames, and which of them are real."""
+    rng = np.random.default_rng(2)
+    tables, real = [], []
+    for clean in scenes(12, seed=1):
+        atoms = classifier.find_atoms(rng.poisson(clean), polarity="bright")
+        truth = find_atoms(
+            clean, pixel_size=PIXEL_SIZE, threshold=0.0125, polarity="bright", exclude_border=False
+        )
+        mine = np.zeros(len(atoms), dtype=bool)
+        mine[match_atoms(atoms, truth, max_distance=62.2 / PIXEL_SIZE)["a"]] = True
+        tables.append(atoms)
+        real.append(mine)
+    return tables, np.concatenate(real)
+
+
+def test_calibrated_on_unseen_images(unseen):
+    tables, real = unseen
+    p = np.concatenate([table["probability"] for table in tables])
+    assert 50 < real.sum() < len(real) - 50
+    for low, high in ((0, 0.3), (0.3, 0.8), (0.8, 1)):
+        chosen = (p >= low) & (p <= high)
+        error = np.sqrt((p * (1 - p))[chosen].sum()) / chosen.sum()
+        # as good as the noise of this sample, and of the one it learnt from, allows
+        assert real[chosen].mean() == pytest.approx(p[chosen].mean(), abs=0.05 + 3 * error)
+    assert roc_auc_score(real, p) > 0.9
+    z = np.concatenate([table["z"] for table in tables])
+    assert roc_auc_score(real, p) > roc_auc_score(real, z) + 0.01
+
+
+def test_probabilities_of_a_table(classifier, unseen):
+    table = unseen[0][0]
+    p = classifier.predict_proba(table)
+    assert p.shape == (len(table), 2)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    np.testing.assert_array_equal(p[:, 1], table["probability"])
+    np.testing.assert_array_equal(classifier.predict(table), p[:, 1] > 0.5)
+    with pytest.raises(ValueError, match="no column 'roundness'"):
+        classifier.predict_proba(table.drop(columns="roundness"))
+
+
+def test_features_are_what_they_say(classifier):
+    sites = [(60.0, 60.0), (105.0, 60.0), (150.0, 60.0), (60.0, 120.0)]
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    clean = np.full(SHAPE, 4.0)
+    for k, (u, v) in enumerate(sites):
+        clean += (4 + k) * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 10**2))
+    atoms = classifier.find_atoms(np.round(clean), polarity="bright").iloc[:4]
+    near = [np.hypot(atoms["x"] - u, atoms["y"] - v).argmin() for u, v in sites]
+    atoms = atoms.iloc[near]
+    np.testing.assert_allclose(atoms["nearest"], [270, 270, 270, 360], rtol=0.02)
+    assert atoms["neighbours"].tolist() == [2, 2, 1, 1]  # within 400 pm
+    assert (atoms["surface"] == 1).all()
+    np.testing.assert_allclose(atoms["roundness"], 1, atol=0.25)
+    np.testing.assert_allclose(atoms["log_response"], np.log(atoms["log"]))
+    assert (atoms["z"] > 10).all()
+    assert (atoms["probability"] > 0.9).all()
+
+
+def test_the_same_seed_gives_the_same_model(classifier):
+    # frozen, so that cloning leaves the denoiser fitted
+    frozen = clone(classifier).set_params(denoiser=FrozenEstimator(classifier.denoiser))
+    again = clone(frozen).fit(scenes(24, seed=0))
+    np.testing.assert_array_equal(again.coef_, classifier.coef_)
+    assert again.intercept_ == classifier.intercept_
+    assert classifier.n_columns_.tolist() == again.n_columns_.tolist()
+    assert classifier.classes_.tolist() == [False, True]
+
+
+def test_kept_as_json(classifier, denoiser, unseen, tmp_path):
+    path = tmp_path / "model.json"
+    classifier.save(path)
+    assert json.loads(path.read_text())["features"] == list(FEATURES)
+    loaded = AtomClassifier.load(path, denoiser)
+    assert (loaded.threshold, loaded.pixel_size) == (0.05, PIXEL_SIZE)
+    for table in unseen[0]:
+        np.testing.assert_array_equal(loaded.predict_proba(table), classifier.predict_proba(table))
+    for broken in ("{}", "no JSON", '{"format": 99, "features": []}', "[]"):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match="holds no model"):
+            AtomClassifier.load(path, denoiser)
+
+
+def test_no_column(classifier):
+    table = classifier.find_atoms(np.full((64, 64), 7))
+    assert len(table) == 0
+    assert table["probability"].dtype == np.float64
+    assert set(FEATURES) <= set(table)
+
+
+def test_bad_input(denoiser):
+    unfitted = AtomClassifier(denoiser, pixel_size=PIXEL_SIZE)
+    with pytest.raises(NotFittedError):
+        unfitted.find_atoms(np.ones(SHAPE))
+    with pytest.raises(ValueError, match="too few to learn from"):
+        unfitted.fit(np.ones((1, *SHAPE)) * 100)
+    with pytest.raises(ValueError, match="negative"):
+        unfitted.fit(-np.ones((1, *SHAPE)))
+    with pytest.raises(ValueError, match="Expected 3D array"):
+        unfitted.fit(np.ones(SHAPE))
+    with pytest.raises(ValueError, match="C must be positive"):
+        AtomClassifier(denoiser, C=-1.0).fit(np.ones((1, *SHAPE)))
+    with pytest.raises(TypeError, match="transform"):
+        AtomClassifier(None).fit(np.ones((1, *SHAPE)))
