@@ -44,7 +44,7 @@ from scipy.stats import kstest, poisson
 
 from temdenoise import SBDDenoiser, find_atoms, make_ptceo2
 from temdenoise.atoms import column_polarity, confirm_atoms, match_atoms
-from temdenoise.atoms._column_test import column_tests
+from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.confirm_halves import RADIUS_PM, regions_of
 from temdenoise.atoms.find import COLUMN_SIGMA

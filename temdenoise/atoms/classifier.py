@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._validation import check_images
-from temdenoise.atoms._column_test import column_tests, principal_curvatures
+from temdenoise.atoms._evidence import column_tests, principal_curvatures
 from temdenoise.atoms._points import check_length
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of

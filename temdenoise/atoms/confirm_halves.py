@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._validation import check_mask, check_pixel_size
-from temdenoise.atoms._column_test import column_tests
+from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
 from temdenoise.atoms.match import match_atoms

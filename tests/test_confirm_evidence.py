@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, kstest
 
-from temdenoise.atoms._column_test import column_tests, principal_curvatures, tail
+from temdenoise.atoms._evidence import column_tests, principal_curvatures, tail
 from temdenoise.atoms._false_discovery import q_values
 
 RADIUS, SIGMA = 26.0, 9.6

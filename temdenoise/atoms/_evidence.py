@@ -211,7 +211,7 @@ def tail(value, weights, rate):
     One count of a large mean is nearly normal:
 
     >>> import numpy as np
-    >>> from temdenoise.atoms._column_test import tail
+    >>> from temdenoise.atoms._evidence import tail
     >>> round(tail(164.5, np.ones(1), np.full(1, 1e4)), 2)
     0.05
     """
