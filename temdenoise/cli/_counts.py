@@ -68,8 +68,6 @@ def find_conversion(stack, mask, arguments):
         If no gain can be found, or the values are not Poisson counts once it is undone.
     """
     if arguments.gain is None:
-        if arguments.offset is not None:
-            raise ValueError("--offset goes with --gain")
         return Conversion()
 
     from temdenoise import to_counts

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zlib
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ except ImportError:  # Windows: two runs at once on one file are not noticed the
     fcntl = None
 
 
-class StackStore:
+class StackStore(ABC):
     """Images written group by group, with a journal of what is done beside them.
 
     While the set is incomplete it lies in ``OUT.part`` and the journal in ``OUT.journal``; the last
@@ -101,9 +102,9 @@ class StackStore:
             os.replace(self.part, self.out)
             _sync_folder(self.out.parent)
 
+    @abstractmethod
     def load(self):
         """Return the finished stack, read-only, not read into memory."""
-        raise NotImplementedError
 
     # --- journal ----------------------------------------------------------------------------------
 
@@ -178,17 +179,21 @@ class StackStore:
 
     # --- images: by the two kinds of files --------------------------------------------------------
 
+    @abstractmethod
     def _open_images(self):
-        raise NotImplementedError
+        """Open the file of the images, or make it."""
 
+    @abstractmethod
     def _close_images(self):
-        raise NotImplementedError
+        """Close it, all written."""
 
+    @abstractmethod
     def _put(self, start, images):
-        raise NotImplementedError
+        """Write images from number `start` on."""
 
+    @abstractmethod
     def _get(self, start, n):
-        raise NotImplementedError
+        """Read n images from number `start` on."""
 
 
 class NpyStore(StackStore):

@@ -10,9 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_mask, check_pixel_size
 from ..base import BaseDenoiser
+from .sbd import MANY_PIXELS, SBDDenoiser
 
-# Widest bin of a network, in pixels: beyond, the pixel size is more likely in another unit.
-_MANY_PIXELS = 16
 # Weights trained at one dose serve this factor on either side of it.
 _DOSE_MARGIN = 2.0
 
@@ -81,7 +80,6 @@ class AutoDenoiser(BaseDenoiser):
         return tags
 
     def _fit(self, X, y):
-        from .sbd import SBDDenoiser
         from .windowed_fourier import WindowedFourierDenoiser
 
         super()._fit(X, y)
@@ -210,7 +208,7 @@ class AutoDenoiser(BaseDenoiser):
     def _pixel_sizes(self):
         """Smallest and largest pixel size in pm that the weights serve."""
         bin_size = self.sbd_.bin_size_
-        return bin_size / _MANY_PIXELS, bin_size * max(1.0, self.sbd_.scale_[1])
+        return bin_size / MANY_PIXELS, bin_size * max(1.0, self.sbd_.scale_[1])
 
     def _doses(self, pixel_size):
         """Lowest and highest mean counts per pixel of this size that the weights serve."""

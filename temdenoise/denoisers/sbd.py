@@ -17,7 +17,7 @@ from ._masking import fill_masked
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
 FOURIER_UNET_BIN = 24.9
 # A bin wider than this, in pixels, is more likely a pixel size in another unit.
-_MANY_PIXELS = 16
+MANY_PIXELS = 16
 # Stacks of more images than this show a progress bar.
 _A_HANDFUL = 4
 
@@ -358,7 +358,7 @@ class SBDDenoiser(BaseDenoiser):
         if isinstance(pixel_size, str) and pixel_size == "auto":
             pixel_size = self.estimate_pixel_size(X, mask=mask)
         factor = self._bin_factor(pixel_size)
-        if factor > _MANY_PIXELS:
+        if factor > MANY_PIXELS:
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
                 "wide: is it in pm?",
