@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from temdenoise.networks import DnCNN, FourierUNet, SmallUNet, UNet, fuse_for_inference
+from temdenoise.networks import DnCNN, FourierUNet, SmallUNet, UNet, _in_tiles, fuse_for_inference
 from temdenoise.networks._layers import BiasFreeBatchNorm2d
 
 
@@ -54,6 +54,21 @@ def test_same_output(name, shape):
     assert (single - expected).abs().max() <= 1e-5 * expected.abs().max()
     for key, value in network.double().state_dict().items():  # the network itself is untouched
         torch.testing.assert_close(value.float(), before[key].float(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 61, 20), (1, 1, 16, 90), (1, 1, 40, 40)])
+@pytest.mark.parametrize("name", ["unet", "unet with biases"])
+def test_blocks_in_tiles(name, shape, monkeypatch):
+    network = lived_in(NETWORKS[name]()).double()
+    fused = fuse_for_inference(network)
+    tiles = []
+    monkeypatch.setattr(_in_tiles, "_VALUES", 1)  # the smallest tiles there are
+    one = _in_tiles.InTiles._one
+    monkeypatch.setattr(_in_tiles.InTiles, "_one", lambda *args: tiles.append(args) or one(*args))
+    x = torch.rand(shape, dtype=torch.float64) + 0.1
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x), network(x), rtol=1e-9, atol=1e-11)
+    assert len(tiles) > 2 * network.scales + 1  # more than one for some blocks
 
 
 @pytest.mark.parametrize("name", ["unet", "unet with biases", "dncnn", "dncnn with biases"])

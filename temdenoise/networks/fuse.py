@@ -4,10 +4,11 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.utils import fusion
 
+from ._in_tiles import EdgeConv2d, InTiles
 from ._layers import BiasFreeBatchNorm2d
+from .unet import UNet
 
 
 def fuse_for_inference(network):
@@ -15,8 +16,9 @@ def fuse_for_inference(network):
 
     With the running statistics frozen, batch normalisation is a factor (and, unless bias-free, a
     constant) per channel: both go into the weights of the convolution before it. Images are no
-    longer copied to repeat their edge pixels around them, and the weights are laid out with the
-    channels last, which is what processors convolve fastest.
+    longer copied to repeat their edge pixels around them, the weights are laid out with the
+    channels last, which is what processors convolve fastest, and the blocks of a U-Net are applied
+    to a tile at a time, as large tensors take longer to get from the system than to fill.
 
     Parameters
     ----------
@@ -51,7 +53,10 @@ def fuse_for_inference(network):
     for module in list(fused.modules()):
         for name, child in module.named_children():
             if _repeats_edges(child):
-                setattr(module, name, _EdgeConv2d(child))
+                setattr(module, name, EdgeConv2d(child))
+    for module in list(fused.modules()):
+        if isinstance(module, UNet):
+            _in_tiles(module)
     return fused.to(memory_format=torch.channels_last)
 
 
@@ -79,39 +84,19 @@ def _folded(conv, norm):
     return conv
 
 
+def _in_tiles(unet):
+    """Apply the blocks of a U-Net tile by tile, the last of them with what follows it."""
+    for blocks in (unet.encoder, unet.decoder):
+        for k, block in enumerate(blocks):
+            blocks[k] = InTiles(block)
+    unet.decoder[-1].layers.append(unet.head)
+    unet.head = nn.Identity()
+
+
 def _repeats_edges(layer):
-    """Whether a layer is a convolution that an `_EdgeConv2d` can stand for."""
+    """Whether a layer is a convolution that an `EdgeConv2d` can stand for."""
     if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "replicate":
         return False
     p = layer.padding[0]
     reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     return p > 0 and layer.stride == (1, 1) and layer.padding == (p, p) and reach == [2 * p, 2 * p]
-
-
-class _EdgeConv2d(nn.Module):
-    """Convolution that sees the image's edge pixels repeated outside it.
-
-    torch makes a larger copy of the whole image for that. Here the image is convolved as if it were
-    zero outside, and only the frame of pixels that see beyond the edges is computed again.
-    """
-
-    def __init__(self, conv):
-        super().__init__()
-        self.conv = conv
-
-    def _apply_padded(self, x, padding):
-        conv = self.conv
-        x = F.pad(x, padding, mode="replicate")
-        return F.conv2d(x, conv.weight, conv.bias, dilation=conv.dilation, groups=conv.groups)
-
-    def forward(self, x):
-        conv, p = self.conv, self.conv.padding[0]
-        if min(x.shape[-2:]) < 2 * p:
-            return self._apply_padded(x, (p, p, p, p))
-        y = F.conv2d(x, conv.weight, conv.bias, 1, p, conv.dilation, conv.groups)
-        # pixels within p of an edge see p pixels beyond it and 2 p within
-        y[..., :p, :] = self._apply_padded(x[..., : 2 * p, :], (p, p, p, 0))
-        y[..., -p:, :] = self._apply_padded(x[..., -2 * p :, :], (p, p, 0, p))
-        y[..., :p] = self._apply_padded(x[..., : 2 * p], (p, 0, p, p))
-        y[..., -p:] = self._apply_padded(x[..., -2 * p :], (0, p, p, p))
-        return y

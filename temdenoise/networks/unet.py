@@ -8,15 +8,22 @@ from torch import nn
 from ._layers import norm_layer, pad_to_multiple
 
 
-def _double_conv(n_in, n_mid, n_out, bias_free):
-    layers = []
-    for a, b in ((n_in, n_mid), (n_mid, n_out)):
-        layers += [
-            nn.Conv2d(a, b, 3, padding=1, padding_mode="replicate", bias=not bias_free),
-            norm_layer(b, bias_free),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+class DoubleConv(nn.Sequential):
+    """Two times convolution, normalisation, ReLU, of one tensor or the concatenation of several."""
+
+    def __init__(self, n_in, n_mid, n_out, bias_free):
+        layers = []
+        for a, b in ((n_in, n_mid), (n_mid, n_out)):
+            layers += [
+                nn.Conv2d(a, b, 3, padding=1, padding_mode="replicate", bias=not bias_free),
+                norm_layer(b, bias_free),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+    def forward(self, *parts):
+        """Map tensors (n, channels, h, w) to one of `n_out` channels."""
+        return super().forward(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
 
 
 class UNet(nn.Module):
@@ -81,9 +88,9 @@ class UNet(nn.Module):
             base_channels * 2 ** max(0, min(level, scales - 1) - 2) for level in range(scales)
         ]
         widths.append(widths[-1])
-        self.encoder = nn.ModuleList([_double_conv(1, widths[0], widths[0], bias_free)])
+        self.encoder = nn.ModuleList([DoubleConv(1, widths[0], widths[0], bias_free)])
         for above, here in pairwise(widths):
-            self.encoder.append(_double_conv(above, here, here, bias_free))
+            self.encoder.append(DoubleConv(above, here, here, bias_free))
         self.pool = nn.MaxPool2d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.decoder = nn.ModuleList()
@@ -91,7 +98,7 @@ class UNet(nn.Module):
             # What comes from below already has this level's width, so the concatenation has
             # twice that; the block hands on the width of the next finer level.
             both, out = 2 * widths[level], widths[max(level - 1, 0)]
-            self.decoder.append(_double_conv(both, both // 2, out, bias_free))
+            self.decoder.append(DoubleConv(both, both // 2, out, bias_free))
         self.head = nn.Conv2d(widths[0], 1, 1, bias=not bias_free)
 
     def forward(self, x):
@@ -104,5 +111,5 @@ class UNet(nn.Module):
             skips.append(x)
         skips.pop()
         for block in self.decoder:
-            x = block(torch.cat([skips.pop(), self.upsample(x)], dim=1))
+            x = block(skips.pop(), self.upsample(x))
         return self.head(x)[..., :h, :w]

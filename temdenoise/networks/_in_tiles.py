@@ -1,0 +1,102 @@
+"""Convolutions without large copies of the image, as a whole or tile by tile."""
+
+from itertools import pairwise
+from math import isqrt
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# Values in what the layers read for a tile, 20 MB: malloc uses tensors of up to 32 MB again. Larger
+# ones come from the system page by page, which takes longer than filling them.
+_VALUES = 5_000_000
+
+
+class EdgeConv2d(nn.Module):
+    """Convolution that sees the image's edge pixels repeated outside it.
+
+    torch makes a larger copy of the whole image for that. Here the image is convolved as if it were
+    zero outside, and only the frame of pixels that see beyond the edges is computed again.
+
+    Parameters
+    ----------
+    conv : nn.Conv2d
+        Of stride one and the padding that keeps the size.
+    """
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+        self.reach = conv.padding[0]
+
+    def _apply_padded(self, x, padding):
+        conv = self.conv
+        x = F.pad(x, padding, mode="replicate")
+        return F.conv2d(x, conv.weight, conv.bias, dilation=conv.dilation, groups=conv.groups)
+
+    def forward(self, x, edges=(True, True, True, True)):
+        """Convolve; of the ends (left, right, top, bottom) only those named `edges` are right."""
+        conv, p = self.conv, self.reach
+        if min(x.shape[-2:]) < 2 * p:
+            return self._apply_padded(x, (p, p, p, p))
+        y = F.conv2d(x, conv.weight, conv.bias, 1, p, conv.dilation, conv.groups)
+        # pixels within p of an edge see p pixels beyond it and 2 p within
+        left, right, top, bottom = edges
+        if top:
+            y[..., :p, :] = self._apply_padded(x[..., : 2 * p, :], (p, p, p, 0))
+        if bottom:
+            y[..., -p:, :] = self._apply_padded(x[..., -2 * p :, :], (p, p, 0, p))
+        if left:
+            y[..., :p] = self._apply_padded(x[..., : 2 * p], (p, 0, p, p))
+        if right:
+            y[..., -p:] = self._apply_padded(x[..., -2 * p :], (0, p, p, p))
+        return y
+
+
+class InTiles(nn.Module):
+    """Apply convolutions to tiles of an image, so that what lies between them stays small.
+
+    Parameters
+    ----------
+    layers : sequence of nn.Module
+        `EdgeConv2d`, and functions of single pixels.
+    """
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.reach = sum(layer.reach for layer in layers if isinstance(layer, EdgeConv2d))
+
+    def forward(self, *parts):
+        """Map tensors (n, channels, h, w), concatenated if several, as the layers would."""
+        size = parts[0].shape[-2:]
+        values = sum(part[..., 0, 0].numel() for part in parts)
+        side = max(8 * self.reach, isqrt(_VALUES // values))
+        if side >= max(size) or parts[0].device.type != "cpu":
+            return self._one(parts, (0, size[0]), (0, size[1]))
+        whole = None
+        for rows in _tiles(size[0], side):
+            for columns in _tiles(size[1], side):
+                tile = self._one(parts, rows, columns)
+                if whole is None:
+                    shape, kind = (*tile.shape[:2], *size), torch.channels_last
+                    whole = torch.empty(shape, dtype=tile.dtype, memory_format=kind)
+                whole[..., slice(*rows), slice(*columns)] = tile
+        return whole
+
+    def _one(self, parts, rows, columns):
+        (top, bottom), (left, right), (height, width) = rows, columns, parts[0].shape[-2:]
+        edges = (left == 0, right == width, top == 0, bottom == height)
+        above, before = max(0, top - self.reach), max(0, left - self.reach)
+        seen = (slice(above, bottom + self.reach), slice(before, right + self.reach))
+        parts = [part[(..., *seen)] for part in parts]
+        x = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        for layer in self.layers:
+            x = layer(x, edges) if isinstance(layer, EdgeConv2d) else layer(x)
+        return x[..., top - above : bottom - above, left - before : right - before]
+
+
+def _tiles(length, side):
+    """First and last pixel + 1 of tiles of nearly the same size."""
+    n = -(-length // side)
+    return list(pairwise(length * k // n for k in range(n + 1)))
