@@ -56,12 +56,18 @@ def parse(arguments=None):
     parser.add_argument("--n-images", type=int, help="simulate only so many")
     parser.add_argument("--images-per-model", type=int, help="simulate only so many of a model")
     parser.add_argument("--preset", default="default", help="of make_ptceo2")
-    parser.add_argument("--n-jobs", type=int, default=-1, help="processes that simulate")
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        help="processes that simulate; by default one per core, or one on a GPU",
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     kind, number = ("table", args.table) if args.table else ("figure", args.figure)
     if args.output is None:
         args.output = RESULTS / f"{kind}-{number}-{args.device.split(':')[0]}.json"
+    if args.n_jobs is None:
+        args.n_jobs = -1 if args.device == "cpu" else 1
     if args.paper_budget is None:
         args.paper_budget = args.budget
     if args.work is None:

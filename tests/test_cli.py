@@ -346,6 +346,7 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
         (["simulate", "-n", "1", "-o", "a.png"], "must be a folder or end in .npz"),
         (["simulate", "-n", "1", "-o", "absent/a.npz"], "there is no folder 'absent'"),
         (["simulate", "-n", "1", "-o", "a.npz", "--preset", "fast"], "preset"),
+        (["simulate", "-n", "1", "-o", "a.npz", "--device", "gpu"], "device='gpu' cannot be used"),
         (["train", "-o", "w", "--resume"], "there is no 'w/checkpoint.pt'"),
         (["train", "-o", "w", "--pixel-size", "4", "5", "6"], "one or two numbers"),
         (["train", "-o", "w", "--max-time", "0"], "positive finite"),

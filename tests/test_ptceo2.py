@@ -335,6 +335,7 @@ def test_surface_images_show_the_change():
         ({"pixel_size": 60}, "pixel_size"),
         ({"pixel_size": -1}, "pixel_size"),
         ({"out": "images.tif"}, "must end in"),
+        ({"device": "nowhere"}, "device=.nowhere. cannot be used here"),
     ],
 )
 def test_bad_requests_are_refused(keywords, message):

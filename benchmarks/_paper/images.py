@@ -40,7 +40,7 @@ def load(args):
     """Open the set, or make it first."""
     sim = make_ptceo2(
         args.n_images, images_per_model=args.images_per_model, preset=args.preset,
-        out=args.images, n_jobs=args.n_jobs, verbose=True,
+        out=args.images, n_jobs=args.n_jobs, device=args.device, verbose=True,
     )  # fmt: skip
     return ImageSet(sim.data, sim.frame, sim.pixel_size)
 

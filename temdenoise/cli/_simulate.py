@@ -24,6 +24,12 @@ def add_parser(commands):
     parser.add_argument("--preset", default="quick", help="quick (default), default or paper")
     parser.add_argument("--random-state", type=int, metavar="SEED")
     parser.add_argument("--n-jobs", type=int, metavar="N", help="processes; -1: one per core")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="cpu (default), cuda ..., auto",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.set_defaults(run=run)
 
@@ -52,6 +58,7 @@ def run(arguments):
         preset=arguments.preset,
         random_state=arguments.random_state,
         n_jobs=arguments.n_jobs,
+        device=arguments.device,
         verbose=sys.stderr.isatty(),
     )
     columns = pd.concat(simulated.columns, keys=range(len(simulated.columns)), names=["image", ""])

@@ -27,6 +27,7 @@ def make_ptceo2_surface(
     out=None,
     n_jobs=None,
     client=None,
+    device="cpu",
     random_state=0,
     verbose=False,
 ):
@@ -45,7 +46,7 @@ def make_ptceo2_surface(
         Only the first of the selection.
     change : str or sequence of str, optional
         Only these of "removed-1", "removed-2", "single", "added".
-    preset, pixel_size, out, n_jobs, client, verbose
+    preset, pixel_size, out, n_jobs, client, device, verbose
         As in `make_ptceo2`.
     random_state : int, RandomState instance or None, default=0
         Determines where the particle lies in the field.
@@ -100,6 +101,7 @@ def make_ptceo2_surface(
         out=out,
         n_jobs=n_jobs,
         client=client,
+        device=device,
         verbose=verbose,
     )
     to_pixels = 100 / sim.pixel_size

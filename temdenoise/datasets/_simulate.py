@@ -38,14 +38,15 @@ def columns_of(job, pixel_size, shape):
     return columns[inside].reset_index(drop=True)
 
 
-def simulate(job, pixel_size, shape, spacing, level):
+def simulate(job, pixel_size, shape, spacing, level, device):
     """Images (n, height, width) of a model, float32, `level` in vacuum.
 
-    On one thread: processes scale better than threads on grids this small, and the result does not
-    depend on how many there are.
+    On one thread, unless a GPU computes: processes scale better than threads on grids this small,
+    and the result does not depend on how many there are.
     """
     import torch
 
+    from ..denoisers._device import choose_device
     from ..simulation import Microscope, exit_wave, sample_image
 
     with one_thread():
@@ -58,6 +59,7 @@ def simulate(job, pixel_size, shape, spacing, level):
             grid,
             thickness=structure.thickness,
             tilt=job.tilt,
+            device=choose_device(device),
         )
         # The whole series even if few images are wanted: library routines for many transforms or
         # products at once may round otherwise than for one. Large images are sampled singly.
@@ -68,7 +70,7 @@ def simulate(job, pixel_size, shape, spacing, level):
             images = sample_image(spectra, *arguments)[chosen]
         else:
             images = torch.stack([sample_image(spectra[i], *arguments) for i in chosen])
-        return (images * level).numpy()
+        return (images * level).cpu().numpy()
 
 
 def _fast_length(n):
