@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter1d
 from scipy.stats import norm
 
 # The rate without the column is at least this fraction of the mean around it: where a column was
@@ -148,9 +149,19 @@ def principal_curvatures(image, xy, sigma):
         Direction of the stronger curvature, from x towards y, in rad.
     """
     height, width = image.shape
-    columns, rows = np.rint(xy).astype(int).T
-    at = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    xx, yy, xy_ = (gaussian_filter(image, sigma, order=o)[at] for o in ((0, 2), (2, 0), (1, 1)))
+    columns, rows = np.rint(xy).astype(int).reshape(-1, 2).T
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    reach = int(4 * sigma + 0.5)
+    impulse = np.eye(2 * reach + 1)[reach]
+    # the Gaussian and its derivatives, as they weigh the pixels on either side
+    kernels = [gaussian_filter1d(impulse, sigma, order=o, mode="constant")[::-1] for o in range(3)]
+    kernels[2] -= kernels[2].sum() * kernels[0]  # cut off, it would answer a constant
+    padded = np.pad(image, reach, mode="symmetric")
+    windows = sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))[rows, columns]
+    windows -= windows[:, reach, reach, np.newaxis, np.newaxis]  # flat is flat to the last digit
+    along_x = np.stack([windows @ kernel for kernel in kernels])
+    orders = ((0, 2), (2, 0), (1, 1))  # of the derivatives by y and x
+    xx, yy, xy_ = (along_x[x] @ kernels[y] for y, x in orders)
     mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy_)
     strong, weak = np.abs(mean) + half, np.abs(mean) - half
     angle = np.arctan2(2 * xy_, xx - yy) / 2 + np.where(mean < 0, np.pi / 2, 0)

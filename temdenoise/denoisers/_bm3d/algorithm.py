@@ -14,9 +14,9 @@ _BLOCK = 8  # side of the blocks, in pixels; less along an axis that is shorter
 _THRESHOLD = 2.7  # of coefficients, in standard deviations of the noise
 # The variance the second stage takes the noise to have: somewhat less than the true one leaves fine
 # detail that the first estimate has lost.
-_WIENER_VARIANCE = 0.75
+_WIENER_VARIANCE = 0.8
 # Mean squared difference per pixel, in the first estimate, up to which blocks count as similar.
-_MAX_DISTANCE = 1.0
+_MAX_DISTANCE = 2.5
 _KAISER_BETA = 2.0  # of the window that fades blocks out towards their corners
 
 
