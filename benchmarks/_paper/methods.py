@@ -130,7 +130,9 @@ def network_rows(args, networks, *, full, binned):
         if full:
             name = f"SBD + {network.name}"
             if rehearsal:
-                few = {"patch_size": 128, "batch_size": 2, "steps_per_epoch": 5}
+                # four pixels or more are left of a patch at the coarsest scale
+                side = max(128, 4 * 2 ** options.get("scales", 4))
+                few = {"patch_size": side, "batch_size": 2, "steps_per_epoch": 5}
                 short = {"max_time": min(args.paper_budget, args.rehearsal)}
                 options = options | few | short
                 name += " (REHEARSAL)"

@@ -1,15 +1,22 @@
 """Directive ``benchmark-results``: the tables of a file that benchmarks/paper_tables.py wrote.
 
-    .. benchmark-results:: table-5.1-cpu
+    .. benchmark-results:: figure-3.1-cpu
+       :draw: curves
 
-Where there is no such file yet, the page says so.
+With ``:draw: curves`` or ``:draw: matrices`` a picture of the tables stands before them. Where
+there is no such file yet, the page says so.
 """
 
+import io
 import json
 from pathlib import Path
 
+import pandas as pd
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from docutils.parsers.rst import Directive, directives
+from matplotlib.figure import Figure
+
+from temdenoise.model_selection import GeneralizationMatrixDisplay
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -18,6 +25,7 @@ class BenchmarkResults(Directive):
     """Tables of one results file."""
 
     required_arguments = 1
+    option_spec = {"draw": lambda name: directives.choice(name, tuple(_DRAWINGS))}
 
     def run(self):
         path = RESULTS / f"{self.arguments[0]}.json"
@@ -33,7 +41,51 @@ class BenchmarkResults(Directive):
         )
         if not content["complete"]:
             text += " Not all of it has been measured yet."
-        return [nodes.paragraph(text, text), *map(_table, content["tables"])]
+        drawn = []
+        if "draw" in self.options:
+            drawn = [_picture(_DRAWINGS[self.options["draw"]](content["tables"]))]
+        return [nodes.paragraph(text, text), *drawn, *map(_table, content["tables"])]
+
+
+def _curves(tables):
+    """PSNR over the first column, a panel for each table."""
+    figure = Figure(figsize=(4.2 * len(tables), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(tables), squeeze=False, sharey=True)[0]
+    for axes, table in zip(panels, tables, strict=True):
+        frame = pd.DataFrame(table["rows"], columns=table["columns"]).astype(float)
+        what = frame.columns[0]
+        for column in frame.columns[frame.columns.str.contains("PSNR")]:
+            axes.plot(frame[what], frame[column], "o-", label=column.split(":")[0])
+        axes.set(xscale="log", xlabel=what)
+        axes.set_xticks(frame[what], [f"{x:g}" for x in frame[what]], minor=False)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.set_title(table["caption"].split(",")[0])
+    panels[0].set_ylabel("PSNR (dB)")
+    panels[0].legend()
+    return figure
+
+
+def _matrices(tables):
+    """Matrices of the tables, two in a row: ours and the authors'."""
+    n_rows = -(-len(tables) // 2)
+    figure = Figure(figsize=(9, 3.8 * n_rows), layout="constrained")
+    for axes, table in zip(figure.subplots(n_rows, 2, squeeze=False).flat, tables, strict=True):
+        frame = pd.DataFrame(table["rows"], columns=table["columns"])
+        GeneralizationMatrixDisplay.from_matrix(frame.set_index("trained on"), ax=axes)
+        axes.set_title(table["caption"].split(":")[0].rstrip("."), fontsize="small", loc="left")
+    return figure
+
+
+_DRAWINGS = {"curves": _curves, "matrices": _matrices}
+
+
+def _picture(figure):
+    """Return the figure as part of the page itself."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", facecolor="white")
+    svg = file.getvalue()
+    return nodes.raw("", svg[svg.index("<svg") :], format="html")
 
 
 def _table(content):
