@@ -53,14 +53,14 @@ CLASSICAL = [
         "VST + NLM",
         (26.55, 0.73),
         _vst("NLMDenoiser"),
-        {"binning": [1, 4], "denoiser__h": [0.4, 0.6, 0.8, 1.0]},
+        {"binning": [2, 4, 6], "denoiser__h": [0.2, 0.3, 0.4, 0.6, 0.8]},
     ),
-    Method("VST + BM3D", (25.27, 0.80), _vst("BM3DDenoiser"), {"binning": [1, 4]}),
+    Method("VST + BM3D", (25.27, 0.80), _vst("BM3DDenoiser"), {"binning": [2, 4, 6]}),
     Method(
         "PURE-LET",
         (28.36, 0.93),
         lambda: _class("PURELETDenoiser")(),
-        {"binning": [1, 2, 4]},
+        {"binning": [2, 3, 4, 5, 6]},
     ),
     Method(
         "windowed Fourier",
