@@ -35,9 +35,12 @@ class BenchmarkResults(Directive):
             return [nodes.paragraph(text, text)]
         content = json.loads(path.read_text(encoding="utf-8"))
         settings = content["settings"]
+        budget = f"{settings['budget']:g} minutes a training"
+        if settings.get("paper_budget", settings["budget"]) != settings["budget"]:
+            budget += f" ({settings['paper_budget']:g} of the paper's networks)"
         text = (
-            f"{content['title']}. {settings['budget']:g} minutes a training on "
-            f"{content['machine']}; temdenoise {content['version']}."
+            f"{content['title']}. {budget} on {content['machine']}; temdenoise "
+            f"{content['version']}."
         )
         if not content["complete"]:
             text += " Not all of it has been measured yet."
