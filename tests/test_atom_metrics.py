@@ -255,6 +255,19 @@ def test_scorers(images):
         assert pickle.loads(pickle.dumps(scorer))(denoiser, noisy, clean) == value
 
 
+def test_scorers_look_for_atoms_outside_a_mask(images):
+    noisy, clean = images
+    denoiser = LowPassDenoiser(cutoff=0.03).fit(noisy)
+    mask = np.zeros(clean.shape, dtype=bool)
+    mask[0, :, : clean.shape[2] // 2] = mask[1:, : clean.shape[1] // 2] = True
+    denoised = denoiser.transform(noisy, mask=mask)
+    each = [
+        atom_f1(a, b, find_params={"mask": m})
+        for a, b, m in zip(clean, denoised, mask, strict=True)
+    ]
+    assert atom_f1_scorer(denoiser, noisy, clean, mask=mask) == pytest.approx(np.mean(each))
+
+
 def test_atoms_and_psnr_of_one_transform_in_a_search(images):
     noisy, clean = images
     surface = partial(atom_f1, region="surface", zero_division=0)

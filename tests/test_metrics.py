@@ -7,7 +7,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
 
-from temdenoise import LowPassDenoiser, PoissonNoise, WienerDenoiser, psnr, ssim
+from temdenoise import LowPassDenoiser, PoissonNoise, WienerDenoiser, psnr, ssim, thin_counts
 from temdenoise.metrics import (
     make_denoising_scorer,
     make_multimetric_scorer,
@@ -255,6 +255,45 @@ def test_keywords_are_routed_through_a_scorer(noisy, clean):
     # 0.5 per Angstrom at 6.22 pm per pixel is 0.0311 cycles per pixel.
     plain = cross_validate(LowPassDenoiser(cutoff=0.0311), noisy, clean, scoring=psnr_scorer, cv=2)
     np.testing.assert_allclose(results["test_score"], plain["test_score"], rtol=1e-6)
+
+
+def test_pixels_of_a_mask_do_not_count(noisy, clean):
+    mask = np.zeros(clean.shape[1:], dtype=bool)
+    mask[:, 20:] = True
+    denoiser = LowPassDenoiser().fit(noisy)
+    spoiled = np.where(mask, 300.0, clean)  # a label that no denoiser could know
+    for scorer in (psnr_scorer, make_denoising_scorer(mean_absolute_error)):
+        expected = scorer(denoiser, noisy, clean, mask=mask)
+        assert scorer(denoiser, noisy, spoiled, mask=mask) == pytest.approx(expected)
+        assert scorer(denoiser, noisy, spoiled) != pytest.approx(expected, rel=0.1)
+    denoised = denoiser.transform(noisy, mask=mask)
+    assert psnr_scorer(denoiser, noisy, clean, mask=mask) == pytest.approx(
+        denoiser.score(noisy, clean, mask=mask)
+    )
+    assert ssim_scorer(denoiser, noisy, clean, mask=mask) == pytest.approx(
+        ssim(clean, np.where(mask, clean, denoised)).mean()
+    )
+
+
+def test_upsnr_scorer_leaves_a_mask_out(noisy):
+    mask = np.zeros(noisy.shape[1:], dtype=bool)
+    mask[:, 20:] = True
+    spoiled = np.where(mask, 500, noisy)
+    denoiser = LowPassDenoiser().fit(noisy)
+    a, b = thin_counts(spoiled, 0.5, 0)
+    error = 4 * np.mean(unbiased_mse(denoiser.transform(a, mask=mask), b, mask=mask))
+    assert error < 1 < 4 * np.mean(unbiased_mse(denoiser.transform(a), b))
+    expected = -10 * np.log10(error) if error > 0 else np.inf
+    assert upsnr_scorer(denoiser, spoiled, mask=mask) == pytest.approx(expected)
+
+
+def test_a_pixel_size_is_looked_for_only_where_a_metric_needs_it(noisy, clean):
+    class Choosing(LowPassDenoiser):
+        def transform(self, X, *, pixel_size=None):
+            assert pixel_size == "auto"
+            return super().transform(X)
+
+    assert psnr_scorer(Choosing().fit(noisy), noisy, clean, pixel_size="auto") > 0
 
 
 def test_scorer_factories_refuse_bad_arguments(noisy, clean):

@@ -5,7 +5,7 @@ a fixed seed, so that all candidates are compared on the same noise.
 """
 
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from numbers import Integral
 
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from temdenoise._validation import check_images, check_pair
+from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.metrics.atom_metrics import atom_f1, atom_jaccard, atom_precision, atom_recall
 from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse
 from temdenoise.noise import PoissonNoise, thin_counts
@@ -82,11 +82,14 @@ class _DenoisingScorer(_Scorer):
         metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
         values = {name: [] for name in metrics}
         for noisy, clean in self._pairs(X, y):
-            params = _with_found_pixel_size(estimator, noisy, transform_params)
+            params = transform_params
+            if any(_takes(metric, "pixel_size") for metric in metrics.values()):
+                params = _with_found_pixel_size(estimator, noisy, params)
             denoised = estimator.transform(noisy, **params)
+            mask = check_mask(params.get("mask"), clean.shape)
             for name, metric in metrics.items():
                 at_scale = _at_scale(metric, params.get("pixel_size"))
-                values[name].append(np.mean(at_scale(clean, denoised)))
+                values[name].append(_mean_score(at_scale, clean, denoised, mask))
         sign = 1 if self.greater_is_better else -1
         scores = {name: sign * float(np.mean(v)) for name, v in values.items()}
         return scores if isinstance(self.metric, dict) else scores["score"]
@@ -118,7 +121,8 @@ class _UPSNRScorer(_Scorer):
         # error from there to that of the whole counts. The mean over the stack comes first, then
         # the logarithm: the estimate of a single image may fall below zero.
         rest = 1 - self.fraction
-        error = np.mean(unbiased_mse(denoised * (rest / self.fraction), b)) / rest**2
+        scaled, mask = denoised * (rest / self.fraction), transform_params.get("mask")
+        error = np.mean(unbiased_mse(scaled, b, mask=mask)) / rest**2
         return float(-10 * np.log10(error)) if error > 0 else np.inf
 
 
@@ -135,7 +139,9 @@ def make_denoising_scorer(
         a float, or one value per image. It must be defined at a module's top level to be used
         with ``n_jobs``; ``functools.partial(atom_f1, region="surface")`` sets parameters. One with
         a parameter ``pixel_size`` gets that of the call, if there is one; for "auto" that which the
-        estimator finds on the noisy images.
+        estimator finds on the noisy images. Pixels of a ``mask`` of the call do not count: a
+        metric with a parameter ``mask`` gets it, atoms are looked for elsewhere, and any other
+        metric sees the clean image there.
     noise : object with a method ``sample``, default=None
         As `temdenoise.PoissonNoise`, drawn where no noisy images are given. None: Poisson noise on
         the clean images as they are, in counts per pixel.
@@ -241,17 +247,42 @@ def _with_found_pixel_size(estimator, noisy, params):
     return params | {"pixel_size": find(noisy, mask=params.get("mask"))}
 
 
+def _default(metric, name):
+    """Return the default of a metric's parameter; `Parameter.empty` if there is none."""
+    try:
+        parameters = signature(metric).parameters
+    except ValueError:  # written in C, without a signature
+        return Parameter.empty
+    return parameters[name].default if name in parameters else Parameter.empty
+
+
+def _takes(metric, name):
+    """Whether a metric has a parameter that is still to be given."""
+    return _default(metric, name) is None
+
+
 def _at_scale(metric, pixel_size):
     """Give the pixel size of `transform` to a metric that takes one and has none yet."""
-    if pixel_size is None:
-        return metric
-    try:
-        parameter = signature(metric).parameters.get("pixel_size")
-    except ValueError:  # written in C, without a signature
-        parameter = None
-    if parameter is None or parameter.default is not None:
+    if pixel_size is None or not _takes(metric, "pixel_size"):
         return metric
     return partial(metric, pixel_size=pixel_size)
+
+
+def _mean_score(metric, clean, denoised, mask):
+    """Mean of a metric over the images, in which the pixels of a mask do not count."""
+    if mask is None:
+        return np.mean(metric(clean, denoised))
+    if _takes(metric, "mask"):
+        return np.mean(metric(clean, denoised, mask=mask))
+    finding = _default(metric, "find_params")
+    if finding is not Parameter.empty:  # atoms are looked for elsewhere
+        return np.mean(
+            [
+                metric(*pair, find_params={**(finding or {}), "mask": hidden})
+                for *pair, hidden in zip(clean, denoised, mask, strict=True)
+            ]
+        )
+    return np.mean(metric(clean, np.where(mask, clean, denoised)))  # no error there
 
 
 def _find_metric(metric):
