@@ -40,7 +40,7 @@ def methods():
         "Wiener": (WienerDenoiser(), {"window_size": [13, 17, 21, 25, 31, 39]}),
         "VST + NLM": (
             VSTDenoiser(denoiser=NLMDenoiser(patch_distance=20), iterations=1),
-            {"binning": [4, 6, 8], "denoiser__h": [0.25, 0.4]},
+            {"binning": [4, 6, 8, 10], "denoiser__h": [0.15, 0.25, 0.4]},
         ),
         "windowed Fourier": (
             WindowedFourierDenoiser(binning=4),
@@ -49,10 +49,10 @@ def methods():
     }
     if "BM3DDenoiser" in temdenoise.__all__:
         bm3d = temdenoise.BM3DDenoiser(sigma=1.0)
-        table["VST + BM3D"] = (VSTDenoiser(denoiser=bm3d, iterations=1), {"binning": [4, 6, 8]})
+        table["VST + BM3D"] = (VSTDenoiser(denoiser=bm3d, iterations=1), {"binning": [4, 6, 8, 10]})
         table["iterative VST + BM3D"] = (
             VSTDenoiser(denoiser=bm3d, iterations=3),
-            {"binning": [4, 6], "final_weight": [0.1, 0.2]},
+            {"binning": [4, 6, 8], "final_weight": [0.1, 0.2, 0.4]},
         )
     if "PURELETDenoiser" in temdenoise.__all__:
         table["PURE-LET"] = (temdenoise.PURELETDenoiser(), {})

@@ -53,9 +53,9 @@ CLASSICAL = [
         "VST + NLM",
         (26.55, 0.73),
         _vst("NLMDenoiser"),
-        {"binning": [2, 4, 6], "denoiser__h": [0.2, 0.3, 0.4, 0.6, 0.8]},
+        {"binning": [4, 6, 8, 10], "denoiser__h": [0.1, 0.15, 0.25, 0.4, 0.6]},
     ),
-    Method("VST + BM3D", (25.27, 0.80), _vst("BM3DDenoiser"), {"binning": [2, 4, 6]}),
+    Method("VST + BM3D", (25.27, 0.80), _vst("BM3DDenoiser"), {"binning": [4, 6, 8, 10]}),
     Method(
         "PURE-LET",
         (28.36, 0.93),
