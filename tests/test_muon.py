@@ -27,6 +27,25 @@ def test_a_zero_gradient_leaves_a_kernel_alone():
     assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e-20, 1e-35])
+def test_what_fades_away_becomes_zero(size):
+    """Numbers near the smallest there are cost ten times the time of others."""
+    torch.manual_seed(0)
+    matrix = torch.randn(6, 40)
+    matrix[::2] *= size
+    without = torch.where(torch.arange(6)[:, None] % 2 == 0, 0, matrix)
+    assert torch.equal(orthogonalize(matrix), orthogonalize(without))
+
+    kernel = torch.zeros(4, 3, requires_grad=True)
+    optimizer = Muon([kernel])
+    kernel.grad = torch.full((4, 3), size)
+    optimizer.step()
+    kernel.grad = torch.zeros(4, 3)
+    for _ in range(1600):
+        optimizer.step()
+    assert not optimizer.state[kernel]["momentum"].any()
+
+
 def test_a_vector_makes_the_steps_of_adam():
     torch.manual_seed(0)
     start = torch.randn(7)

@@ -7,6 +7,10 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
 # Root-mean-square size of a step over the learning rate, so that the best rate is about Adam's.
 _STEP_SIZE = 0.4
+# What is smaller is set to zero: in matrices of norm 1, and in the momentum. The kernels of channels
+# that died fade away step by step, and processors multiply the smallest of numbers, or get them as
+# products, ten times slower than others.
+_FAINT, _FAINTEST = 1e-7, 1e-30
 
 
 def orthogonalize(matrix):
@@ -18,6 +22,7 @@ def orthogonalize(matrix):
     a, b, c = _QUINTIC
     x = matrix.mT if len(matrix) > matrix.shape[1] else matrix
     x = x / x.norm().clamp_min(1e-20)
+    x = x.masked_fill(x.abs() < _FAINT, 0)
     for _ in range(_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
@@ -71,6 +76,7 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
         momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        momentum.masked_fill_(momentum.abs() < _FAINTEST, 0)
         matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)
         # The rows or columns of an orthogonal matrix, whichever are longer, have length 1.
         size = _STEP_SIZE * max(matrix.shape) ** 0.5
