@@ -7,7 +7,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
 # Root-mean-square size of a step over the learning rate, so that the best rate is about Adam's.
 _STEP_SIZE = 0.4
-# What is smaller is set to zero: in matrices of norm 1, and in the momentum. The kernels of channels
+# What is smaller is set to zero: in matrices of norm 1, and in the momentum. Kernels of channels
 # that died fade away step by step, and processors multiply the smallest of numbers, or get them as
 # products, ten times slower than others.
 _FAINT, _FAINTEST = 1e-7, 1e-30
