@@ -1,5 +1,7 @@
 """Disks about atoms, and counts in them."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
@@ -66,6 +68,15 @@ def check_image(image, name):
             f"{name} must be one image (height, width) with pixels, got shape {image.shape}.{mend}"
         )
     return image
+
+
+def check_index(value, size, name):
+    """Return a number from 0 to size - 1 as an int, or say what is wrong with it."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if not 0 <= value < size:
+        raise IndexError(f"{name} must be from 0 to {size - 1}, got {value}.")
+    return int(value)
 
 
 def check_finite(image, trusted, name):
