@@ -162,6 +162,19 @@ def test_the_sum_of_the_halves_by_default(counts):
     pd.testing.assert_frame_equal(table, expected)
 
 
+def test_the_dtype_does_not_matter(counts):
+    a, b = thin_counts(np.minimum(100 * counts, 1000), random_state=0)
+    image = np.round(100 * scene([*TRUE, FALSE]))
+    images = [a, b, image, image]
+    expected = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)
+    # sums of two of the former would wrap; that of all counts is beyond the latter
+    types = [np.uint16, np.float16, np.uint8, np.uint8]
+    images = [image.astype(dtype) for image, dtype in zip(images, types, strict=True)]
+    assert 127 < images[2].max() < 255
+    table = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)
+    pd.testing.assert_frame_equal(table, expected)
+
+
 @pytest.mark.parametrize("n_atoms", [0, 1, 2, 3])
 def test_few_columns(n_atoms):
     sites = TRUE[:n_atoms]  # none, one, two, three on a line
@@ -329,6 +342,7 @@ def test_what_cannot_denoise_is_refused(counts):
         ({"b": np.full(SHAPE, 0.5)}, ValueError, "b holds values that are not whole"),
         ({"a": np.full(SHAPE, -1)}, ValueError, "a holds negative"),
         ({"b": np.zeros(SHAPE)}, ValueError, "b holds no electron"),
+        ({"denoised_b": scene(TRUE)[1:]}, ValueError, r"denoised_b has shape \(179, 240\)"),
         ({"denoised_a": np.full(SHAPE, np.nan)}, ValueError, "denoised_a holds 43200 pixels"),
         ({"denoised_b": np.ones(SHAPE, dtype=complex)}, TypeError, "denoised_b must hold real"),
         ({"denoised": -scene(TRUE)}, ValueError, "negative"),
@@ -387,5 +401,18 @@ def test_display_on_given_axes_and_bad_tables(counts):
         AtomVerdictDisplay.from_predictions(counts, scene(TRUE), find_atoms(scene(TRUE)))
     with pytest.raises(ValueError, match="same shape"):
         AtomVerdictDisplay.from_predictions(counts[1:], scene(TRUE), table)
-    with pytest.raises(IndexError, match="from 0 to 0"):
-        AtomVerdictDisplay.from_estimator(Dreamer(), counts[np.newaxis], image=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image": 1}, IndexError, "image must be from 0 to 0"),
+        ({"image": -1}, IndexError, "image must be from 0 to 0"),
+        ({"image": 0.0}, TypeError, "image must be an integer"),
+        ({"mask": np.zeros((3, 3), dtype=bool)}, ValueError, r"mask has shape \(3, 3\)"),
+        ({"mask": np.zeros(SHAPE)}, ValueError, "mask must be of dtype bool"),
+    ],
+)
+def test_display_names_what_is_wrong(counts, options, error, message):
+    with pytest.raises(error, match=message):
+        AtomVerdictDisplay.from_estimator(Dreamer(), counts[np.newaxis], **options)

@@ -100,24 +100,24 @@ def confirm_atoms_from_halves(
     """
     q = check_rate(q)
     scale = 1 / (PIXEL_SIZE if pixel_size is None else check_pixel_size(pixel_size))
-    denoised = np.add(denoised_a, denoised_b) if denoised is None else denoised
     images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
-    images = {name: np.asarray(image) for name, image in (images | {"denoised": denoised}).items()}
-    trusted = _check_halves(images, mask)
-    images["denoised"] = np.where(trusted, images["denoised"], 0)
+    images = _checked_halves(images if denoised is None else images | {"denoised": denoised})
+    trusted = _check_values(images, mask)
+    images = {name: np.where(trusted, image, 0) for name, image in images.items()}
+    if denoised is None:
+        images["denoised"] = images["denoised_a"] + images["denoised_b"]
     options = {"pixel_size": pixel_size, "threshold": threshold, "mask": ~trusted}
     if polarity == "auto":
         polarity = column_polarity(images["denoised"], pixel_size=pixel_size, mask=~trusted)
     options["polarity"] = polarity
 
-    total = images["denoised"][trusted].sum(dtype=np.float64)
+    total = images["denoised"].sum()
     found = find_atoms(images["denoised"], **options)
     halves = []
     for mine, other in (("a", "b"), ("b", "a")):
-        image = np.where(trusted, images[f"denoised_{mine}"], 0)
+        image, counts = images[f"denoised_{mine}"], images[other]
         half = find_atoms(image, **options)
         half["region"] = regions_of(half, trusted.shape, pixel_size)
-        counts = np.where(trusted, images[other], 0)
         radius, sigma = RADIUS_PM * scale, COLUMN_SIGMA * scale
         xy = half[["x", "y"]].to_numpy()
         tests = column_tests(counts, image, xy, radius, sigma, trusted)
@@ -189,8 +189,9 @@ def _judge(found, halves, reach, q):
     return table
 
 
-def _check_halves(images, mask):
-    """Check images and mask; return where the pixels are to be trusted."""
+def _checked_halves(images):
+    """Check types and shapes of images by name, and return them as float64."""
+    images = {name: np.asarray(image) for name, image in images.items()}
     shape = images["a"].shape
     for name, image in images.items():
         if image.dtype.kind not in "buif":
@@ -201,6 +202,13 @@ def _check_halves(images, mask):
             )
         if image.shape != shape:
             raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
+    # Sums of integers would wrap, and those of float16 overflow.
+    return {name: image.astype(np.float64) for name, image in images.items()}
+
+
+def _check_values(images, mask):
+    """Check values and mask; return where the pixels are to be trusted."""
+    shape = images["a"].shape
     mask = check_mask(mask, (1, *shape))
     trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     for name, image in images.items():
