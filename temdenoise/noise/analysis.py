@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from .._validation import check_images, check_mask
-from ._differences import collect, leftover
+from ._differences import collect, count_neighbourhoods, leftover
 from ._line import fit_line, split_intercept
 from ._result import CORRELATED, TOLERANCE, NoiseAnalysis
 from ._vacuum import (
@@ -25,7 +25,7 @@ _MOVES, _STRUCTURED = 0.02, 0.1
 _UNEVEN = 1.3
 
 _N_BINS = 24
-_MIN_SIZE, _MIN_PIXELS = 8, 256
+_MIN_SIZE, _MIN_PIXELS, _MIN_NEIGHBOURHOODS = 8, 256, 64
 
 
 def analyze_noise(
@@ -238,6 +238,13 @@ def _choose_method(movie, mask, method):
         structure, along = leftover(movie, mask, temporal=True)
         if method == "temporal" or structure <= _MOVES:
             return True, structure, along
+    n_whole = count_neighbourhoods(movie, mask)
+    if n_whole < _MIN_NEIGHBOURHOODS:
+        raise ValueError(
+            f"Neighbouring pixels are compared, and the mask leaves {n_whole} 3 x 3 neighbourhoods "
+            f"without a masked pixel; at least {_MIN_NEIGHBOURHOODS} are needed. Hide regions "
+            "rather than pixels, rows or columns all over the image."
+        )
     return False, *leftover(movie, mask, temporal=False)
 
 
