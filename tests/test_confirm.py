@@ -162,6 +162,15 @@ def test_the_sum_of_the_halves_by_default(counts):
     pd.testing.assert_frame_equal(table, expected)
 
 
+def test_a_half_that_was_denoised_to_nothing(counts):
+    a, b = thin_counts(counts, random_state=0)
+    nothing, image = np.zeros(SHAPE), scene(TRUE)
+    table = confirm_atoms_from_halves(a, b, nothing, image, pixel_size=PIXEL_SIZE)
+    expected = confirm_atoms_from_halves(a, b, np.ones(SHAPE), image, image, pixel_size=PIXEL_SIZE)
+    pd.testing.assert_frame_equal(table, expected)
+    assert (table["n_halves"] == 1).all()
+
+
 def test_the_dtype_does_not_matter(counts):
     a, b = thin_counts(np.minimum(100 * counts, 1000), random_state=0)
     image = np.round(100 * scene([*TRUE, FALSE]))
