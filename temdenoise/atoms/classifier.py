@@ -149,17 +149,20 @@ class AtomClassifier(BaseEstimator):
             tables.append(atoms)
         atoms = pd.concat(tables, ignore_index=True)
         real = atoms["real"].to_numpy(dtype=bool)
-        self.n_columns_ = np.array([(~real).sum(), real.sum()])
-        if self.n_columns_.min() < 5:
+        n_columns = np.array([(~real).sum(), real.sum()])
+        if n_columns.min() < 5:
             raise ValueError(
-                f"Of the columns found, {self.n_columns_[1]} are real and {self.n_columns_[0]} "
-                "false: too few to learn from. Give more or noisier images, or lower the threshold."
+                f"Of the columns found, {n_columns[1]} are real and {n_columns[0]} false: too few "
+                "to learn from. Give more or noisier images, or lower the threshold."
             )
         features = _features(atoms)
-        self.mean_, self.scale_ = features.mean(axis=0), features.std(axis=0)
-        self.scale_[self.scale_ == 0] = 1
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        scale[scale == 0] = 1
+        terms = _terms(features, mean, scale)
+        model = LogisticRegression(C=self.C, max_iter=1000).fit(terms, real)
+        # All at the end: what failed is not fitted.
+        self.mean_, self.scale_, self.n_columns_ = mean, scale, n_columns
         self.classes_ = np.array([False, True])
-        model = LogisticRegression(C=self.C, max_iter=1000).fit(self._terms(features), real)
         self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
         return self
 
@@ -208,7 +211,8 @@ class AtomClassifier(BaseEstimator):
             Of being false, and of being real.
         """
         check_is_fitted(self)
-        p = expit(self._terms(_features(X)) @ self.coef_ + self.intercept_)
+        terms = _terms(_features(X), self.mean_, self.scale_)
+        p = expit(terms @ self.coef_ + self.intercept_)
         return np.column_stack([1 - p, p])
 
     def predict(self, X):
@@ -238,7 +242,9 @@ class AtomClassifier(BaseEstimator):
         state |= {"threshold": self.threshold, "dose": self.dose, "intercept": self.intercept_}
         for name in ("coef", "mean", "scale", "n_columns"):
             state[name] = getattr(self, f"{name}_").tolist()
-        Path(path).write_text(json.dumps(state, indent=1) + "\n")
+        # NumPy's scalars are numbers, too.
+        text = json.dumps(state, indent=1, default=float)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path, denoiser):
@@ -258,22 +264,25 @@ class AtomClassifier(BaseEstimator):
 
         Raises
         ------
+        OSError
+            If the file cannot be read.
         ValueError
             If the file holds no such model.
         """
         try:
-            state = json.loads(Path(path).read_text())
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
             if state["format"] != FORMAT or tuple(state["features"]) != FEATURES:
                 raise KeyError("features")
             dose = tuple(state["dose"]) if isinstance(state["dose"], list) else state["dose"]
             parameters = {"pixel_size": state["pixel_size"], "threshold": state["threshold"]}
             classifier = cls(denoiser, dose=dose, **parameters)
-            for name in ("coef", "mean", "scale", "n_columns"):
-                setattr(classifier, f"{name}_", np.array(state[name]))
-            classifier.intercept_ = float(state["intercept"])
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            check_length("threshold", classifier.threshold)
+            if classifier.pixel_size is not None:
+                check_length("pixel_size", classifier.pixel_size)
+            vars(classifier).update(_stored(state))
+        # Neither text nor JSON is a ValueError as well.
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
-        classifier.classes_ = np.array([False, True])
         return classifier
 
     def _pixel_size(self):
@@ -308,11 +317,31 @@ class AtomClassifier(BaseEstimator):
         surface = regions_of(atoms, denoised.shape, self.pixel_size) == "surface"
         return atoms.assign(surface=surface.astype(np.float64))
 
-    def _terms(self, features):
-        """Standardised features without extremes, and their products of two."""
-        standard = np.clip((features - self.mean_) / self.scale_, -_OUTLIER, _OUTLIER)
-        i, j = np.triu_indices(len(FEATURES))
-        return np.hstack([standard, standard[:, i] * standard[:, j]])
+
+def _terms(features, mean, scale):
+    """Standardised features without extremes, and their products of two."""
+    standard = np.clip((features - mean) / scale, -_OUTLIER, _OUTLIER)
+    i, j = np.triu_indices(len(FEATURES))
+    return np.hstack([standard, standard[:, i] * standard[:, j]])
+
+
+def _stored(state):
+    """Fitted attributes of a model as `AtomClassifier.save` writes it, checked."""
+    n = len(FEATURES)
+    shapes = {"coef": (n + n * (n + 1) // 2,), "mean": (n,), "scale": (n,), "n_columns": (2,)}
+    fitted = {"classes_": np.array([False, True])}
+    for name, shape in (shapes | {"intercept": ()}).items():
+        values = np.array(state[name], dtype=object)  # whatever it is, and ragged or not
+        if values.shape != shape or not all(map(_is_number, values.flat)):
+            raise ValueError(f"{name} must be finite numbers of shape {shape}")
+        fitted[f"{name}_"] = values.astype(np.int64 if name == "n_columns" else np.float64)
+    if not (fitted["scale_"] > 0).all():
+        raise ValueError("scale must be positive")
+    return fitted | {"intercept_": float(fitted["intercept_"])}
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
 
 
 def _features(atoms):
