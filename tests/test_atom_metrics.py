@@ -154,6 +154,27 @@ def test_several_images_in_all_forms():
     np.testing.assert_allclose(atom_precision(stack[::-1], stack), [1, 2 / 3])
 
 
+def test_lists_of_several_images_differ_in_length():
+    clean, denoised = [[(1, 2), (30, 40)], []], [[(1, 2)], []]
+    np.testing.assert_array_equal(atom_recall(clean, denoised, zero_division=1), [0.5, 1])
+    assert atom_f1([[]], [[]], zero_division=1).tolist() == [1]
+    tables = [pd.DataFrame({"x": [1, 30], "y": [2, 40]}), np.empty((0, 2))]
+    np.testing.assert_array_equal(atom_recall(tables, denoised, zero_division=1), [0.5, 1])
+    with pytest.raises(ValueError, match="denoised holds positions or rows of different lengths"):
+        atom_f1(clean, [[(1, 2), (3,)], []])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_table_without_names_is_no_image(several):
+    atoms = np.ones((12, 5))
+    table = [(1.0, 2.0)]
+    clean, denoised = ([table], [atoms]) if several else (table, atoms)
+    with pytest.raises(ValueError, match=r"denoised .* \(12, 5\): too narrow .* columns x and y"):
+        atom_f1(clean, denoised)
+    with pytest.raises(ValueError, match="clean .* too narrow"):
+        atom_scores(atoms[np.newaxis], atoms[np.newaxis])
+
+
 # --- images ---------------------------------------------------------------------------------------
 
 
