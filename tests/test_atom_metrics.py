@@ -218,6 +218,8 @@ def test_bad_images():
     spoiled[3, 4] = np.nan
     with pytest.raises(ValueError, match="row 3, column 4"):
         atom_f1(image, spoiled)
+    with pytest.raises(ValueError, match="denoised is a masked array"):
+        atom_f1(image, np.ma.masked_greater(image, 0.5))
     with pytest.raises(ValueError, match="same shape"):
         atom_f1(image, image[:-1])
     with pytest.raises(ValueError, match="as many images: one and a sequence of 2"):

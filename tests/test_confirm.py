@@ -338,6 +338,11 @@ def test_bad_options(counts, options, error, message):
         confirm_atoms(Dreamer(), counts, **options)
 
 
+def test_masked_arrays_are_refused(counts):
+    with pytest.raises(ValueError, match="noisy is a masked array .* mask="):
+        confirm_atoms(Dreamer(), np.ma.masked_greater(counts, 3))
+
+
 def test_what_cannot_denoise_is_refused(counts):
     with pytest.raises(TypeError, match="transform"):
         confirm_atoms(np.ones(3), counts)
@@ -355,6 +360,7 @@ def test_what_cannot_denoise_is_refused(counts):
         ({"denoised_a": np.full(SHAPE, np.nan)}, ValueError, "denoised_a holds 43200 pixels"),
         ({"denoised_b": np.ones(SHAPE, dtype=complex)}, TypeError, "denoised_b must hold real"),
         ({"denoised": -scene(TRUE)}, ValueError, "negative"),
+        ({"b": np.ma.masked_less(np.eye(*SHAPE), 1)}, ValueError, "b is a masked array"),
     ],
 )
 def test_bad_halves(counts, change, error, message):

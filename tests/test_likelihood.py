@@ -256,6 +256,17 @@ def test_bad_options(counts, clean, options, error, message):
         likelihood_map(counts, clean, **options)
 
 
+def test_masked_arrays_are_refused(counts, clean):
+    with pytest.raises(ValueError, match="noisy is a masked array .* mask="):
+        likelihood_map(np.ma.masked_greater(counts, 1), clean)
+    with pytest.raises(ValueError, match="denoised is a masked array"):
+        likelihood_map(counts, np.ma.masked_greater(clean, 0.5))
+    blur = LowPassDenoiser(cutoff=0.02).fit(counts[np.newaxis])
+    hidden = np.ma.masked_greater(counts, 1)[np.newaxis]
+    with pytest.raises(ValueError, match="X is a masked array"):
+        LikelihoodMapDisplay.from_estimator(blur, hidden, mask=counts > 1)
+
+
 def test_complex_images_are_refused(counts, clean):
     with pytest.raises(TypeError, match="real numbers"):
         likelihood_map(counts.astype(complex), clean)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._validation import check_images, check_mask
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
 from temdenoise.noise import analyze_noise, thin_counts
@@ -142,6 +143,7 @@ def confirm_atoms(
     transform_keywords(denoiser)  # refuses what cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
+    refuse_masked(noisy, "noisy")
     noisy = np.asarray(noisy)
     noisy = noisy[np.newaxis] if noisy.ndim == 2 else noisy
     if mask is not None:

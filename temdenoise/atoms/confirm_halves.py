@@ -8,6 +8,7 @@ import pandas as pd
 from temdenoise._validation import check_mask, check_pixel_size
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.atoms.surface import split_surface_bulk
@@ -191,6 +192,8 @@ def _judge(found, halves, reach, q):
 
 def _checked_halves(images):
     """Check types and shapes of images by name, and return them as float64."""
+    for name, image in images.items():
+        refuse_masked(image, name)
     images = {name: np.asarray(image) for name, image in images.items()}
     shape = images["a"].shape
     for name, image in images.items():

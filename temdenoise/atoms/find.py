@@ -8,6 +8,7 @@ from scipy.fft import dctn, idctn
 from scipy.ndimage import map_coordinates, maximum_filter
 
 from temdenoise._validation import check_mask
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 
 COLUMN_SIGMA = 60.0
@@ -79,8 +80,8 @@ def find_atoms(
     Raises
     ------
     ValueError
-        If the image is not 2-D, is empty, not finite or has a negative mean, or if a parameter is
-        out of range.
+        If the image is not 2-D, is empty, not finite, a masked array or has a negative mean, or if
+        a parameter is out of range.
     TypeError
         If a parameter or the image is not real and numeric.
 
@@ -263,6 +264,7 @@ def _table(*values):
 
 
 def _checked_image(image, mask):
+    refuse_masked(image, "image")
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
         raise TypeError(f"The image must hold real numbers, got dtype {image.dtype}.")
@@ -273,19 +275,21 @@ def _checked_image(image, mask):
         )
     if image.size == 0:
         raise ValueError(f"The image is empty: its shape is {image.shape}.")
-    # float32 halves the time and is far more precise than any count.
-    image = image.astype(np.float32)
     if mask is not None:
         mask = check_mask(mask, (1, *image.shape))
         mask = None if mask is None else mask[0]
-    if mask is not None:
-        image[mask] = image[~mask].mean(dtype=np.float64)
-    bad = np.argwhere(~np.isfinite(image))
+    # float32 halves the time and is far more precise than any count; what is beyond it is infinite.
+    with np.errstate(over="ignore"):
+        image = image.astype(np.float32)
+    bad = ~np.isfinite(image)
+    bad = np.argwhere(bad if mask is None else bad & ~mask)
     if len(bad):
         raise ValueError(
             f"The image holds {len(bad)} pixels that are NaN, infinite or too large for float32, "
             f"the first at row {bad[0][0]}, column {bad[0][1]}."
         )
+    if mask is not None:
+        image[mask] = image[~mask].mean(dtype=np.float64)
     return image, mask
 
 

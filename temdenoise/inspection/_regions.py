@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._validation import check_pixel_size
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length, check_points
 
 RADIUS = 11.3
@@ -59,6 +60,7 @@ def check_counts(values, name):
 
 def check_image(image, name):
     """Return one image (height, width) of real numbers as an array."""
+    refuse_masked(image, name)
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
         raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise.atoms import column_polarity, find_atoms
+from temdenoise.atoms._images import refuse_masked
 
 # Width in px below which an array is no image, but a table without its names.
 _MIN_WIDTH = 8
@@ -95,6 +96,7 @@ def _one_by_one(atoms, name):
 def _as_array(value, name):
     if isinstance(value, pd.DataFrame):
         return value
+    refuse_masked(value, name)
     try:
         return np.asarray(value)
     except ValueError as error:
