@@ -321,6 +321,39 @@ def test_what_is_not_poisson_counts_is_refused(counts, spoil, message):
 
 
 @pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x * [[[1]], [[0]]], "Frame 1 of noisy holds no electron"),
+        (lambda x: np.stack([x, np.ones_like(x)]), "Frame 1 of noisy is constant.* is 1"),
+        (lambda x: 0 * x, "Frame 0 of noisy holds no electron"),
+        (lambda x: 0 * x + 3, "Frame 0 of noisy is constant.* is 3"),
+        (lambda x: x[:5, :5], "at least 8 x 8 pixels; those of noisy are 5 x 5"),
+        (lambda x: x[:10, :10], "noisy cannot be tested .* 256 pixels"),
+        (lambda x: x[np.newaxis, np.newaxis], "4D array instead: noisy"),
+        (lambda x: x[0], "1D array instead: noisy"),
+        (lambda x: np.stack([x, np.eye(*SHAPE, k=239)]), "Frame 1 of noisy .* too few .*, 1: one"),
+    ],
+)
+def test_what_was_passed_is_what_is_named(counts, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        confirm_atoms(Dreamer(), spoil(counts), random_state=1)
+
+
+def test_masks_with_messages_of_their_own(counts):
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, ::2] = True
+    with pytest.raises(ValueError, match="noisy cannot be tested .* leaves 0 3 x 3 neighbourh"):
+        confirm_atoms(Dreamer(), counts, mask=mask)
+    mask = np.zeros((2, *SHAPE), dtype=bool)
+    mask[1, :90] = True  # all that the frame holds
+    movie = np.stack([counts, np.where(mask[1], counts, 0)])
+    with pytest.raises(ValueError, match="Frame 1 of noisy holds no electron"):
+        confirm_atoms(Dreamer(), movie, mask=mask)
+    with pytest.raises(ValueError, match="1D array instead: noisy"):
+        confirm_atoms(Dreamer(), counts[0], mask=mask[0, 0])
+
+
+@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"q": 0}, ValueError, "between 0 and 1"),

@@ -182,6 +182,15 @@ def test_no_column(classifier):
     pd.testing.assert_frame_equal(classifier.find_atoms(np.zeros((64, 64))), table)
 
 
+def test_one_image_at_a_time(classifier):
+    with pytest.raises(ValueError, match=r"noisy must be one image .*\(2, 64, 64\).* one by one"):
+        classifier.find_atoms(np.ones((2, 64, 64)))
+    with pytest.raises(ValueError, match="noisy holds -1"):
+        classifier.find_atoms(-np.ones((64, 64)))
+    with pytest.raises(ValueError, match="noisy is a masked array"):
+        classifier.find_atoms(np.ma.masked_equal(np.eye(64), 1))
+
+
 def test_bad_input(denoiser):
     unfitted = AtomClassifier(denoiser, pixel_size=PIXEL_SIZE)
     with pytest.raises(NotFittedError):

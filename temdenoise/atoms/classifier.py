@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._validation import check_images
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
@@ -190,8 +191,15 @@ class AtomClassifier(BaseEstimator):
             If the image is not valid.
         """
         check_is_fitted(self)
+        refuse_masked(noisy, "noisy")
+        noisy = np.asarray(noisy)
+        if noisy.ndim != 2:
+            mend = " Pass the frames of a movie one by one." if noisy.ndim == 3 else ""
+            raise ValueError(
+                f"noisy must be one image (height, width), got shape {noisy.shape}.{mend}"
+            )
         noisy = check_images(
-            np.asarray(noisy)[np.newaxis], estimator_name=type(self).__name__, counts=True
+            noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]
         atoms = self._measure(noisy, polarity)
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []

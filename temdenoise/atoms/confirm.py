@@ -8,6 +8,7 @@ from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
 from temdenoise.noise import analyze_noise, thin_counts
+from temdenoise.noise.analysis import MIN_SIZE
 
 # Frames of a movie on which to check that the counts are Poisson's.
 _N_CHECKED = 4
@@ -146,10 +147,9 @@ def confirm_atoms(
     refuse_masked(noisy, "noisy")
     noisy = np.asarray(noisy)
     noisy = noisy[np.newaxis] if noisy.ndim == 2 else noisy
-    if mask is not None:
+    if mask is not None and noisy.ndim == 3:  # of another shape, noisy is what is refused
         mask = check_mask(mask, noisy.shape)
-    if mask is not None:
-        noisy = np.where(mask, 0, noisy)  # NaN or not
+        noisy = noisy if mask is None else np.where(mask, 0, noisy)  # NaN or not
     counts = _check_poisson(noisy, mask)
 
     def denoise(images, frames=slice(None)):
@@ -170,6 +170,13 @@ def confirm_atoms(
 
 def _halves_by_thinning(counts, denoise, random_state):
     halves = thin_counts(counts, random_state=random_state)
+    for half in halves:
+        k = _first(~half.any(axis=(1, 2)))
+        if k is not None:
+            raise ValueError(
+                f"Frame {k} of noisy holds too few electrons to split, {counts[k].sum():.0f}: one "
+                "of its halves has none. Leave it out, or add up frames."
+            )
     images = [denoise(half) for half in (*halves, counts)]
     for k in range(len(counts)):
         yield [half[k] for half in halves], [image[k] for image in images]
@@ -191,14 +198,20 @@ def _halves_by_frames(counts, denoise, random_state):
 
 def _check_poisson(noisy, mask):
     """Refuse what is not Poisson counts; return them as float32."""
-    counts = check_images(noisy, estimator_name="confirm_atoms", counts=True, name="noisy")
+    counts = check_images(
+        noisy, estimator_name="confirm_atoms", counts=True, min_size=MIN_SIZE, name="noisy"
+    )
     check_whole(counts, "noisy")
+    _check_frames(counts, mask)
     step = max(1, len(counts) // _N_CHECKED)
     some = slice(None, step * _N_CHECKED, step)
     # Frame by frame: neither drift nor a change of dose matters here.
-    analysis = analyze_noise(
-        counts[some], mask=None if mask is None else mask[some], method="spatial"
-    )
+    try:
+        analysis = analyze_noise(
+            counts[some], mask=None if mask is None else mask[some], method="spatial"
+        )
+    except ValueError as error:  # in words of a movie, which is not what was passed
+        raise ValueError(f"noisy cannot be tested for Poisson scatter. {error}") from error
     if not analysis.is_poisson():
         raise ValueError(
             "noisy does not scatter as Poisson counts of electrons do, so that halves of it would "
@@ -206,3 +219,26 @@ def _check_poisson(noisy, mask):
             "temdenoise.to_counts undoes a known gain and offset."
         )
     return counts
+
+
+def _check_frames(counts, mask):
+    """Refuse frames in which all pixels that count are alike."""
+    shown = {} if mask is None else {"where": ~mask}
+    low = counts.min(axis=(1, 2), initial=np.inf, **shown)
+    high = counts.max(axis=(1, 2), initial=0, **shown)
+    k = _first(high == 0)
+    if k is not None:
+        raise ValueError(
+            f"Frame {k} of noisy holds no electron: nothing can be tested on it. Leave it out."
+        )
+    k = _first(low == high)
+    if k is not None:
+        raise ValueError(
+            f"Frame {k} of noisy is constant: every pixel is {low[k]:g}. Electron counts scatter; "
+            "pass the raw ones."
+        )
+
+
+def _first(condition):
+    """Return the number of the first frame of which something holds, or None."""
+    return int(condition.argmax()) if condition.any() else None

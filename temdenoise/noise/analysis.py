@@ -25,7 +25,10 @@ _MOVES, _STRUCTURED = 0.02, 0.1
 _UNEVEN = 1.3
 
 _N_BINS = 24
-_MIN_SIZE, _MIN_PIXELS, _MIN_NEIGHBOURHOODS = 8, 256, 64
+MIN_SIZE = 8
+"""Smallest side in px of the images of `analyze_noise`."""
+
+_MIN_PIXELS, _MIN_NEIGHBOURHOODS = 256, 64
 
 
 def analyze_noise(
@@ -178,7 +181,7 @@ def analyze_noise(
 
 
 def _check_input(movie, mask, method, gain, offset, read_noise):
-    movie = check_images(movie, estimator_name="analyze_noise", min_size=_MIN_SIZE, name="movie")
+    movie = check_images(movie, estimator_name="analyze_noise", min_size=MIN_SIZE, name="movie")
     mask = check_mask(mask, movie.shape)
     if method not in ("auto", "temporal", "spatial"):
         raise ValueError(f"method must be 'auto', 'temporal' or 'spatial', got {method!r}.")
