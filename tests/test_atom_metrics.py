@@ -132,6 +132,15 @@ def test_zero_division(metric, clean, denoised):
         metric(clean, denoised, zero_division=0.5)
 
 
+@pytest.mark.parametrize("metric", [*METRICS, atom_scores])
+@pytest.mark.parametrize("several", [False, True])
+def test_the_warning_points_at_the_caller(metric, several):
+    empty = [np.empty((0, 2))] * 2 if several else []
+    with pytest.warns(UndefinedMetricWarning) as caught:
+        metric(empty, empty)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 def test_one_empty_list_is_a_plain_zero():
     assert atom_recall([(1, 1)], []) == 0
     assert atom_precision([], [(1, 1)]) == 0
