@@ -171,6 +171,18 @@ def test_a_half_that_was_denoised_to_nothing(counts):
     assert (table["n_halves"] == 1).all()
 
 
+@pytest.mark.parametrize("polarity", ["auto", "bright"])
+def test_an_absurd_pixel_size_is_questioned_once(counts, polarity):
+    a, b = thin_counts(counts, random_state=0)
+    options = {"pixel_size": 0.0622, "polarity": polarity}
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        confirm_atoms_from_halves(a, b, scene(TRUE), scene(TRUE), **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        confirm_atoms(Dreamer(), np.stack([counts] * 2), **options)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_the_dtype_does_not_matter(counts):
     a, b = thin_counts(np.minimum(100 * counts, 1000), random_state=0)
     image = np.round(100 * scene([*TRUE, FALSE]))

@@ -182,6 +182,16 @@ def test_no_column(classifier):
     pd.testing.assert_frame_equal(classifier.find_atoms(np.zeros((64, 64))), table)
 
 
+def test_an_absurd_pixel_size_is_questioned_once(denoiser):
+    unfitted = AtomClassifier(denoiser, pixel_size=622.0)
+    with (
+        pytest.warns(UserWarning, match="is it in pm") as caught,
+        pytest.raises(ValueError, match="too few"),
+    ):
+        unfitted.fit(np.ones((2, 64, 64)))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_one_image_at_a_time(classifier):
     with pytest.raises(ValueError, match=r"noisy must be one image .*\(2, 64, 64\).* one by one"):
         classifier.find_atoms(np.ones((2, 64, 64)))

@@ -256,6 +256,12 @@ def test_bad_options(counts, clean, options, error, message):
         likelihood_map(counts, clean, **options)
 
 
+def test_an_absurd_pixel_size_is_questioned_once(counts, clean):
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        likelihood_map(counts, clean, pixel_size=622.0, radius=5, vacuum=LEVEL)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_masked_arrays_are_refused(counts, clean):
     with pytest.raises(ValueError, match="noisy is a masked array .* mask="):
         likelihood_map(np.ma.masked_greater(counts, 1), clean)

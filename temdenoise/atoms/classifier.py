@@ -17,7 +17,7 @@ from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.noise import PoissonNoise
 
@@ -130,16 +130,17 @@ class AtomClassifier(BaseEstimator):
 
         X = check_images(X, estimator_name=type(self).__name__, counts=True)
         check_length("C", self.C)
+        blob_sigma = default_sigma(self.pixel_size)
         rng = check_random_state(self.random_state)
         noise = PoissonNoise(dose=self.dose, random_state=rng)
         tables = []
         for clean in X:
             noisy, clean = noise.sample(clean, return_clean=True)
-            polarity = column_polarity(clean, pixel_size=self.pixel_size)
-            atoms = self._measure(noisy, polarity)
+            polarity = column_polarity(clean, sigma=blob_sigma)
+            atoms = self._measure(noisy, polarity, blob_sigma)
             real = find_atoms(
                 clean,
-                pixel_size=self.pixel_size,
+                sigma=blob_sigma,
                 polarity=polarity,
                 threshold=_REAL * self.threshold,
                 exclude_border=False,
@@ -201,7 +202,7 @@ class AtomClassifier(BaseEstimator):
         noisy = check_images(
             noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]
-        atoms = self._measure(noisy, polarity)
+        atoms = self._measure(noisy, polarity, default_sigma(self.pixel_size))
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
         return atoms.assign(probability=np.asarray(probability, dtype=np.float64))
 
@@ -296,13 +297,11 @@ class AtomClassifier(BaseEstimator):
     def _pixel_size(self):
         return PIXEL_SIZE if self.pixel_size is None else self.pixel_size
 
-    def _measure(self, noisy, polarity):
-        """Table of the columns of a noisy image, with their features."""
+    def _measure(self, noisy, polarity, blob_sigma):
+        """Table of the columns of a noisy image, of blobs of a sigma in px, with their features."""
         keywords = transform_keywords(self.denoiser, self.pixel_size)
         denoised = self.denoiser.transform(noisy[np.newaxis], **keywords)[0]
-        atoms = find_atoms(
-            denoised, pixel_size=self.pixel_size, threshold=self.threshold, polarity=polarity
-        )
+        atoms = find_atoms(denoised, sigma=blob_sigma, threshold=self.threshold, polarity=polarity)
         scale = 1 / self._pixel_size()
         xy, sigma = atoms[["x", "y"]].to_numpy(), COLUMN_SIGMA * scale
         tests = column_tests(noisy, denoised, xy, RADIUS_PM * scale, sigma)

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_images, check_mask
+from temdenoise._validation import check_images, check_mask, check_pixel_size
 from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._transform import transform_keywords
-from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
+from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_images
+from temdenoise.atoms.find import default_sigma
 from temdenoise.noise import analyze_noise, thin_counts
 from temdenoise.noise.analysis import MIN_SIZE
 
@@ -141,6 +142,8 @@ def confirm_atoms(
     np.int64(25)
     """
     q = check_rate(q)
+    if pixel_size is not None:
+        pixel_size = check_pixel_size(pixel_size)
     transform_keywords(denoiser)  # refuses what cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
@@ -157,12 +160,15 @@ def confirm_atoms(
         keywords = transform_keywords(denoiser, pixel_size, hidden, transform_params)
         return denoiser.transform(images, **keywords)
 
-    options = {"q": q, "pixel_size": pixel_size, "threshold": threshold, "polarity": polarity}
+    # Asked once, however many images are searched.
+    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
+    names = ("a", "b", "denoised_a", "denoised_b", "denoised")
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
     tables = []
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
-        table = confirm_atoms_from_halves(*halves, *images, mask=hidden, **options)
+        named = dict(zip(names, (*halves, *images), strict=True))
+        table = confirm_images(named, q, pixel_size, hidden, **options)
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

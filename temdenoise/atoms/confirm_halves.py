@@ -9,7 +9,7 @@ from temdenoise._validation import check_mask, check_pixel_size
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms._images import refuse_masked
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.atoms.surface import split_surface_bulk
 
@@ -100,16 +100,42 @@ def confirm_atoms_from_halves(
     ['confirmed', 'rejected']
     """
     q = check_rate(q)
-    scale = 1 / (PIXEL_SIZE if pixel_size is None else check_pixel_size(pixel_size))
+    if pixel_size is not None:
+        pixel_size = check_pixel_size(pixel_size)
     images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
-    images = _checked_halves(images if denoised is None else images | {"denoised": denoised})
+    if denoised is not None:
+        images["denoised"] = denoised
+    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
+    return confirm_images(images, q, pixel_size, mask, **options)
+
+
+def confirm_images(images, q, pixel_size, mask, *, polarity, **options):
+    """Do the work of `confirm_atoms_from_halves`.
+
+    Parameters
+    ----------
+    images : dict
+        Its first arguments, by name; without ``denoised`` that is the sum of the two.
+    q, pixel_size, mask
+        As there, checked but for the mask.
+    polarity, **options
+        Of `find_atoms`, which does not have to ask about the pixel size again if ``sigma`` is
+        among them.
+
+    Returns
+    -------
+    atoms : pandas.DataFrame
+    """
+    scale = 1 / (pixel_size or PIXEL_SIZE)
+    images = _checked_halves(images)
     trusted = _check_values(images, mask)
     images = {name: np.where(trusted, image, 0) for name, image in images.items()}
-    if denoised is None:
+    if "denoised" not in images:
         images["denoised"] = images["denoised_a"] + images["denoised_b"]
-    options = {"pixel_size": pixel_size, "threshold": threshold, "mask": ~trusted}
+    options["mask"] = ~trusted
     if polarity == "auto":
-        polarity = column_polarity(images["denoised"], pixel_size=pixel_size, mask=~trusted)
+        sigma = options.get("sigma")
+        polarity = column_polarity(images["denoised"], sigma=sigma, mask=~trusted)
     options["polarity"] = polarity
 
     total = images["denoised"].sum()

@@ -293,17 +293,42 @@ def _checked_image(image, mask):
     return image, mask
 
 
+def default_sigma(pixel_size, *, stacklevel=3):
+    """Return the scale at which columns are looked for if none is given, and warn if it is absurd.
+
+    What looks for columns more than once asks here first and passes the scale on, so that the
+    warning comes once.
+
+    Parameters
+    ----------
+    pixel_size : float or None
+        In pm.
+    stacklevel : int, default=3
+        Of the warning: 3 is the line that called the caller of this.
+
+    Returns
+    -------
+    sigma : float
+        Standard deviation of the blobs in px.
+    """
+    if pixel_size is None:
+        return 8.0
+    pixel_size = check_length("pixel_size (pm)", pixel_size)
+    sigma = COLUMN_SIGMA / pixel_size
+    if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
+        warnings.warn(
+            f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels (sigma): is "
+            "it in pm? If it is, resample the image or give sigma.",
+            stacklevel=stacklevel,
+        )
+    return sigma
+
+
 def _checked_sigmas(sigma, pixel_size):
-    if pixel_size is not None:
-        pixel_size = check_length("pixel_size (pm)", pixel_size)
     if sigma is None:
-        sigma = COLUMN_SIGMA / pixel_size if pixel_size else 8.0
-        if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
-            warnings.warn(
-                f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels "
-                "(sigma): is it in pm? If it is, resample the image or give sigma.",
-                stacklevel=3,
-            )
+        sigma = default_sigma(pixel_size, stacklevel=4)
+    elif pixel_size is not None:
+        check_length("pixel_size (pm)", pixel_size)
     values = [sigma] if np.ndim(sigma) == 0 else list(sigma)
     if not values:
         raise ValueError("sigma must hold at least one scale, got an empty sequence.")

@@ -11,6 +11,7 @@ from scipy.special import gammaln, xlogy
 from temdenoise._validation import check_mask, check_pixel_size
 from temdenoise.atoms import find_atoms
 from temdenoise.atoms._transform import transform_keywords
+from temdenoise.atoms.find import default_sigma
 from temdenoise.inspection._regions import (
     atom_disks,
     check_counts,
@@ -203,7 +204,7 @@ def likelihood_map(
 
     present = atoms
     if atoms is None:
-        options = {"pixel_size": pixel_size, "mask": ~trusted}
+        options = {"sigma": default_sigma(pixel_size), "mask": ~trusted}
         atoms = find_atoms(denoised, **options)
         # Cut off at the border, atoms are not reported; but they are no vacuum.
         present = find_atoms(denoised, exclude_border=False, **options)
