@@ -56,7 +56,8 @@ def analyze_noise(
         Frames as stored, of any real dtype; one is enough, more tell more. No filter, no
         drift correction by interpolation.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels not to use, as those of a label.
+        True marks pixels not to use, as those of a label. Neighbouring pixels can be compared only
+        in neighbourhoods of 3 x 3 pixels without any of them.
     vacuum : "auto", None, bool array-like of shape (height, width) or slices, default="auto"
         Where the image is flat (True), for the dispersion test, the correlation of neighbours and
         the histogram. "auto": the flattest rectangle of a quarter of the image's sides. None: the
