@@ -132,6 +132,15 @@ def test_zero_division(metric, clean, denoised):
         metric(clean, denoised, zero_division=0.5)
 
 
+@pytest.mark.parametrize("metric", [*METRICS, atom_scores])
+@pytest.mark.parametrize("several", [False, True])
+def test_the_warning_points_at_the_caller(metric, several):
+    empty = [np.empty((0, 2))] * 2 if several else []
+    with pytest.warns(UndefinedMetricWarning) as caught:
+        metric(empty, empty)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 def test_one_empty_list_is_a_plain_zero():
     assert atom_recall([(1, 1)], []) == 0
     assert atom_precision([], [(1, 1)]) == 0
@@ -152,6 +161,27 @@ def test_several_images_in_all_forms():
     stack = np.stack([image, render(sites, shape=(180, 180))])
     np.testing.assert_allclose(atom_recall(clean, stack), [2 / 3, 1])
     np.testing.assert_allclose(atom_precision(stack[::-1], stack), [1, 2 / 3])
+
+
+def test_lists_of_several_images_differ_in_length():
+    clean, denoised = [[(1, 2), (30, 40)], []], [[(1, 2)], []]
+    np.testing.assert_array_equal(atom_recall(clean, denoised, zero_division=1), [0.5, 1])
+    assert atom_f1([[]], [[]], zero_division=1).tolist() == [1]
+    tables = [pd.DataFrame({"x": [1, 30], "y": [2, 40]}), np.empty((0, 2))]
+    np.testing.assert_array_equal(atom_recall(tables, denoised, zero_division=1), [0.5, 1])
+    with pytest.raises(ValueError, match="denoised holds positions or rows of different lengths"):
+        atom_f1(clean, [[(1, 2), (3,)], []])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_table_without_names_is_no_image(several):
+    atoms = np.ones((12, 5))
+    table = [(1.0, 2.0)]
+    clean, denoised = ([table], [atoms]) if several else (table, atoms)
+    with pytest.raises(ValueError, match=r"denoised .* \(12, 5\): too narrow .* columns x and y"):
+        atom_f1(clean, denoised)
+    with pytest.raises(ValueError, match="clean .* too narrow"):
+        atom_scores(atoms[np.newaxis], atoms[np.newaxis])
 
 
 # --- images ---------------------------------------------------------------------------------------
@@ -197,6 +227,8 @@ def test_bad_images():
     spoiled[3, 4] = np.nan
     with pytest.raises(ValueError, match="row 3, column 4"):
         atom_f1(image, spoiled)
+    with pytest.raises(ValueError, match="denoised is a masked array"):
+        atom_f1(image, np.ma.masked_greater(image, 0.5))
     with pytest.raises(ValueError, match="same shape"):
         atom_f1(image, image[:-1])
     with pytest.raises(ValueError, match="as many images: one and a sequence of 2"):

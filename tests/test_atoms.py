@@ -135,6 +135,12 @@ def test_masked_pixels_hold_no_column_and_harm_none(lattice):
         find_atoms(label)
     with pytest.raises(ValueError, match="mask has shape"):
         find_atoms(image, mask=mask[1:])
+    # whatever a masked pixel holds
+    spoiled = np.where(mask, 1e300, image)
+    spoiled[mask] *= np.where(np.arange(mask.sum()) % 2, 1, -1)
+    pd.testing.assert_frame_equal(
+        find_atoms(spoiled, mask=mask), find_atoms(np.where(mask, 0, image), mask=mask)
+    )
     with pytest.raises(ValueError, match="every pixel"):
         find_atoms(image, mask=np.ones_like(mask))
 
@@ -197,6 +203,8 @@ def test_any_real_dtype_and_no_change_of_the_input(lattice, dtype):
         (-np.ones((5, 5)), ValueError, "mean of the image is negative"),
         (np.ones((5, 5), complex), TypeError, "complex"),
         (np.full((5, 5), "a"), TypeError, "real numbers"),
+        (np.full((5, 5), 1e300), ValueError, "25 pixels .* too large for float32"),
+        (np.ma.masked_equal(np.eye(5), 1), ValueError, "image is a masked array .* mask="),
     ],
 )
 def test_bad_images(image, error, message):

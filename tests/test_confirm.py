@@ -162,6 +162,40 @@ def test_the_sum_of_the_halves_by_default(counts):
     pd.testing.assert_frame_equal(table, expected)
 
 
+def test_a_half_that_was_denoised_to_nothing(counts):
+    a, b = thin_counts(counts, random_state=0)
+    nothing, image = np.zeros(SHAPE), scene(TRUE)
+    table = confirm_atoms_from_halves(a, b, nothing, image, pixel_size=PIXEL_SIZE)
+    expected = confirm_atoms_from_halves(a, b, np.ones(SHAPE), image, image, pixel_size=PIXEL_SIZE)
+    pd.testing.assert_frame_equal(table, expected)
+    assert (table["n_halves"] == 1).all()
+
+
+@pytest.mark.parametrize("polarity", ["auto", "bright"])
+def test_an_absurd_pixel_size_is_questioned_once(counts, polarity):
+    a, b = thin_counts(counts, random_state=0)
+    options = {"pixel_size": 0.0622, "polarity": polarity}
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        confirm_atoms_from_halves(a, b, scene(TRUE), scene(TRUE), **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        confirm_atoms(Dreamer(), np.stack([counts] * 2), **options)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_the_dtype_does_not_matter(counts):
+    a, b = thin_counts(np.minimum(100 * counts, 1000), random_state=0)
+    image = np.round(100 * scene([*TRUE, FALSE]))
+    images = [a, b, image, image]
+    expected = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)
+    # sums of two of the former would wrap; that of all counts is beyond the latter
+    types = [np.uint16, np.float16, np.uint8, np.uint8]
+    images = [image.astype(dtype) for image, dtype in zip(images, types, strict=True)]
+    assert 127 < images[2].max() < 255
+    table = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)
+    pd.testing.assert_frame_equal(table, expected)
+
+
 @pytest.mark.parametrize("n_atoms", [0, 1, 2, 3])
 def test_few_columns(n_atoms):
     sites = TRUE[:n_atoms]  # none, one, two, three on a line
@@ -299,6 +333,39 @@ def test_what_is_not_poisson_counts_is_refused(counts, spoil, message):
 
 
 @pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x * [[[1]], [[0]]], "Frame 1 of noisy holds no electron"),
+        (lambda x: np.stack([x, np.ones_like(x)]), "Frame 1 of noisy is constant.* is 1"),
+        (lambda x: 0 * x, "Frame 0 of noisy holds no electron"),
+        (lambda x: 0 * x + 3, "Frame 0 of noisy is constant.* is 3"),
+        (lambda x: x[:5, :5], "at least 8 x 8 pixels; those of noisy are 5 x 5"),
+        (lambda x: x[:10, :10], "noisy cannot be tested .* 256 pixels"),
+        (lambda x: x[np.newaxis, np.newaxis], "4D array instead: noisy"),
+        (lambda x: x[0], "1D array instead: noisy"),
+        (lambda x: np.stack([x, np.eye(*SHAPE, k=239)]), "Frame 1 of noisy .* too few .*, 1: one"),
+    ],
+)
+def test_what_was_passed_is_what_is_named(counts, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        confirm_atoms(Dreamer(), spoil(counts), random_state=1)
+
+
+def test_masks_with_messages_of_their_own(counts):
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, ::2] = True
+    with pytest.raises(ValueError, match="noisy cannot be tested .* leaves 0 3 x 3 neighbourh"):
+        confirm_atoms(Dreamer(), counts, mask=mask)
+    mask = np.zeros((2, *SHAPE), dtype=bool)
+    mask[1, :90] = True  # all that the frame holds
+    movie = np.stack([counts, np.where(mask[1], counts, 0)])
+    with pytest.raises(ValueError, match="Frame 1 of noisy holds no electron"):
+        confirm_atoms(Dreamer(), movie, mask=mask)
+    with pytest.raises(ValueError, match="1D array instead: noisy"):
+        confirm_atoms(Dreamer(), counts[0], mask=mask[0, 0])
+
+
+@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"q": 0}, ValueError, "between 0 and 1"),
@@ -316,6 +383,11 @@ def test_bad_options(counts, options, error, message):
         confirm_atoms(Dreamer(), counts, **options)
 
 
+def test_masked_arrays_are_refused(counts):
+    with pytest.raises(ValueError, match="noisy is a masked array .* mask="):
+        confirm_atoms(Dreamer(), np.ma.masked_greater(counts, 3))
+
+
 def test_what_cannot_denoise_is_refused(counts):
     with pytest.raises(TypeError, match="transform"):
         confirm_atoms(np.ones(3), counts)
@@ -329,9 +401,11 @@ def test_what_cannot_denoise_is_refused(counts):
         ({"b": np.full(SHAPE, 0.5)}, ValueError, "b holds values that are not whole"),
         ({"a": np.full(SHAPE, -1)}, ValueError, "a holds negative"),
         ({"b": np.zeros(SHAPE)}, ValueError, "b holds no electron"),
+        ({"denoised_b": scene(TRUE)[1:]}, ValueError, r"denoised_b has shape \(179, 240\)"),
         ({"denoised_a": np.full(SHAPE, np.nan)}, ValueError, "denoised_a holds 43200 pixels"),
         ({"denoised_b": np.ones(SHAPE, dtype=complex)}, TypeError, "denoised_b must hold real"),
         ({"denoised": -scene(TRUE)}, ValueError, "negative"),
+        ({"b": np.ma.masked_less(np.eye(*SHAPE), 1)}, ValueError, "b is a masked array"),
     ],
 )
 def test_bad_halves(counts, change, error, message):
@@ -387,5 +461,18 @@ def test_display_on_given_axes_and_bad_tables(counts):
         AtomVerdictDisplay.from_predictions(counts, scene(TRUE), find_atoms(scene(TRUE)))
     with pytest.raises(ValueError, match="same shape"):
         AtomVerdictDisplay.from_predictions(counts[1:], scene(TRUE), table)
-    with pytest.raises(IndexError, match="from 0 to 0"):
-        AtomVerdictDisplay.from_estimator(Dreamer(), counts[np.newaxis], image=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image": 1}, IndexError, "image must be from 0 to 0"),
+        ({"image": -1}, IndexError, "image must be from 0 to 0"),
+        ({"image": 0.0}, TypeError, "image must be an integer"),
+        ({"mask": np.zeros((3, 3), dtype=bool)}, ValueError, r"mask has shape \(3, 3\)"),
+        ({"mask": np.zeros(SHAPE)}, ValueError, "mask must be of dtype bool"),
+    ],
+)
+def test_display_names_what_is_wrong(counts, options, error, message):
+    with pytest.raises(error, match=message):
+        AtomVerdictDisplay.from_estimator(Dreamer(), counts[np.newaxis], **options)

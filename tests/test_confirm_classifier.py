@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -120,10 +121,56 @@ def test_kept_as_json(classifier, denoiser, unseen, tmp_path):
     assert (loaded.threshold, loaded.pixel_size) == (0.05, PIXEL_SIZE)
     for table in unseen[0]:
         np.testing.assert_array_equal(loaded.predict_proba(table), classifier.predict_proba(table))
-    for broken in ("{}", "no JSON", '{"format": 99, "features": []}', "[]"):
-        path.write_text(broken)
-        with pytest.raises(ValueError, match="holds no model"):
-            AtomClassifier.load(path, denoiser)
+
+
+@pytest.mark.parametrize(
+    "broken", ["{}", "no JSON", '{"format": 99, "features": []}', "[]", "\xff"]
+)
+def test_a_file_that_is_no_model(denoiser, tmp_path, broken):
+    path = tmp_path / "model.json"
+    path.write_text(broken, encoding="latin-1")  # the last is not UTF-8
+    with pytest.raises(ValueError, match=r"model\.json holds no model"):
+        AtomClassifier.load(path, denoiser)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"coef": [1.0] * 34},
+        {"coef": ["1"] * 35},
+        {"coef": [[1.0]] * 35},
+        {"coef": [1.0] * 34 + [float("nan")]},
+        {"coef": [True] * 35},
+        {"mean": 1.0},
+        {"mean": [[1.0], [1.0, 2.0]]},
+        {"scale": [1.0] * 6 + [0.0]},
+        {"n_columns": [1, 2, 3]},
+        {"intercept": "big"},
+        {"intercept": float("inf")},
+        {"intercept": 10**400},
+        {"threshold": None},
+        {"pixel_size": "6"},
+    ],
+)
+def test_a_model_that_was_tampered_with(classifier, denoiser, tmp_path, change):
+    path = tmp_path / "model.json"
+    classifier.save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"model\.json holds no model .*({name}|OverflowError)"):
+        AtomClassifier.load(path, denoiser)
+
+
+def test_numpy_scalars_are_numbers(classifier, denoiser, tmp_path):
+    # parameters do not go into what was fitted
+    scalars = {"pixel_size": np.float32(6.22), "threshold": np.float32(0.05)}
+    scalars["dose"] = (np.float32(0.5), np.float64(2))
+    copy = AtomClassifier(denoiser)
+    vars(copy).update(vars(classifier))
+    copy.set_params(**scalars).save(tmp_path / "model.json")
+    loaded = AtomClassifier.load(tmp_path / "model.json", denoiser)
+    assert (loaded.pixel_size, loaded.dose) == (np.float32(6.22), (0.5, 2.0))
+    assert loaded.intercept_ == classifier.intercept_
 
 
 def test_no_column(classifier):
@@ -131,6 +178,27 @@ def test_no_column(classifier):
     assert len(table) == 0
     assert table["probability"].dtype == np.float64
     assert set(FEATURES) <= set(table)
+    # nor in an image without an electron, where there is not even a scale
+    pd.testing.assert_frame_equal(classifier.find_atoms(np.zeros((64, 64))), table)
+
+
+def test_an_absurd_pixel_size_is_questioned_once(denoiser):
+    unfitted = AtomClassifier(denoiser, pixel_size=622.0)
+    with (
+        pytest.warns(UserWarning, match="is it in pm") as caught,
+        pytest.raises(ValueError, match="too few"),
+    ):
+        unfitted.fit(np.ones((2, 64, 64)))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_one_image_at_a_time(classifier):
+    with pytest.raises(ValueError, match=r"noisy must be one image .*\(2, 64, 64\).* one by one"):
+        classifier.find_atoms(np.ones((2, 64, 64)))
+    with pytest.raises(ValueError, match="noisy holds -1"):
+        classifier.find_atoms(-np.ones((64, 64)))
+    with pytest.raises(ValueError, match="noisy is a masked array"):
+        classifier.find_atoms(np.ma.masked_equal(np.eye(64), 1))
 
 
 def test_bad_input(denoiser):
@@ -139,6 +207,10 @@ def test_bad_input(denoiser):
         unfitted.find_atoms(np.ones(SHAPE))
     with pytest.raises(ValueError, match="too few to learn from"):
         unfitted.fit(np.ones((1, *SHAPE)) * 100)
+    with pytest.raises(ValueError, match="0 are real and 0 false: too few to learn from"):
+        unfitted.fit(np.zeros((1, *SHAPE)))
+    with pytest.raises(NotFittedError):  # still
+        unfitted.find_atoms(np.ones(SHAPE))
     with pytest.raises(ValueError, match="negative"):
         unfitted.fit(-np.ones((1, *SHAPE)))
     with pytest.raises(ValueError, match="Expected 3D array"):

@@ -256,6 +256,23 @@ def test_bad_options(counts, clean, options, error, message):
         likelihood_map(counts, clean, **options)
 
 
+def test_an_absurd_pixel_size_is_questioned_once(counts, clean):
+    with pytest.warns(UserWarning, match="is it in pm") as caught:
+        likelihood_map(counts, clean, pixel_size=622.0, radius=5, vacuum=LEVEL)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_masked_arrays_are_refused(counts, clean):
+    with pytest.raises(ValueError, match="noisy is a masked array .* mask="):
+        likelihood_map(np.ma.masked_greater(counts, 1), clean)
+    with pytest.raises(ValueError, match="denoised is a masked array"):
+        likelihood_map(counts, np.ma.masked_greater(clean, 0.5))
+    blur = LowPassDenoiser(cutoff=0.02).fit(counts[np.newaxis])
+    hidden = np.ma.masked_greater(counts, 1)[np.newaxis]
+    with pytest.raises(ValueError, match="X is a masked array"):
+        LikelihoodMapDisplay.from_estimator(blur, hidden, mask=counts > 1)
+
+
 def test_complex_images_are_refused(counts, clean):
     with pytest.raises(TypeError, match="real numbers"):
         likelihood_map(counts.astype(complex), clean)
@@ -276,8 +293,41 @@ def test_display(counts):
     )
     # the centre of pixel (0, 0) is the origin, in nm
     assert grey.get_extent() == pytest.approx([-0.0025, 1.0975, 0.8975, -0.0025])
-    with pytest.raises(IndexError, match="from 0 to 1"):
-        LikelihoodMapDisplay.from_estimator(blur, stack, image=2)
+
+
+@pytest.mark.parametrize("split", [None, "thinning"])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image": 2}, IndexError, "image must be from 0 to 1"),
+        ({"image": -1}, IndexError, "image must be from 0 to 1"),
+        ({"image": "a"}, TypeError, "image must be an integer"),
+        ({"image": None}, TypeError, "image must be an integer"),
+        ({"image": 0.5}, TypeError, "image must be an integer"),
+        ({"image": False}, TypeError, "image must be an integer"),
+        ({"mask": np.zeros((3, 3), dtype=bool)}, ValueError, r"mask has shape \(3, 3\)"),
+    ],
+)
+def test_display_names_what_is_wrong(counts, split, options, error, message):
+    blur = LowPassDenoiser(cutoff=0.02).fit(counts[np.newaxis])
+    with pytest.raises(error, match=message):
+        LikelihoodMapDisplay.from_estimator(blur, np.stack([counts] * 2), split=split, **options)
+    with pytest.raises(ValueError, match="2D array"):
+        LikelihoodMapDisplay.from_estimator(blur, counts, split=split, mask=counts > 5)
+
+
+@pytest.mark.parametrize("split", [None, "thinning"])
+def test_display_hides_masked_pixels_from_the_denoiser(counts, split):
+    mask = np.zeros(counts.shape, dtype=bool)
+    mask[:, 150:] = True
+    spoiled = np.where(mask, np.nan, counts)[np.newaxis]
+    blur = LowPassDenoiser(cutoff=0.03).fit(counts[np.newaxis])
+    options = {"mask": mask, "random_state": 0, "vacuum": LEVEL}
+    display = LikelihoodMapDisplay.from_estimator(blur, spoiled, split=split, **options)
+    assert (display.result.regions[mask] == 0).all()
+    if split is None:
+        expected = blur.transform(np.where(mask, 0, spoiled), mask=mask)[0]
+        np.testing.assert_array_equal(display.denoised, expected)
 
 
 def test_display_without_atoms_on_given_axes(counts):
@@ -356,3 +406,5 @@ def test_bad_split(counts, clean):
         likelihood_map(counts, blur)
     with pytest.raises(ValueError, match="whole numbers"):
         likelihood_map(counts * 0.5, blur, split="thinning")
+    with pytest.raises(ValueError, match=r"mask has shape \(3, 3\)"):
+        likelihood_map(counts, blur, split="thinning", mask=np.zeros((3, 3), dtype=bool))

@@ -129,6 +129,10 @@ def test_metrics_refuse_bad_input(clean, noisy):
         ssim(clean, noisy[np.newaxis])
     with pytest.raises(ValueError, match="real numbers"):
         psnr(clean, noisy.astype(complex))
+    hidden = np.ma.masked_less(noisy, 1)
+    for metric, name in ((psnr, "denoised"), (ssim, "denoised"), (unbiased_mse, "noisy_other")):
+        with pytest.raises(ValueError, match=f"{name} is a masked array .* mask="):
+            metric(clean, hidden)
     with pytest.raises(ValueError, match="convention"):
         psnr(clean, noisy, convention="other")
     with pytest.raises(ValueError, match="data_range"):

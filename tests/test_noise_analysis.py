@@ -315,6 +315,36 @@ def test_mask_keeps_a_label_out():
         analyze_noise(movie, mask=wandering)
 
 
+@pytest.mark.parametrize("kind", ["columns", "rows", "checkerboard", "windows"])
+def test_a_mask_that_leaves_no_neighbours(kind):
+    image = np.random.default_rng(7).poisson(5, size=(1, 96, 112))
+    y, x = np.mgrid[:96, :112]
+    mask = {
+        "columns": x % 2 == 0,
+        "rows": y % 3 == 0,
+        "checkerboard": (x + y) % 2 == 0,
+        "windows": (x % 2 == 0) & ((x > 7) | (y > 8)),
+    }[kind]
+    n_whole = 42 if kind == "windows" else 0  # 9 rows and 8 columns have 7 x 6
+    with pytest.raises(ValueError, match=rf"mask leaves {n_whole} 3 x 3 neighbourhoods .* 64"):
+        analyze_noise(image, mask=mask)
+    # frames can be compared all the same, or those frames that are whole
+    movie = np.random.default_rng(8).poisson(5, size=(3, 96, 112))
+    assert analyze_noise(movie, mask=mask).is_poisson()
+    only_first = np.zeros(movie.shape, dtype=bool)
+    only_first[0] = mask
+    assert analyze_noise(movie, mask=only_first, method="spatial").is_poisson()
+
+
+def test_a_single_patch_says_nothing():
+    image = np.random.default_rng(7).poisson(5, size=(1, 128, 160))
+    mask = np.ones(image.shape[1:], dtype=bool)
+    mask[:16, :20] = False
+    found = analyze_noise(image, mask=mask)
+    assert np.isnan(found.gain_se)
+    assert not found.is_poisson()
+
+
 def test_flattest_region_is_found():
     rate = lattice(4, level=2.0)
     rate[:, 70:, 80:] = 1.7  # an even corner

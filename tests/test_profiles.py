@@ -139,6 +139,7 @@ def test_reads_a_memmap_and_nothing_beside_the_line(movie, denoised, tmp_path):
         (lambda m, d: (m, np.where(d > 3, np.nan, d)), ValueError, "denoised holds .* in frame"),
         (lambda m, d: (m.astype(complex), d), TypeError, "real numbers"),
         (lambda m, d: (m[:0], d[:0]), ValueError, "with pixels"),
+        (lambda m, d: (np.ma.masked_less(m, 3), d), ValueError, "movie is a masked array"),
     ],
 )
 def test_bad_stacks(movie, denoised, change, error, message):

@@ -146,6 +146,8 @@ def test_bad_keywords(keywords, message):
 
 
 def test_bad_denoisers_and_images():
+    with pytest.raises(ValueError, match="noisy is a masked array"):
+        pure_risk(np.zeros_like, np.ma.masked_equal(np.eye(9), 1))
     with pytest.raises(TypeError, match="denoise must be a function"):
         pure_risk("blur", np.ones((1, 8, 8)))
     with pytest.raises(ValueError, match="returned shape"):

@@ -72,7 +72,11 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
     """
     trusted = np.ones(np.shape(counts), dtype=bool) if trusted is None else trusted
     image = np.asarray(image, dtype=np.float64)
-    image = image * (counts[trusted].sum(dtype=np.float64) / image[trusted].sum())
+    tests = np.full((len(xy), len(_COLUMNS)), np.nan)
+    total = image[trusted].sum()
+    if not (len(xy) and total > 0):  # an image of zeros has no scale
+        return pd.DataFrame(tests, columns=_COLUMNS)
+    image = image * (counts[trusted].sum(dtype=np.float64) / total)
     windows = [_Window(x, y, radius, trusted) for x, y in xy]
     if template_xy is None:
         profile = mean_profile(image, windows)
@@ -80,7 +84,6 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
         profile = mean_profile(image, [_Window(x, y, radius, trusted) for x, y in template_xy])
     filled = np.where(trusted, image, image[trusted].mean())
     roundness, across = principal_curvatures(filled, xy, sigma)
-    tests = np.full((len(xy), len(_COLUMNS)), np.nan)
     for k, window in enumerate(windows):
         if window.coverage < _LEAST:
             continue

@@ -13,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._validation import check_images
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.noise import PoissonNoise
 
@@ -129,16 +130,17 @@ class AtomClassifier(BaseEstimator):
 
         X = check_images(X, estimator_name=type(self).__name__, counts=True)
         check_length("C", self.C)
+        blob_sigma = default_sigma(self.pixel_size)
         rng = check_random_state(self.random_state)
         noise = PoissonNoise(dose=self.dose, random_state=rng)
         tables = []
         for clean in X:
             noisy, clean = noise.sample(clean, return_clean=True)
-            polarity = column_polarity(clean, pixel_size=self.pixel_size)
-            atoms = self._measure(noisy, polarity)
+            polarity = column_polarity(clean, sigma=blob_sigma)
+            atoms = self._measure(noisy, polarity, blob_sigma)
             real = find_atoms(
                 clean,
-                pixel_size=self.pixel_size,
+                sigma=blob_sigma,
                 polarity=polarity,
                 threshold=_REAL * self.threshold,
                 exclude_border=False,
@@ -149,17 +151,20 @@ class AtomClassifier(BaseEstimator):
             tables.append(atoms)
         atoms = pd.concat(tables, ignore_index=True)
         real = atoms["real"].to_numpy(dtype=bool)
-        self.n_columns_ = np.array([(~real).sum(), real.sum()])
-        if self.n_columns_.min() < 5:
+        n_columns = np.array([(~real).sum(), real.sum()])
+        if n_columns.min() < 5:
             raise ValueError(
-                f"Of the columns found, {self.n_columns_[1]} are real and {self.n_columns_[0]} "
-                "false: too few to learn from. Give more or noisier images, or lower the threshold."
+                f"Of the columns found, {n_columns[1]} are real and {n_columns[0]} false: too few "
+                "to learn from. Give more or noisier images, or lower the threshold."
             )
         features = _features(atoms)
-        self.mean_, self.scale_ = features.mean(axis=0), features.std(axis=0)
-        self.scale_[self.scale_ == 0] = 1
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        scale[scale == 0] = 1
+        terms = _terms(features, mean, scale)
+        model = LogisticRegression(C=self.C, max_iter=1000).fit(terms, real)
+        # All at the end: what failed is not fitted.
+        self.mean_, self.scale_, self.n_columns_ = mean, scale, n_columns
         self.classes_ = np.array([False, True])
-        model = LogisticRegression(C=self.C, max_iter=1000).fit(self._terms(features), real)
         self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
         return self
 
@@ -187,10 +192,17 @@ class AtomClassifier(BaseEstimator):
             If the image is not valid.
         """
         check_is_fitted(self)
+        refuse_masked(noisy, "noisy")
+        noisy = np.asarray(noisy)
+        if noisy.ndim != 2:
+            mend = " Pass the frames of a movie one by one." if noisy.ndim == 3 else ""
+            raise ValueError(
+                f"noisy must be one image (height, width), got shape {noisy.shape}.{mend}"
+            )
         noisy = check_images(
-            np.asarray(noisy)[np.newaxis], estimator_name=type(self).__name__, counts=True
+            noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]
-        atoms = self._measure(noisy, polarity)
+        atoms = self._measure(noisy, polarity, default_sigma(self.pixel_size))
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
         return atoms.assign(probability=np.asarray(probability, dtype=np.float64))
 
@@ -208,7 +220,8 @@ class AtomClassifier(BaseEstimator):
             Of being false, and of being real.
         """
         check_is_fitted(self)
-        p = expit(self._terms(_features(X)) @ self.coef_ + self.intercept_)
+        terms = _terms(_features(X), self.mean_, self.scale_)
+        p = expit(terms @ self.coef_ + self.intercept_)
         return np.column_stack([1 - p, p])
 
     def predict(self, X):
@@ -238,7 +251,9 @@ class AtomClassifier(BaseEstimator):
         state |= {"threshold": self.threshold, "dose": self.dose, "intercept": self.intercept_}
         for name in ("coef", "mean", "scale", "n_columns"):
             state[name] = getattr(self, f"{name}_").tolist()
-        Path(path).write_text(json.dumps(state, indent=1) + "\n")
+        # NumPy's scalars are numbers, too.
+        text = json.dumps(state, indent=1, default=float)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path, denoiser):
@@ -258,34 +273,35 @@ class AtomClassifier(BaseEstimator):
 
         Raises
         ------
+        OSError
+            If the file cannot be read.
         ValueError
             If the file holds no such model.
         """
         try:
-            state = json.loads(Path(path).read_text())
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
             if state["format"] != FORMAT or tuple(state["features"]) != FEATURES:
                 raise KeyError("features")
             dose = tuple(state["dose"]) if isinstance(state["dose"], list) else state["dose"]
             parameters = {"pixel_size": state["pixel_size"], "threshold": state["threshold"]}
             classifier = cls(denoiser, dose=dose, **parameters)
-            for name in ("coef", "mean", "scale", "n_columns"):
-                setattr(classifier, f"{name}_", np.array(state[name]))
-            classifier.intercept_ = float(state["intercept"])
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            check_length("threshold", classifier.threshold)
+            if classifier.pixel_size is not None:
+                check_length("pixel_size", classifier.pixel_size)
+            vars(classifier).update(_stored(state))
+        # Neither text nor JSON is a ValueError as well.
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
-        classifier.classes_ = np.array([False, True])
         return classifier
 
     def _pixel_size(self):
         return PIXEL_SIZE if self.pixel_size is None else self.pixel_size
 
-    def _measure(self, noisy, polarity):
-        """Table of the columns of a noisy image, with their features."""
+    def _measure(self, noisy, polarity, blob_sigma):
+        """Table of the columns of a noisy image, of blobs of a sigma in px, with their features."""
         keywords = transform_keywords(self.denoiser, self.pixel_size)
         denoised = self.denoiser.transform(noisy[np.newaxis], **keywords)[0]
-        atoms = find_atoms(
-            denoised, pixel_size=self.pixel_size, threshold=self.threshold, polarity=polarity
-        )
+        atoms = find_atoms(denoised, sigma=blob_sigma, threshold=self.threshold, polarity=polarity)
         scale = 1 / self._pixel_size()
         xy, sigma = atoms[["x", "y"]].to_numpy(), COLUMN_SIGMA * scale
         tests = column_tests(noisy, denoised, xy, RADIUS_PM * scale, sigma)
@@ -308,11 +324,31 @@ class AtomClassifier(BaseEstimator):
         surface = regions_of(atoms, denoised.shape, self.pixel_size) == "surface"
         return atoms.assign(surface=surface.astype(np.float64))
 
-    def _terms(self, features):
-        """Standardised features without extremes, and their products of two."""
-        standard = np.clip((features - self.mean_) / self.scale_, -_OUTLIER, _OUTLIER)
-        i, j = np.triu_indices(len(FEATURES))
-        return np.hstack([standard, standard[:, i] * standard[:, j]])
+
+def _terms(features, mean, scale):
+    """Standardised features without extremes, and their products of two."""
+    standard = np.clip((features - mean) / scale, -_OUTLIER, _OUTLIER)
+    i, j = np.triu_indices(len(FEATURES))
+    return np.hstack([standard, standard[:, i] * standard[:, j]])
+
+
+def _stored(state):
+    """Fitted attributes of a model as `AtomClassifier.save` writes it, checked."""
+    n = len(FEATURES)
+    shapes = {"coef": (n + n * (n + 1) // 2,), "mean": (n,), "scale": (n,), "n_columns": (2,)}
+    fitted = {"classes_": np.array([False, True])}
+    for name, shape in (shapes | {"intercept": ()}).items():
+        values = np.array(state[name], dtype=object)  # whatever it is, and ragged or not
+        if values.shape != shape or not all(map(_is_number, values.flat)):
+            raise ValueError(f"{name} must be finite numbers of shape {shape}")
+        fitted[f"{name}_"] = values.astype(np.int64 if name == "n_columns" else np.float64)
+    if not (fitted["scale_"] > 0).all():
+        raise ValueError("scale must be positive")
+    return fitted | {"intercept_": float(fitted["intercept_"])}
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
 
 
 def _features(atoms):

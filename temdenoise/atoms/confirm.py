@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_images, check_mask
+from temdenoise._validation import check_images, check_mask, check_pixel_size
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._transform import transform_keywords
-from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_atoms_from_halves
+from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_images
+from temdenoise.atoms.find import default_sigma
 from temdenoise.noise import analyze_noise, thin_counts
+from temdenoise.noise.analysis import MIN_SIZE
 
 # Frames of a movie on which to check that the counts are Poisson's.
 _N_CHECKED = 4
@@ -139,15 +142,17 @@ def confirm_atoms(
     np.int64(25)
     """
     q = check_rate(q)
+    if pixel_size is not None:
+        pixel_size = check_pixel_size(pixel_size)
     transform_keywords(denoiser)  # refuses what cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
+    refuse_masked(noisy, "noisy")
     noisy = np.asarray(noisy)
     noisy = noisy[np.newaxis] if noisy.ndim == 2 else noisy
-    if mask is not None:
+    if mask is not None and noisy.ndim == 3:  # of another shape, noisy is what is refused
         mask = check_mask(mask, noisy.shape)
-    if mask is not None:
-        noisy = np.where(mask, 0, noisy)  # NaN or not
+        noisy = noisy if mask is None else np.where(mask, 0, noisy)  # NaN or not
     counts = _check_poisson(noisy, mask)
 
     def denoise(images, frames=slice(None)):
@@ -155,12 +160,15 @@ def confirm_atoms(
         keywords = transform_keywords(denoiser, pixel_size, hidden, transform_params)
         return denoiser.transform(images, **keywords)
 
-    options = {"q": q, "pixel_size": pixel_size, "threshold": threshold, "polarity": polarity}
+    # Asked once, however many images are searched.
+    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
+    names = ("a", "b", "denoised_a", "denoised_b", "denoised")
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
     tables = []
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
-        table = confirm_atoms_from_halves(*halves, *images, mask=hidden, **options)
+        named = dict(zip(names, (*halves, *images), strict=True))
+        table = confirm_images(named, q, pixel_size, hidden, **options)
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -168,6 +176,13 @@ def confirm_atoms(
 
 def _halves_by_thinning(counts, denoise, random_state):
     halves = thin_counts(counts, random_state=random_state)
+    for half in halves:
+        k = _first(~half.any(axis=(1, 2)))
+        if k is not None:
+            raise ValueError(
+                f"Frame {k} of noisy holds too few electrons to split, {counts[k].sum():.0f}: one "
+                "of its halves has none. Leave it out, or add up frames."
+            )
     images = [denoise(half) for half in (*halves, counts)]
     for k in range(len(counts)):
         yield [half[k] for half in halves], [image[k] for image in images]
@@ -189,14 +204,20 @@ def _halves_by_frames(counts, denoise, random_state):
 
 def _check_poisson(noisy, mask):
     """Refuse what is not Poisson counts; return them as float32."""
-    counts = check_images(noisy, estimator_name="confirm_atoms", counts=True, name="noisy")
+    counts = check_images(
+        noisy, estimator_name="confirm_atoms", counts=True, min_size=MIN_SIZE, name="noisy"
+    )
     check_whole(counts, "noisy")
+    _check_frames(counts, mask)
     step = max(1, len(counts) // _N_CHECKED)
     some = slice(None, step * _N_CHECKED, step)
     # Frame by frame: neither drift nor a change of dose matters here.
-    analysis = analyze_noise(
-        counts[some], mask=None if mask is None else mask[some], method="spatial"
-    )
+    try:
+        analysis = analyze_noise(
+            counts[some], mask=None if mask is None else mask[some], method="spatial"
+        )
+    except ValueError as error:  # in words of a movie, which is not what was passed
+        raise ValueError(f"noisy cannot be tested for Poisson scatter. {error}") from error
     if not analysis.is_poisson():
         raise ValueError(
             "noisy does not scatter as Poisson counts of electrons do, so that halves of it would "
@@ -204,3 +225,26 @@ def _check_poisson(noisy, mask):
             "temdenoise.to_counts undoes a known gain and offset."
         )
     return counts
+
+
+def _check_frames(counts, mask):
+    """Refuse frames in which all pixels that count are alike."""
+    shown = {} if mask is None else {"where": ~mask}
+    low = counts.min(axis=(1, 2), initial=np.inf, **shown)
+    high = counts.max(axis=(1, 2), initial=0, **shown)
+    k = _first(high == 0)
+    if k is not None:
+        raise ValueError(
+            f"Frame {k} of noisy holds no electron: nothing can be tested on it. Leave it out."
+        )
+    k = _first(low == high)
+    if k is not None:
+        raise ValueError(
+            f"Frame {k} of noisy is constant: every pixel is {low[k]:g}. Electron counts scatter; "
+            "pass the raw ones."
+        )
+
+
+def _first(condition):
+    """Return the number of the first frame of which something holds, or None."""
+    return int(condition.argmax()) if condition.any() else None

@@ -8,7 +8,8 @@ import pandas as pd
 from temdenoise._validation import check_mask, check_pixel_size
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, find_atoms
+from temdenoise.atoms._images import refuse_masked
+from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.atoms.surface import split_surface_bulk
 
@@ -99,25 +100,51 @@ def confirm_atoms_from_halves(
     ['confirmed', 'rejected']
     """
     q = check_rate(q)
-    scale = 1 / (PIXEL_SIZE if pixel_size is None else check_pixel_size(pixel_size))
-    denoised = np.add(denoised_a, denoised_b) if denoised is None else denoised
+    if pixel_size is not None:
+        pixel_size = check_pixel_size(pixel_size)
     images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
-    images = {name: np.asarray(image) for name, image in (images | {"denoised": denoised}).items()}
-    trusted = _check_halves(images, mask)
-    images["denoised"] = np.where(trusted, images["denoised"], 0)
-    options = {"pixel_size": pixel_size, "threshold": threshold, "mask": ~trusted}
+    if denoised is not None:
+        images["denoised"] = denoised
+    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
+    return confirm_images(images, q, pixel_size, mask, **options)
+
+
+def confirm_images(images, q, pixel_size, mask, *, polarity, **options):
+    """Do the work of `confirm_atoms_from_halves`.
+
+    Parameters
+    ----------
+    images : dict
+        Its first arguments, by name; without ``denoised`` that is the sum of the two.
+    q, pixel_size, mask
+        As there, checked but for the mask.
+    polarity, **options
+        Of `find_atoms`, which does not have to ask about the pixel size again if ``sigma`` is
+        among them.
+
+    Returns
+    -------
+    atoms : pandas.DataFrame
+    """
+    scale = 1 / (pixel_size or PIXEL_SIZE)
+    images = _checked_halves(images)
+    trusted = _check_values(images, mask)
+    images = {name: np.where(trusted, image, 0) for name, image in images.items()}
+    if "denoised" not in images:
+        images["denoised"] = images["denoised_a"] + images["denoised_b"]
+    options["mask"] = ~trusted
     if polarity == "auto":
-        polarity = column_polarity(images["denoised"], pixel_size=pixel_size, mask=~trusted)
+        sigma = options.get("sigma")
+        polarity = column_polarity(images["denoised"], sigma=sigma, mask=~trusted)
     options["polarity"] = polarity
 
-    total = images["denoised"][trusted].sum(dtype=np.float64)
+    total = images["denoised"].sum()
     found = find_atoms(images["denoised"], **options)
     halves = []
     for mine, other in (("a", "b"), ("b", "a")):
-        image = np.where(trusted, images[f"denoised_{mine}"], 0)
+        image, counts = images[f"denoised_{mine}"], images[other]
         half = find_atoms(image, **options)
         half["region"] = regions_of(half, trusted.shape, pixel_size)
-        counts = np.where(trusted, images[other], 0)
         radius, sigma = RADIUS_PM * scale, COLUMN_SIGMA * scale
         xy = half[["x", "y"]].to_numpy()
         tests = column_tests(counts, image, xy, radius, sigma, trusted)
@@ -189,8 +216,11 @@ def _judge(found, halves, reach, q):
     return table
 
 
-def _check_halves(images, mask):
-    """Check images and mask; return where the pixels are to be trusted."""
+def _checked_halves(images):
+    """Check types and shapes of images by name, and return them as float64."""
+    for name, image in images.items():
+        refuse_masked(image, name)
+    images = {name: np.asarray(image) for name, image in images.items()}
     shape = images["a"].shape
     for name, image in images.items():
         if image.dtype.kind not in "buif":
@@ -201,6 +231,13 @@ def _check_halves(images, mask):
             )
         if image.shape != shape:
             raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
+    # Sums of integers would wrap, and those of float16 overflow.
+    return {name: image.astype(np.float64) for name, image in images.items()}
+
+
+def _check_values(images, mask):
+    """Check values and mask; return where the pixels are to be trusted."""
+    shape = images["a"].shape
     mask = check_mask(mask, (1, *shape))
     trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     for name, image in images.items():

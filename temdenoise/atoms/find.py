@@ -8,6 +8,7 @@ from scipy.fft import dctn, idctn
 from scipy.ndimage import map_coordinates, maximum_filter
 
 from temdenoise._validation import check_mask
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 
 COLUMN_SIGMA = 60.0
@@ -79,8 +80,8 @@ def find_atoms(
     Raises
     ------
     ValueError
-        If the image is not 2-D, is empty, not finite or has a negative mean, or if a parameter is
-        out of range.
+        If the image is not 2-D, is empty, not finite, a masked array or has a negative mean, or if
+        a parameter is out of range.
     TypeError
         If a parameter or the image is not real and numeric.
 
@@ -263,6 +264,7 @@ def _table(*values):
 
 
 def _checked_image(image, mask):
+    refuse_masked(image, "image")
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
         raise TypeError(f"The image must hold real numbers, got dtype {image.dtype}.")
@@ -273,33 +275,60 @@ def _checked_image(image, mask):
         )
     if image.size == 0:
         raise ValueError(f"The image is empty: its shape is {image.shape}.")
-    # float32 halves the time and is far more precise than any count.
-    image = image.astype(np.float32)
     if mask is not None:
         mask = check_mask(mask, (1, *image.shape))
         mask = None if mask is None else mask[0]
-    if mask is not None:
-        image[mask] = image[~mask].mean(dtype=np.float64)
-    bad = np.argwhere(~np.isfinite(image))
+    # float32 halves the time and is far more precise than any count; what is beyond it is infinite.
+    with np.errstate(over="ignore"):
+        image = image.astype(np.float32)
+    bad = ~np.isfinite(image)
+    bad = np.argwhere(bad if mask is None else bad & ~mask)
     if len(bad):
         raise ValueError(
             f"The image holds {len(bad)} pixels that are NaN, infinite or too large for float32, "
             f"the first at row {bad[0][0]}, column {bad[0][1]}."
         )
+    if mask is not None:
+        image[mask] = image[~mask].mean(dtype=np.float64)
     return image, mask
 
 
+def default_sigma(pixel_size, *, stacklevel=3):
+    """Return the scale at which columns are looked for if none is given, and warn if it is absurd.
+
+    What looks for columns more than once asks here first and passes the scale on, so that the
+    warning comes once.
+
+    Parameters
+    ----------
+    pixel_size : float or None
+        In pm.
+    stacklevel : int, default=3
+        Of the warning: 3 is the line that called the caller of this.
+
+    Returns
+    -------
+    sigma : float
+        Standard deviation of the blobs in px.
+    """
+    if pixel_size is None:
+        return 8.0
+    pixel_size = check_length("pixel_size (pm)", pixel_size)
+    sigma = COLUMN_SIGMA / pixel_size
+    if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
+        warnings.warn(
+            f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels (sigma): is "
+            "it in pm? If it is, resample the image or give sigma.",
+            stacklevel=stacklevel,
+        )
+    return sigma
+
+
 def _checked_sigmas(sigma, pixel_size):
-    if pixel_size is not None:
-        pixel_size = check_length("pixel_size (pm)", pixel_size)
     if sigma is None:
-        sigma = COLUMN_SIGMA / pixel_size if pixel_size else 8.0
-        if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
-            warnings.warn(
-                f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels "
-                "(sigma): is it in pm? If it is, resample the image or give sigma.",
-                stacklevel=3,
-            )
+        sigma = default_sigma(pixel_size, stacklevel=4)
+    elif pixel_size is not None:
+        check_length("pixel_size (pm)", pixel_size)
     values = [sigma] if np.ndim(sigma) == 0 else list(sigma)
     if not values:
         raise ValueError("sigma must hold at least one scale, got an empty sequence.")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from temdenoise._validation import check_images, check_pixel_size
+from temdenoise._validation import _as_real_array, check_images, check_mask, check_pixel_size
+from temdenoise.inspection._regions import check_index
 
 
 def get_axes(ax):
@@ -30,15 +31,39 @@ def show_image(ax, image, scale, unit, **options):
     return drawn
 
 
-def denoise_one(est, X, image, transform_params):
-    """Pick one image of a stack, as handed in, and denoise it alone."""
-    n_images = len(check_images(X, estimator_name=type(est).__name__))
-    noisy = np.asarray(X)[checked_number(image, n_images)]
-    return noisy, est.transform(noisy[np.newaxis], **(transform_params or {}))[0]
+def pick_image(est, X, image, mask=None):
+    """Pick one image of a stack, as handed in.
 
+    Parameters
+    ----------
+    est : denoiser
+        Who is to denoise it; its name appears in the error messages.
+    X : array-like of shape (n_images, height, width)
+        Noisy images.
+    image : int
+        Number of the image, from 0.
+    mask : None or bool array-like of shape (height, width)
+        True marks pixels not to trust, NaN or not.
 
-def checked_number(image, n_images):
-    """Return the number of an image of a stack, or say that there is no such image."""
-    if not -n_images <= image < n_images:
-        raise IndexError(f"image must be from 0 to {n_images - 1}, got {image}.")
-    return image
+    Returns
+    -------
+    noisy : ndarray of shape (height, width)
+        The image, zero where it is masked.
+    mask : None or bool ndarray of shape (1, height, width)
+        As ``est.transform`` takes it with this image; None if nothing is masked.
+
+    Raises
+    ------
+    IndexError
+        If there is no such image.
+    TypeError
+        If `image` is not an integer.
+    ValueError
+        If `X` is not a valid stack, or `mask` no mask of its images.
+    """
+    name = type(est).__name__
+    X = _as_real_array(X, "X", name)
+    mask = check_mask(mask, (1, *X.shape[1:])) if X.ndim == 3 else None  # else X is refused
+    X = X if mask is None else np.where(mask, 0, X)
+    n_images = len(check_images(X, estimator_name=name))
+    return X[check_index(image, n_images, "image")], mask

@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from temdenoise._validation import check_images
-from temdenoise.inspection._axes import (
-    checked_number,
-    denoise_one,
-    get_axes,
-    show_image,
-    unit_of,
-)
+from temdenoise.atoms._transform import transform_keywords
+from temdenoise.inspection._axes import get_axes, pick_image, show_image, unit_of
 from temdenoise.inspection.likelihood import likelihood_map
 
 
@@ -75,7 +69,9 @@ class LikelihoodMapDisplay:
             Where to draw; new ones by default.
         **options
             ``atoms``, ``vacuum``, ``radius``, ``mask``, ``split`` and ``random_state`` of
-            `likelihood_map`. With a split it is the first half that is denoised and drawn.
+            `likelihood_map`. With a split it is the first half that is denoised and drawn. A `mask`
+            is of the shape of one image, and passed on to ``est.transform`` if that has a parameter
+            of this name.
 
         Returns
         -------
@@ -87,14 +83,15 @@ class LikelihoodMapDisplay:
         IndexError
             If there is no such image.
         TypeError, ValueError
-            As ``est.transform`` and `likelihood_map`.
+            As ``est.transform`` and `likelihood_map`, or if `image` is not an integer.
         """
+        noisy, mask = pick_image(est, X, image, options.get("mask"))
         if options.get("split") is not None:
-            n_images = len(check_images(X, estimator_name=type(est).__name__))
-            noisy, denoised = np.asarray(X)[checked_number(image, n_images)], est
+            denoised = est
             options["transform_params"] = transform_params
         else:
-            noisy, denoised = denoise_one(est, X, image, transform_params)
+            keywords = transform_keywords(est, mask=mask, params=transform_params)
+            denoised = est.transform(noisy[np.newaxis], **keywords)[0]
         return cls.from_predictions(noisy, denoised, pixel_size=pixel_size, ax=ax, **options)
 
     @classmethod

@@ -1,9 +1,12 @@
 """Disks about atoms, and counts in them."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
 from temdenoise._validation import check_pixel_size
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length, check_points
 
 RADIUS = 11.3
@@ -57,6 +60,7 @@ def check_counts(values, name):
 
 def check_image(image, name):
     """Return one image (height, width) of real numbers as an array."""
+    refuse_masked(image, name)
     image = np.asarray(image)
     if image.dtype.kind not in "buif":
         raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
@@ -66,6 +70,15 @@ def check_image(image, name):
             f"{name} must be one image (height, width) with pixels, got shape {image.shape}.{mend}"
         )
     return image
+
+
+def check_index(value, size, name):
+    """Return a number from 0 to size - 1 as an int, or say what is wrong with it."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if not 0 <= value < size:
+        raise IndexError(f"{name} must be from 0 to {size - 1}, got {value}.")
+    return int(value)
 
 
 def check_finite(image, trusted, name):

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from temdenoise._validation import check_images
 from temdenoise.atoms import confirm_atoms
 from temdenoise.atoms._transform import transform_keywords
-from temdenoise.inspection._axes import checked_number, show_image, unit_of
+from temdenoise.inspection._axes import pick_image, show_image, unit_of
 from temdenoise.inspection._regions import check_image
 
 # Marker and colour of each verdict; told apart without colours, too.
@@ -92,14 +91,10 @@ class AtomVerdictDisplay:
         IndexError
             If there is no such image.
         TypeError, ValueError
-            As `temdenoise.atoms.confirm_atoms`.
+            As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
-        mask = options.get("mask")
-        X = np.asarray(X) if mask is None else np.where(mask, 0, X)  # NaN or not
-        n_images = len(check_images(X, estimator_name=type(est).__name__))
-        noisy = X[checked_number(image, n_images)]
-        hidden = None if mask is None else np.asarray(mask)[np.newaxis]
-        keywords = transform_keywords(est, pixel_size, hidden, transform_params)
+        noisy, mask = pick_image(est, X, image, options.get("mask"))
+        keywords = transform_keywords(est, pixel_size, mask, transform_params)
         denoised = est.transform(noisy[np.newaxis], **keywords)[0]
         atoms = confirm_atoms(
             est, noisy, pixel_size=pixel_size, transform_params=transform_params, **options

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
 from temdenoise._validation import check_images
 from temdenoise.atoms._points import check_length
+from temdenoise.inspection._regions import check_index
 
 # Images that one call of `transform` is given in finite differences: bounds memory.
 _BATCH_PIXELS = 2**22
@@ -147,7 +148,7 @@ def equivalent_filter(
     (1.0, 2.2)
     """
     X = check_images(X, estimator_name="equivalent_filter")
-    image = X[_index(image, len(X), "image")]
+    image = X[check_index(image, len(X), "image")]
     pixel = _checked_pixel(pixel, image.shape)
     if method not in ("auto", "autograd", "finite_differences"):
         raise ValueError(
@@ -245,12 +246,4 @@ def _checked_pixel(pixel, shape):
         row, column = pixel
     except (TypeError, ValueError) as error:
         raise TypeError(f"pixel must be (row, column), got {pixel!r}.") from error
-    return _index(row, shape[0], "row"), _index(column, shape[1], "column")
-
-
-def _index(value, size, name):
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}.")
-    if not 0 <= value < size:
-        raise IndexError(f"{name} must be from 0 to {size - 1}, got {value}.")
-    return int(value)
+    return check_index(row, shape[0], "row"), check_index(column, shape[1], "column")

@@ -11,6 +11,7 @@ from scipy.special import gammaln, xlogy
 from temdenoise._validation import check_mask, check_pixel_size
 from temdenoise.atoms import find_atoms
 from temdenoise.atoms._transform import transform_keywords
+from temdenoise.atoms.find import default_sigma
 from temdenoise.inspection._regions import (
     atom_disks,
     check_counts,
@@ -173,13 +174,14 @@ def likelihood_map(
     [True, False]
     """
     noisy = check_image(noisy, "noisy")
+    shape = noisy.shape
+    mask = check_mask(mask, (1, *shape))
+    trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     if split is not None:
         if split != "thinning":
             raise ValueError(f'split must be None or "thinning", got {split!r}.')
-        keywords = transform_keywords(
-            denoised, pixel_size, None if mask is None else np.asarray(mask)[None], transform_params
-        )
-        seen = noisy if mask is None else np.where(mask, 0, noisy)  # NaN or not
+        keywords = transform_keywords(denoised, pixel_size, mask, transform_params)
+        seen = np.where(trusted, noisy, 0)  # NaN or not
         first, noisy = thin_counts(seen, random_state=random_state)
         denoised = denoised.transform(first[np.newaxis], **keywords)[0]
         if isinstance(vacuum, Real) and not isinstance(vacuum, bool | np.bool_):
@@ -193,11 +195,8 @@ def likelihood_map(
         raise ValueError(
             f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
         )
-    shape = noisy.shape
     if pixel_size is not None:
         pixel_size = check_pixel_size(pixel_size)
-    mask = check_mask(mask, (1, *shape))
-    trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     check_finite(noisy, trusted, "noisy")
     check_finite(denoised, trusted, "denoised")
     counts = np.zeros(shape)
@@ -205,7 +204,7 @@ def likelihood_map(
 
     present = atoms
     if atoms is None:
-        options = {"pixel_size": pixel_size, "mask": ~trusted}
+        options = {"sigma": default_sigma(pixel_size), "mask": ~trusted}
         atoms = find_atoms(denoised, **options)
         # Cut off at the border, atoms are not reported; but they are no vacuum.
         present = find_atoms(denoised, exclude_border=False, **options)

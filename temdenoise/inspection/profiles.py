@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length, check_points
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 
@@ -214,6 +215,7 @@ def _strip(ends, length, width, shape):
 def _checked_stacks(movie, denoised):
     stacks = []
     for name, stack in (("movie", movie), ("denoised", denoised)):
+        refuse_masked(stack, name)
         stack = stack if isinstance(stack, np.ndarray) else np.asarray(stack)
         if stack.dtype.kind not in "buif":
             raise TypeError(f"{name} must hold real numbers, got dtype {stack.dtype}.")

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 
 from temdenoise.atoms import column_polarity, find_atoms
+from temdenoise.atoms._images import refuse_masked
+
+# Width in px below which an array is no image, but a table without its names.
+_MIN_WIDTH = 8
 
 
 def atom_pairs(clean, denoised, find):
@@ -28,7 +32,7 @@ def atom_pairs(clean, denoised, find):
     Raises
     ------
     ValueError
-        If shapes or numbers of images differ.
+        If shapes or numbers of images differ, or what comes is neither atoms nor images.
 
     Examples
     --------
@@ -65,31 +69,59 @@ def _find_both(clean, denoised, find):
 
 def _is_list_of_atoms(value):
     """Tell a table or array of positions from an image: no image is two pixels wide."""
-    return isinstance(value, pd.DataFrame) or (np.ndim(value) == 2 and np.shape(value)[1] == 2)
-
-
-def _is_table_or_2d(value):
-    return isinstance(value, pd.DataFrame) or (isinstance(value, np.ndarray) and value.ndim == 2)
+    return isinstance(value, pd.DataFrame) or value.shape[1] == 2
 
 
 def _as_list(atoms, name):
-    """Return atoms or images one by one, and whether there is a single one."""
-    if isinstance(atoms, pd.DataFrame):
-        return [atoms], True
-    if isinstance(atoms, Sequence):
-        one_by_one = list(atoms)
-        if one_by_one and all(_is_table_or_2d(one) for one in one_by_one):
-            return one_by_one, False
-    array = np.asarray(atoms)
-    if array.shape == (0,):
-        return [np.empty((0, 2))], True
-    if array.ndim not in (2, 3) or array.size == 0 and array.shape[-1] != 2:
+    """Return tables or 2-D arrays, image by image, and whether there is a single image."""
+    several = _one_by_one(atoms, name)
+    if several is None:
+        one = _as_array(atoms, name)
+        if one.ndim != 3 or (len(one) == 0 and one.shape[2] != 2):
+            return [_checked(one, name)], True
+        several = list(one)
+    return [_checked(one, name) for one in several], False
+
+
+def _one_by_one(atoms, name):
+    """Elements of a sequence of tables, lists of positions or images; None if it is none."""
+    if not isinstance(atoms, Sequence) or not len(atoms):
+        return None
+    # Not all at once: lists of several images differ in length.
+    elements = [_as_array(one, name) for one in atoms]
+    several = all(isinstance(e, pd.DataFrame) or e.ndim == 2 or e.shape == (0,) for e in elements)
+    return elements if several else None
+
+
+def _as_array(value, name):
+    if isinstance(value, pd.DataFrame):
+        return value
+    refuse_masked(value, name)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} holds positions or rows of different lengths: {error}") from error
+
+
+def _checked(one, name):
+    """Return a table, positions (n_atoms, 2) or an image, or say that it is none."""
+    if isinstance(one, pd.DataFrame):
+        return one
+    if one.shape == (0,):
+        return np.empty((0, 2))
+    if one.ndim != 2 or one.size == 0 and one.shape[1] != 2:
         raise ValueError(
             f"{name} must be a list of atoms (a table with columns x and y, or an array of shape "
             "(n_atoms, 2)), an image (height, width), or several of them; got shape "
-            f"{array.shape}."
+            f"{one.shape}."
         )
-    return ([array], True) if array.ndim == 2 else (list(array), False)
+    if one.shape[1] != 2 and one.shape[1] < _MIN_WIDTH:
+        raise ValueError(
+            f"{name} holds an array of shape {one.shape}: too narrow for an image, and atoms are "
+            "a table with columns x and y or an array of shape (n_atoms, 2), x then y. Pass the "
+            "table itself, or these two columns of it."
+        )
+    return one
 
 
 def _describe(atoms, single):

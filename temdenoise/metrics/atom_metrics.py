@@ -294,7 +294,7 @@ def atom_scores(
     for image, pair in enumerate(atom_pairs(clean, denoised, options["find"])[0]):
         for region in regions:
             counts = _count(*pair, region, options)
-            scores = {name: _ratio(name, counts, zero_division) for name in _SCORES}
+            scores = _all_ratios(counts, zero_division)
             n_clean, n_denoised, _, n_matched = counts
             sizes = {"n_clean": n_clean, "n_denoised": n_denoised, "n_matched": n_matched}
             rows.append({"image": image, "region": region, **scores, **sizes})
@@ -304,8 +304,17 @@ def atom_scores(
 def _score(name, clean, denoised, region, options, zero_division):
     _check_region(region)
     pairs, single = atom_pairs(clean, denoised, options["find"])
-    values = [_ratio(name, _count(*pair, region, options), zero_division) for pair in pairs]
+    values = []
+    for pair in pairs:  # no comprehension, which before Python 3.12 is a frame to the warning
+        values.append(_ratio(name, _count(*pair, region, options), zero_division))
     return values[0] if single else np.array(values)
+
+
+def _all_ratios(counts, zero_division):
+    scores = {}
+    for name in _SCORES:  # as above
+        scores[name] = _ratio(name, counts, zero_division)
+    return scores
 
 
 def _check_region(region):
@@ -371,6 +380,6 @@ def _ratio(name, counts, zero_division):
         f"The {name} of the atoms is ill-defined and set to 0, because there are none to divide "
         "by. Use zero_division to control this.",
         UndefinedMetricWarning,
-        stacklevel=4,
+        stacklevel=4,  # the line that called the public function, two calls up
     )
     return 0.0

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 
 from temdenoise._validation import check_mask
+from temdenoise.atoms._images import refuse_masked
 
 _CONVENTIONS = ("plain", "authors")
 
@@ -194,6 +195,8 @@ def upsnr(denoised, noisy_other, *, data_range=1.0, mask=None):
 
 
 def _check_two(a, b, names):
+    for image, name in ((a, names[0]), (b, names[1])):
+        refuse_masked(image, name)
     a, b = (np.asarray(image) for image in (a, b))
     for image, name in ((a, names[0]), (b, names[1])):
         if image.dtype.kind not in "biuf":

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from temdenoise._validation import check_images
+from temdenoise.atoms._images import refuse_masked
 
 # Step of the difference quotient, in units of the gain or of the read noise, whichever is larger:
 # small beside the noise, and large beside the rounding of float32.
@@ -117,6 +118,7 @@ def pure_risk(
     exact = _check_probes(n_probes)
     if step not in ("small", "count"):
         raise ValueError(f'step must be "small" or "count", got {step!r}.')
+    refuse_masked(noisy, "noisy")
     single = np.ndim(noisy) == 2
     images = np.asarray(noisy)[np.newaxis] if single else noisy
     images = check_images(images, estimator_name="pure_risk", name="noisy").astype(np.float64)

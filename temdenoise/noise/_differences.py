@@ -21,6 +21,8 @@ _NEAR, _FAR = 4, 16
 
 # More differences than this, evenly spaced, tell the same to within a fraction of a percent.
 _MAX_DIFFERENCES = 64
+# And so many tell where the bins begin, and how much of the image is left.
+_FEW = 5
 
 
 class Sums(NamedTuple):
@@ -73,7 +75,7 @@ def collect(movie, mask, *, temporal, levels, n_bins):
     tiles, n_tiles = _tiles(movie.shape[1:])
     size, shape = n_tiles * (len(edges) + 1), (n_tiles, len(edges) + 1)
     sums = None
-    for t in np.unique(np.linspace(0, count - 1, _MAX_DIFFERENCES).astype(int)):
+    for t in _spread(count, _MAX_DIFFERENCES):
         mean, d, squares, cubes = _difference(movie, t, temporal)
         keep = _whole(movie, mask, t, temporal)
         index = (
@@ -90,15 +92,22 @@ def collect(movie, mask, *, temporal, levels, n_bins):
     return Sums(*(s if s is None else s.reshape(shape) for s in sums))
 
 
-def leftover(movie, mask, *, temporal, max_images=5):
-    """Autocorrelation of the differences.
+def count_neighbourhoods(movie, mask):
+    """Count the neighbourhoods of 3 x 3 pixels without a masked one, in a few frames.
+
+    Without any of them there is no difference of neighbouring pixels, for neither `collect` nor
+    `leftover`.
+    """
+    return sum(int(_whole(movie, mask, t, temporal=False).sum()) for t in _spread(len(movie), _FEW))
+
+
+def leftover(movie, mask, *, temporal):
+    """Autocorrelation of a few differences.
 
     Parameters
     ----------
     movie, mask, temporal
         As for `collect`.
-    max_images : int, default=5
-        How many differences to average, evenly spaced.
 
     Returns
     -------
@@ -110,8 +119,10 @@ def leftover(movie, mask, *, temporal, max_images=5):
     """
     total = number = 0.0
     count = _n_differences(movie, temporal)
-    for t in np.unique(np.linspace(0, count - 1, max_images).astype(int)):
+    for t in _spread(count, _FEW):
         d, keep = _difference(movie, t, temporal)[1], _whole(movie, mask, t, temporal)
+        if not keep.any():
+            continue
         d = np.where(keep, d - d[keep].mean(), 0.0)
         total = total + autocorrelation(d, _FAR)
         number = number + autocorrelation(keep.astype(np.float64), _FAR)
@@ -159,6 +170,11 @@ def _length(movie, temporal):
 
 def _n_differences(movie, temporal):
     return len(movie) - _length(movie, temporal) + 1
+
+
+def _spread(count, at_most):
+    """Numbers from 0 to count - 1, evenly spaced if they are too many."""
+    return np.unique(np.linspace(0, count - 1, at_most).astype(int))
 
 
 def _difference(movie, t, temporal):
@@ -211,7 +227,7 @@ def _clipped(movie, t, temporal, levels):
 def _edges(movie, mask, temporal, count, n_bins):
     """Bin edges of equal numbers of differences, from a few of them."""
     sample = []
-    for t in np.unique(np.linspace(0, count - 1, 5).astype(int)):
+    for t in _spread(count, _FEW):
         sample.append(_brightness(movie, t, temporal)[_whole(movie, mask, t, temporal)])
     return np.unique(np.quantile(np.concatenate(sample), np.linspace(0, 1, n_bins + 1)[1:-1]))
 

@@ -80,9 +80,9 @@ def fit_line(sums, *, factor=1.0, step=1.0, gain=None, offset=None, read_noise=N
 
     values, means, expected = estimate()
     groups = np.flatnonzero(sums.n[:, used].sum(axis=1))
-    left_out = np.array([estimate(g)[0] for g in groups])
     k = len(groups)
     if k > 1:
+        left_out = np.array([estimate(g)[0] for g in groups])
         errors = np.sqrt((k - 1) / k * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
     else:
         errors = np.full(len(values), np.nan)

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from .._validation import check_images, check_mask
-from ._differences import collect, leftover
+from ._differences import collect, count_neighbourhoods, leftover
 from ._line import fit_line, split_intercept
 from ._result import CORRELATED, TOLERANCE, NoiseAnalysis
 from ._vacuum import (
@@ -25,7 +25,10 @@ _MOVES, _STRUCTURED = 0.02, 0.1
 _UNEVEN = 1.3
 
 _N_BINS = 24
-_MIN_SIZE, _MIN_PIXELS = 8, 256
+MIN_SIZE = 8
+"""Smallest side in px of the images of `analyze_noise`."""
+
+_MIN_PIXELS, _MIN_NEIGHBOURHOODS = 256, 64
 
 
 def analyze_noise(
@@ -53,7 +56,8 @@ def analyze_noise(
         Frames as stored, of any real dtype; one is enough, more tell more. No filter, no
         drift correction by interpolation.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels not to use, as those of a label.
+        True marks pixels not to use, as those of a label. Neighbouring pixels can be compared only
+        in neighbourhoods of 3 x 3 pixels without any of them.
     vacuum : "auto", None, bool array-like of shape (height, width) or slices, default="auto"
         Where the image is flat (True), for the dispersion test, the correlation of neighbours and
         the histogram. "auto": the flattest rectangle of a quarter of the image's sides. None: the
@@ -178,7 +182,7 @@ def analyze_noise(
 
 
 def _check_input(movie, mask, method, gain, offset, read_noise):
-    movie = check_images(movie, estimator_name="analyze_noise", min_size=_MIN_SIZE, name="movie")
+    movie = check_images(movie, estimator_name="analyze_noise", min_size=MIN_SIZE, name="movie")
     mask = check_mask(mask, movie.shape)
     if method not in ("auto", "temporal", "spatial"):
         raise ValueError(f"method must be 'auto', 'temporal' or 'spatial', got {method!r}.")
@@ -238,6 +242,13 @@ def _choose_method(movie, mask, method):
         structure, along = leftover(movie, mask, temporal=True)
         if method == "temporal" or structure <= _MOVES:
             return True, structure, along
+    n_whole = count_neighbourhoods(movie, mask)
+    if n_whole < _MIN_NEIGHBOURHOODS:
+        raise ValueError(
+            f"Neighbouring pixels are compared, and the mask leaves {n_whole} 3 x 3 neighbourhoods "
+            f"without a masked pixel; at least {_MIN_NEIGHBOURHOODS} are needed. Hide regions "
+            "rather than pixels, rows or columns all over the image."
+        )
     return False, *leftover(movie, mask, temporal=False)
 
 
