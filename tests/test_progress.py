@@ -11,7 +11,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
 from test_training import interrupt_after, tiny
 
-from temdenoise.denoisers._progress import clock
+from temdenoise.denoisers._progress import ProgressBar, clock
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,28 @@ def test_progress_bar_does_not_guess(images, capsys):
     assert "99:59:59" not in shown
     assert "estimating time left" in shown
     assert "0:00:0" in shown.split("epoch 2")[-1]
+
+
+def test_progress_bar_of_a_resumed_training(images, tmp_path, monkeypatch, capsys):
+    options = {"checkpoint": tmp_path / "run.pt", "verbose": True}
+    with monkeypatch.context() as patch:
+        interrupt_after(5, patch)
+        with pytest.warns(UserWarning, match="interrupted after"):
+            tiny(**options).fit(images)
+    capsys.readouterr()
+    bars = []
+    start = ProgressBar.on_train_begin
+    monkeypatch.setattr(
+        ProgressBar,
+        "on_train_begin",
+        lambda bar, net, **kwargs: start(bar, net, **kwargs) or bars.append(bar.bar_),
+    )
+    tiny(**options).fit(images)
+    first = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[0]
+    assert " 50%|" in first  # two of four epochs: the third had begun
+    assert bars[0].n == 1.0
+    # or it would be silent until as much again is done as was before
+    assert not bars[0].dynamic_miniters
 
 
 # --- the log --------------------------------------------------------------------------------------

@@ -29,18 +29,26 @@ class ProgressBar(Callback):
         from tqdm.auto import tqdm
 
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-        unknown = clock(math.inf)
-        self.bar_ = tqdm(total=1.0, desc="train", bar_format=layout, postfix=unknown)
+        self.bar_ = tqdm(
+            total=1.0, desc="train", bar_format=layout, postfix=clock(math.inf),
+            # begun where a resumed training was, tqdm would be silent until as much is done again
+            initial=self.budget.used, miniters=0,
+        )  # fmt: skip
         self.psnr_ = "no PSNR yet"
+        if len(net.history):
+            self._read_psnr(net)
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
         if training:
             self._show(net)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        self._read_psnr(net)
+        self._show(net)
+
+    def _read_psnr(self, net):
         best = max(row["valid_psnr"] for row in net.history)
         self.psnr_ = f"{net.history[-1, 'valid_psnr']:.2f} dB (best {best:.2f})"
-        self._show(net)
 
     def _show(self, net):
         left = clock(self.budget.seconds_left)
