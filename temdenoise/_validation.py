@@ -47,7 +47,7 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
     >>> check_images(np.ones((2, 4, 4), dtype=np.uint8)).dtype
     dtype('float32')
     """
-    X = _as_real_array(X, name, estimator_name)
+    X = as_real_array(X, name, estimator_name)
     _check_stack_shape(X, name, estimator_name, min_size)
     # A value beyond float32 becomes inf here, which the next check tells from an inf in the input.
     with np.errstate(over="ignore"):
@@ -189,17 +189,23 @@ def check_pixel_size(pixel_size):
     return value
 
 
-def _as_real_array(X, name, estimator_name):
+def refuse_masked(image, name):
+    """Refuse a masked array with masked pixels: made a plain array it would lose its mask."""
+    if np.ma.is_masked(image):
+        raise ValueError(
+            f"{name} is a masked array with masked pixels, which would be lost. Pass its .data "
+            "and, to a method that takes one, mask=."
+        )
+
+
+def as_real_array(X, name, estimator_name):
+    """Return `X` as an array of real numbers, or say what it is instead."""
     if sparse.issparse(X):
         raise ValueError(
             f"Sparse data was passed as {name} to {estimator_name}, but images are dense: "
             f"use {name}.toarray() and stack the images to (n_images, height, width)."
         )
-    if np.ma.is_masked(X):
-        raise ValueError(
-            f"{name} is a masked array with masked pixels, which would be lost. Pass its .data "
-            "and, to a method that takes one, mask=."
-        )
+    refuse_masked(X, name)
     try:
         array = np.asarray(X)
     except ValueError as error:

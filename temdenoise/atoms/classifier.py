@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from temdenoise._validation import check_images
+from temdenoise._validation import check_images, refuse_masked
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
-from temdenoise.atoms._images import refuse_masked
 from temdenoise.atoms._points import check_length
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_images, check_mask, check_pixel_size
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import check_images, check_mask, check_pixel_size, refuse_masked
 from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_images
 from temdenoise.atoms.find import default_sigma

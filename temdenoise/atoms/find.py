@@ -7,8 +7,7 @@ import pandas as pd
 from scipy.fft import dctn, idctn
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from temdenoise._validation import check_mask
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import check_mask, refuse_masked
 from temdenoise.atoms._points import check_length
 
 COLUMN_SIGMA = 60.0

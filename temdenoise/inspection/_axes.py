@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from temdenoise._validation import _as_real_array, check_images, check_mask, check_pixel_size
+from temdenoise._validation import as_real_array, check_images, check_mask, check_pixel_size
 from temdenoise.inspection._regions import check_index
 
 
@@ -62,7 +62,7 @@ def pick_image(est, X, image, mask=None):
         If `X` is not a valid stack, or `mask` no mask of its images.
     """
     name = type(est).__name__
-    X = _as_real_array(X, "X", name)
+    X = as_real_array(X, "X", name)
     mask = check_mask(mask, (1, *X.shape[1:])) if X.ndim == 3 else None  # else X is refused
     X = X if mask is None else np.where(mask, 0, X)
     n_images = len(check_images(X, estimator_name=name))

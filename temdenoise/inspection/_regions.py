@@ -5,8 +5,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_pixel_size
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import check_pixel_size, refuse_masked
 from temdenoise.atoms._points import check_length, check_points
 
 RADIUS = 11.3

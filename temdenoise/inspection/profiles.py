@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import refuse_masked
 from temdenoise.atoms._points import check_length, check_points
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from temdenoise._validation import refuse_masked
 from temdenoise.atoms import column_polarity, find_atoms
-from temdenoise.atoms._images import refuse_masked
 
 # Width in px below which an array is no image, but a table without its names.
 _MIN_WIDTH = 8

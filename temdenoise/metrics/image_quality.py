@@ -8,8 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-from temdenoise._validation import check_mask
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import check_mask, refuse_masked
 
 _CONVENTIONS = ("plain", "authors")
 

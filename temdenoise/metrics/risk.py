@@ -5,8 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from temdenoise._validation import check_images
-from temdenoise.atoms._images import refuse_masked
+from temdenoise._validation import check_images, refuse_masked
 
 # Step of the difference quotient, in units of the gain or of the read noise, whichever is larger:
 # small beside the noise, and large beside the rounding of float32.
