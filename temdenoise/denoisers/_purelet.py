@@ -45,6 +45,10 @@ _WINDOWS_EACH = 20
 # functions that few pixels were asked about may do anything in the others.
 _LEAST_WINDOWS = 4
 
+# The estimated details may have this many times the energy of the noisy ones. Of counts they have
+# at most 1.0 times, more only by chance in images of less than 32 x 32 pixels.
+_MOST_ENERGY = 1.5
+
 # Step, in counts, of the difference quotients along a direction.
 _STEP = 1e-3
 
@@ -78,21 +82,33 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
     -------
     denoised : ndarray of shape (height, width), dtype float64
         Estimated rate, in counts per pixel.
+    believable : bool
+        False if the image has less noise than counts have, so that what is subtracted for the noise
+        leaves nonsense at every scale. All details are dropped then.
     """
     haar = Haar(image.shape, n_scales, decimated)
     if trusted is None:
         sets = choose_sets(haar, image.size, thresholding)
     else:
         sets = choose_sets(haar, np.count_nonzero(trusted), thresholding, may_leave_out=True)
-    options = {"sets": sets, "read_noise": read_noise}
-    if not any(sets):
-        return apply_let(image, haar, np.empty(0), **options)
-    systems = [
-        let_system(block, Haar(block.shape, n_scales, decimated), trusted=known, **options)
-        for block, known in _blocks(image, trusted, decimated, n_scales)
-    ]
-    coefficients = solve(*(sum(parts) for parts in zip(*systems, strict=True)))
-    return apply_let(image, haar, coefficients, **options)
+    coefficients, believable = np.empty(0), True
+    while any(sets):
+        options = {"sets": sets, "read_noise": read_noise}
+        systems = [
+            let_system(block, Haar(block.shape, n_scales, decimated), trusted=known, **options)
+            for block, known in _blocks(image, trusted, decimated, n_scales)
+        ]
+        gram, target, noise, energy = (sum(parts) for parts in zip(*systems, strict=True))
+        coefficients = solve(gram, target, noise)
+        # The details of the rate have less energy than those of the counts, and what functions can
+        # tell of them has no more (Cauchy and Schwarz).
+        believable = bool(coefficients @ gram @ coefficients <= _MOST_ENERGY * energy)
+        if believable:
+            break
+        # In an image of few pixels that is chance, at the coarsest scale, that of fewest windows.
+        coarsest = max(scale for scale, name in enumerate(sets) if name)
+        sets = sets[:coarsest] + [None] * (len(sets) - coarsest)
+    return apply_let(image, haar, coefficients, sets=sets, read_noise=read_noise), believable
 
 
 def choose_sets(haar, n_pixels, thresholding, may_leave_out=False):
@@ -153,6 +169,8 @@ def let_system(image, haar, *, sets, read_noise, trusted=None):
     noise : ndarray of shape (n_functions, n_functions)
         Covariance of the noise of `target`, as far as it is that of the counts, the functions taken
         as given.
+    energy : float
+        Sum of squares of all details of the image, of image - low.
     """
     functions = [np.empty((0, image.size))]
     missing, slopes = list(functions), list(functions)  # the slopes only with read noise
@@ -182,7 +200,7 @@ def let_system(image, haar, *, sets, read_noise, trusted=None):
     if read_noise > 0:
         target -= read_noise**2 * slopes.sum(axis=1)
     noise = (missing * (image + read_noise**2)) @ missing.T
-    return functions @ functions.T, target, noise
+    return functions @ functions.T, target, noise, ((image - low) ** 2).sum()
 
 
 def solve(gram, target, noise):

@@ -1,5 +1,7 @@
 """PURE-LET: Haar wavelet thresholds that minimise an unbiased estimate of the risk."""
 
+import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -162,12 +164,30 @@ class PURELETDenoiser(BaseDenoiser):
         ValueError
             If the images are not a valid stack, or smaller than a bin, hold values below `offset`
             without read noise, or `mask` does not fit them.
+
+        Warns
+        -----
+        UserWarning
+            If an image, or a tile of it, is far smoother than its noise would leave it. The details
+            are dropped there: the result is a mean over windows of the coarsest scale.
         """
         X = self._check_transform_input(X)
         mask = check_mask(mask, X.shape)
         trusted = trusted_pixels(mask, len(X))
         X = fill_masked(X, mask)
-        return map_images(self._denoise_into, X, trusted, n_jobs=self.n_jobs)
+        doubts = []
+        denoise_into = partial(self._denoise_into, doubts)
+        denoised = map_images(denoise_into, X, trusted, n_jobs=self.n_jobs)
+        if doubts:
+            warnings.warn(
+                f"PURELETDenoiser: an image is smoother than gain={self.gain:g}, "
+                f"offset={self.offset:g} and read_noise={self.read_noise:g} say, so that its "
+                "details cannot be told from noise, and were dropped. Correct these numbers, or "
+                "give raw counts: not an image that is clean, filtered or interpolated.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return denoised
 
     def _check_input(self, X, y=None):
         X, y = super()._check_input(X, y)
@@ -183,7 +203,8 @@ class PURELETDenoiser(BaseDenoiser):
             )
         return X, y
 
-    def _denoise_into(self, out, image, trusted):
+    def _denoise_into(self, doubts, out, image, trusted):
+        """Denoise one image; where one of its tiles is too smooth, add to the list `doubts`."""
         # In double precision: the linear system is not well conditioned.
         electrons = (image.astype(np.float64) - self.offset) / self.gain
         if self.read_noise == 0:
@@ -193,15 +214,15 @@ class PURELETDenoiser(BaseDenoiser):
             binned = bin_counts(electrons, factor).astype(np.float64)
             if trusted is not None:  # a bin with a masked pixel lacks some of the noise
                 trusted = bin_counts(~trusted, factor) == 0
-            rates = self._denoise_tiles(binned, trusted, factor) / factor**2
+            rates = self._denoise_tiles(binned, trusted, factor, doubts) / factor**2
             rates = unbin(rates, factor, image.shape)
         else:
-            rates = self._denoise_tiles(electrons, trusted, 1)
+            rates = self._denoise_tiles(electrons, trusted, 1, doubts)
         out[:] = rates * self.gain + self.offset
 
-    def _denoise_tiles(self, counts, trusted, factor):
+    def _denoise_tiles(self, counts, trusted, factor, doubts):
         if self.tile_size is None:
-            return self._denoise(counts, trusted, factor)
+            return self._denoise(counts, trusted, factor, doubts)
         side = max(2, round(self.tile_size / factor))
         total, cover = np.zeros_like(counts), np.zeros_like(counts)
         for top in _tile_starts(counts.shape[0], side):
@@ -210,14 +231,14 @@ class PURELETDenoiser(BaseDenoiser):
                 known = None if trusted is None else trusted[tile]
                 # A tile says the more about its pixels, the more of them it may learn from.
                 weight = 1.0 if known is None else max(1, np.count_nonzero(known)) / known.size
-                total[tile] += weight * self._denoise(counts[tile], known, factor)
+                total[tile] += weight * self._denoise(counts[tile], known, factor, doubts)
                 cover[tile] += weight
         return total / cover
 
-    def _denoise(self, counts, trusted, factor):
+    def _denoise(self, counts, trusted, factor, doubts):
         if trusted is not None and trusted.all():
             trusted = None
-        rates = self._combine(counts, trusted, factor)
+        rates = self._combine(counts, trusted, factor, doubts)
         # Windows at the borders weigh more than others; of the mean the counts know best.
         if trusted is None or not trusted.any():
             return rates + (counts.mean() - rates.mean())
@@ -226,14 +247,17 @@ class PURELETDenoiser(BaseDenoiser):
         within = np.clip(rates, rates[trusted].min(), rates[trusted].max())
         return np.where(trusted, rates, within)
 
-    def _combine(self, counts, trusted, factor):
+    def _combine(self, counts, trusted, factor, doubts):
         options = {
             "n_scales": self.n_scales,
             "thresholding": self.thresholding,
             "read_noise": self.read_noise / self.gain * factor,  # of the sum over a bin
         }
         if self.cycle_spins == "all":
-            return purelet(counts, trusted=trusted, **options)
+            rates, believable = purelet(counts, trusted=trusted, **options)
+            if not believable:
+                doubts.append(factor)
+            return rates
         # Blocks of the largest size that fits, and the multiple of it that holds the image.
         blocks = [2 ** min(self.n_scales, n.bit_length() - 1) for n in counts.shape]
         total = np.zeros_like(counts)
@@ -245,7 +269,10 @@ class PURELETDenoiser(BaseDenoiser):
             padded = np.pad(counts, padding, mode="symmetric")
             known = None if trusted is None else np.pad(trusted, padding, mode="symmetric")
             inside = tuple(slice(s, s + n) for s, n in zip(shift, counts.shape, strict=True))
-            total += purelet(padded, decimated=True, trusted=known, **options)[inside]
+            rates, believable = purelet(padded, decimated=True, trusted=known, **options)
+            if not believable:
+                doubts.append(factor)
+            total += rates[inside]
         return total / self.cycle_spins
 
 
