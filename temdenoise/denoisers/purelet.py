@@ -196,11 +196,7 @@ class PURELETDenoiser(BaseDenoiser):
                 f"binning={self.binning} is larger than the images of {X.shape[1]} x {X.shape[2]} "
                 'pixels; take less, or "auto".'
             )
-        if self.read_noise == 0 and X.min() < np.float32(self.offset):
-            raise ValueError(
-                f"X holds {X.min():g}, below offset={self.offset:g}: without read noise no value "
-                "can be. Give the read_noise of the detector, or correct the offset."
-            )
+        check_offset(X, self.offset, self.read_noise)
         return X, y
 
     def _denoise_into(self, doubts, out, image, trusted):
@@ -274,6 +270,30 @@ class PURELETDenoiser(BaseDenoiser):
                 doubts.append(factor)
             total += rates[inside]
         return total / self.cycle_spins
+
+
+def check_offset(X, offset, read_noise):
+    """Refuse values below that of a pixel without electrons, unless there is read noise.
+
+    Parameters
+    ----------
+    X : ndarray, dtype float32
+        Images.
+    offset : float
+        Value of a pixel without electrons.
+    read_noise : float
+        Standard deviation of the Gaussian noise.
+
+    Raises
+    ------
+    ValueError
+        If `X` holds a value below `offset` and `read_noise` is zero.
+    """
+    if read_noise == 0 and X.min() < np.float32(offset):
+        raise ValueError(
+            f"X holds {X.min():g}, below offset={offset:g}: without read noise no value can be. "
+            "Give the read_noise of the detector, or correct the offset."
+        )
 
 
 def _auto_binning(electrons, trusted):
