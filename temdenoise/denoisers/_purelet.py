@@ -84,13 +84,12 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
         Estimated rate, in counts per pixel.
     believable : bool
         False if the image has less noise than counts have, so that what is subtracted for the noise
-        leaves nonsense at every scale. All details are dropped then.
+        leaves nonsense at every scale. All details are dropped then. Images of few pixels get the
+        benefit of the doubt.
     """
     haar = Haar(image.shape, n_scales, decimated)
-    if trusted is None:
-        sets = choose_sets(haar, image.size, thresholding)
-    else:
-        sets = choose_sets(haar, np.count_nonzero(trusted), thresholding, may_leave_out=True)
+    n_trusted = image.size if trusted is None else np.count_nonzero(trusted)
+    sets = choose_sets(haar, n_trusted, thresholding, may_leave_out=trusted is not None)
     coefficients, believable = np.empty(0), True
     while any(sets):
         options = {"sets": sets, "read_noise": read_noise}
@@ -108,6 +107,9 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
         # In an image of few pixels that is chance, at the coarsest scale, that of fewest windows.
         coarsest = max(scale for scale, name in enumerate(sets) if name)
         sets = sets[:coarsest] + [None] * (len(sets) - coarsest)
+    # The finest scale of a few pixels may fail by chance as well, which says nothing of the noise.
+    few = haar.support(0) * _WINDOWS_EACH * _N_FUNCTIONS["pointwise"]
+    believable = believable or n_trusted < few
     return apply_let(image, haar, coefficients, sets=sets, read_noise=read_noise), believable
 
 
