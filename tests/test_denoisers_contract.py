@@ -371,6 +371,8 @@ def test_wiener_keeps_a_strong_edge_and_flattens_shot_noise():
 
 def test_wiener_is_never_negative(noisy):
     assert WienerDenoiser(window_size=5).fit(noisy).transform(noisy).min() >= 0
+    sparse = np.random.default_rng(2).poisson(0.05, (1, 128, 128))
+    assert WienerDenoiser().fit(sparse).transform(sparse).min() >= 0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from conftest import lattice_images
 from skimage.restoration import denoise_nl_means
 
 from temdenoise import NLMDenoiser
+from temdenoise.denoisers.nlm import _estimate_sigma
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,20 @@ def test_sigma_is_found(gaussian):
     error = [np.mean((x - clean) ** 2) for x in (given, found)]
     assert error[1] == pytest.approx(error[0], rel=0.2)
     assert error[0] < 0.2 * 10**2
+
+
+def test_masked_pixels_do_not_count_as_noise(gaussian):
+    _, noisy = gaussian
+    mask = np.zeros(noisy.shape[1:], dtype=bool)
+    mask[:40] = True
+    spoiled = np.where(mask, 1e4 * np.random.default_rng(1).random(noisy.shape), noisy)
+    result = NLMDenoiser().fit(noisy).transform(spoiled, mask=mask)
+    for image, denoised in zip(noisy, result, strict=True):
+        fixed = NLMDenoiser(sigma=_estimate_sigma(image[40:])).fit(noisy)
+        expected = fixed.transform(image[np.newaxis], mask=mask)[0]
+        np.testing.assert_allclose(denoised, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="Too few pixels to estimate sigma"):
+        NLMDenoiser().fit(noisy).transform(noisy, mask=np.indices(mask.shape).sum(axis=0) % 3 > 0)
 
 
 def test_scale_and_level_do_not_matter(gaussian):

@@ -1,5 +1,7 @@
 """PURE-LET: the transform, the exactness of its risk estimate, and the denoiser."""
 
+import warnings
+
 import numpy as np
 import pytest
 from conftest import lattice_images
@@ -90,7 +92,7 @@ def test_target_is_exact_by_brute_force(name, read_noise, decimated):
     image = counts((12, 8), 0.8)
     haar = Haar(image.shape, 2, decimated)
     options = {"sets": [name] * 2, "read_noise": read_noise}
-    gram, target, _ = let_system(image, haar, **options)
+    gram, target, *_ = let_system(image, haar, **options)
     coefficients = np.random.default_rng(3).normal(size=len(target))
     estimate, low = functions(image, haar, coefficients, **options)
     expected = -(estimate * low).sum()
@@ -118,7 +120,7 @@ def test_target_is_unbiased_over_all_images():
     for values in np.ndindex(10, 16):
         image = np.array([values], dtype=float)
         probability = stats.poisson.pmf(image, rates).prod()
-        _, target, _ = let_system(image, haar, **options)
+        _, target, *_ = let_system(image, haar, **options)
         estimate, low = functions(image, haar, coefficients, **options)
         left += probability * (coefficients @ target)
         right += probability * (estimate * (rates - low)).sum()
@@ -130,7 +132,7 @@ def test_decimated_coefficients_are_those_of_the_published_formula():
     """Luisier et al. (2010): the estimate of each band on its own, from its d and s alone."""
     image = counts((64, 64), 3.0)
     haar = Haar(image.shape, 2, decimated=True)
-    gram, target, noise = let_system(image, haar, sets=["pointwise"] * 2, read_noise=0.0)
+    gram, target, noise, _ = let_system(image, haar, sets=["pointwise"] * 2, read_noise=0.0)
     found = solve(gram, target, np.zeros_like(noise)).reshape(-1, 2)
     low, expected = image, []
     for scale in range(2):
@@ -165,13 +167,33 @@ def test_functions_are_those_the_windows_can_afford():
     assert choose_sets(haar, 4096, "pointwise") == ["pointwise"] * 4
 
 
+def test_masked_images_leave_out_scales_of_few_windows():
+    haar = Haar((64, 64), 4)
+    # 102, 25, 6 and less than 2 windows side by side
+    sets = choose_sets(haar, 409, "neighbours", may_leave_out=True)
+    assert sets == ["interscale", "pointwise", "pointwise", None]
+    assert choose_sets(haar, 0, "neighbours", may_leave_out=True) == [None] * 4
+
+
+@pytest.mark.parametrize("read_noise", [0.0, 0.7])
+def test_systems_of_trusted_pixels_add_up(read_noise):
+    image = counts((24, 16))
+    haar = Haar(image.shape, 2)
+    options = {"sets": SETS[1:], "read_noise": read_noise}
+    trusted = np.random.default_rng(4).random(image.shape) < 0.3
+    parts = (let_system(image, haar, trusted=t, **options) for t in (trusted, ~trusted))
+    for some, rest, total in zip(*parts, let_system(image, haar, **options), strict=True):
+        np.testing.assert_allclose(some + rest, total, atol=1e-10 * np.abs(total).max())
+
+
 @pytest.mark.parametrize("decimated", [False, True])
 @pytest.mark.parametrize("n_scales", [1, 4, 8])
 @pytest.mark.parametrize("shape", [(1, 1), (512, 256), (1536, 768), (1024, 1)])
 def test_blocks_cover_the_image_and_hold_its_scales(shape, n_scales, decimated):
     image = np.ones(shape)
     axes = Haar(shape, n_scales, decimated).axes
-    for block in _blocks(image, decimated, n_scales):
+    for block, trusted in _blocks(image, None, decimated, n_scales):
+        assert trusted is None
         assert Haar(block.shape, n_scales, decimated).axes == axes
         block += 1
     assert (image == 2).all()
@@ -238,7 +260,8 @@ def test_knowing_the_read_noise_helps():
     noisy = rng.poisson(clean - 20) + 20 + 2.0 * rng.normal(size=clean.shape)
     known = PURELETDenoiser(read_noise=2.0, offset=20.0, binning=1).fit(noisy)
     best = known.score(noisy, clean)
-    assert best > PURELETDenoiser(binning=1).fit(noisy).score(noisy, clean) + 0.3
+    with pytest.warns(UserWarning, match="smoother than"):  # the offset is taken for electrons
+        assert best > PURELETDenoiser(binning=1).fit(noisy).score(noisy, clean) + 0.3
     wrong = PURELETDenoiser(binning=1, gain=0.1).fit(noisy)
     with pytest.warns(UserWarning, match="not whole numbers, and scatter"):
         assert best > wrong.score(noisy, clean) + 0.3
@@ -255,6 +278,89 @@ def test_tiles_are_averaged():
     np.testing.assert_allclose(tiled[0], total / cover, rtol=1e-5)
     large = PURELETDenoiser(binning=1, tile_size=400).fit(noisy).transform(noisy)
     np.testing.assert_array_equal(large, whole.transform(noisy))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"binning": 2},
+        {"tile_size": 64},
+        {"cycle_spins": 2},
+        {"cycle_spins": 2, "binning": 3, "tile_size": 48},
+        {"read_noise": 1.0},
+    ],
+)
+def test_masked_halves_do_not_spoil_the_rest(parameters):
+    y, x = np.mgrid[:128, :256]
+    clean = 5 * (1 + 0.6 * np.cos(x / 5) * np.cos(y / 5))
+    rng = np.random.default_rng(7)
+    noisy = rng.poisson(clean) + parameters.get("read_noise", 0.0) * rng.normal(size=clean.shape)
+    mask = x < 120
+    denoiser = PURELETDenoiser(**parameters).fit(noisy[np.newaxis])
+    denoised = denoiser.transform(noisy[np.newaxis], mask=mask)[0]
+    alone = denoiser.transform(noisy[np.newaxis, :, 120:])[0]
+    errors = [((a[:, -136:] - clean[:, -136:]) ** 2).mean() for a in (denoised, alone)]
+    # without it, the filled half spoilt the coefficients: errors in the hundreds
+    assert errors[0] < 1.2 * errors[1]
+    assert 0 < denoised.min() and denoised.max() < 12
+
+
+@pytest.mark.parametrize(
+    ("add", "spread", "parameters"),
+    [
+        (0, 0, {}),
+        (0, 0, {"tile_size": 64}),
+        (0, 0, {"cycle_spins": 2}),
+        (0, 0, {"binning": 2}),
+        (30, 1, {}),  # a forgotten offset
+        (0, 1, {"read_noise": 9.0}),
+    ],
+)
+def test_images_smoother_than_their_noise(add, spread, parameters):
+    y, x = np.mgrid[:128, :128]
+    clean = 5 * (1 + 0.6 * np.cos(x / 5) * np.cos(y / 5))
+    noisy = np.random.default_rng(7).poisson(clean)
+    image = clean + spread * (noisy - clean) + add
+    stack = np.stack([image, image])
+    with pytest.warns(UserWarning, match="smoother than gain=1, offset=0 and read_noise=") as found:
+        denoised = PURELETDenoiser(**parameters).fit(stack).transform(stack)
+    assert len(found) == 1 and found[0].filename == __file__
+    # it was in the millions
+    assert clean.min() + add < denoised.min() and denoised.max() < clean.max() + add
+
+
+def test_constants_and_small_images_of_counts_are_no_reason_to_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for level in (0.0, 3.3):
+            constant = np.full((1, 40, 40), level)
+            np.testing.assert_allclose(PURELETDenoiser().fit_transform(constant), constant)
+        for seed in range(60):  # in some of them the estimate fails at the coarsest scales
+            noisy = counts((1, 12, 12), 100.0, seed)
+            denoised = PURELETDenoiser(binning=1, cycle_spins=1).fit_transform(noisy)
+            assert np.abs(denoised - 100).max() < 200
+
+
+def test_few_trusted_pixels():
+    noisy = counts((1, 64, 64), 5.0)
+    mask = np.ones((64, 64), dtype=bool)
+    mask[30, 30:33] = False
+    for parameters in ({}, {"binning": 2}, {"tile_size": 16}, {"cycle_spins": 3}):
+        denoised = PURELETDenoiser(**parameters).fit(noisy).transform(noisy, mask=mask)[0]
+        # nothing is known but these three: their mean, more or less, everywhere
+        few = noisy[0][~mask]
+        assert few.min() - 1e-3 < denoised.min() and denoised.max() < few.max() + 1e-3
+
+
+def test_auto_binning_looks_at_trusted_pixels():
+    noisy = counts((1, 96, 96), 5.0)
+    noisy[0, :48] = 0
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[:50] = True  # the mean around the edge, of which zeros are a part, fills them
+    given, found = (PURELETDenoiser(binning=b).fit(noisy) for b in (1, "auto"))
+    expected = given.transform(noisy, mask=mask)
+    np.testing.assert_array_equal(found.transform(noisy, mask=mask), expected)
 
 
 @pytest.mark.parametrize(

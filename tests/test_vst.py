@@ -145,6 +145,18 @@ def test_negative_values_need_an_offset_or_read_noise(lattices):
     np.testing.assert_allclose(denoiser.transform(values) + 1, counted, atol=1e-4)
 
 
+def test_values_below_the_offset_need_read_noise(lattices):
+    _, noisy = lattices
+    denoiser = VSTDenoiser(denoiser=NLMDenoiser(), offset=30.0)
+    with pytest.raises(ValueError, match="X holds 0, below offset=30: .* Give the read_noise"):
+        denoiser.fit(noisy)
+    denoiser.fit(noisy + 30)
+    with pytest.raises(ValueError, match="below offset=30"):
+        denoiser.transform(noisy)
+    denoised = VSTDenoiser(denoiser=NLMDenoiser(), offset=0.2, read_noise=0.5).fit_transform(noisy)
+    assert denoised.mean() == pytest.approx(noisy.mean(), rel=0.1)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -8,6 +8,26 @@ from scipy import ndimage
 _WINDOW = 15
 
 
+def trusted_pixels(mask, n_images):
+    """For each image, tell which pixels are to be trusted.
+
+    Parameters
+    ----------
+    mask : None or bool ndarray of shape (n_images, height, width)
+        True marks the pixels that are not.
+    n_images : int
+        Number of images.
+
+    Returns
+    -------
+    trusted : list of length n_images
+        For each image a bool ndarray of shape (height, width), or None where all of its pixels are.
+    """
+    if mask is None:
+        return [None] * n_images
+    return [~hidden if hidden.any() else None for hidden in mask]
+
+
 def fill_masked(X, mask):
     """Replace masked pixels by the mean counts near the closest trusted pixel.
 

@@ -41,6 +41,14 @@ _N_FUNCTIONS = {"pointwise": 2, "interscale": 5, "neighbours": 7}
 # coefficients follow the noise.
 _WINDOWS_EACH = 20
 
+# Windows of trusted pixels that a scale of a masked image must have to be estimated at all:
+# functions that few pixels were asked about may do anything in the others.
+_LEAST_WINDOWS = 4
+
+# The estimated details may have this many times the energy of the noisy ones. Of counts they have
+# at most 1.0 times, more only by chance in images of less than 32 x 32 pixels.
+_MOST_ENERGY = 1.5
+
 # Step, in counts, of the difference quotients along a direction.
 _STEP = 1e-3
 
@@ -48,8 +56,11 @@ _STEP = 1e-3
 _BLOCK = 256
 
 
-def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False):
+def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, trusted=None):
     """Denoise one image.
+
+    The risk is the sum of what it is in each pixel, so it can be that of some pixels alone: where
+    values were filled in there is no noise, and the estimate would be far off.
 
     Parameters
     ----------
@@ -63,23 +74,46 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False):
         Standard deviation of the Gaussian noise, in counts.
     decimated : bool, default=False
         Kind of the transform; see `Haar`.
+    trusted : None or bool ndarray of shape (height, width), default=None
+        The pixels whose risk is made least; None is all of them. Details of scales at which they
+        are too few are left out.
 
     Returns
     -------
     denoised : ndarray of shape (height, width), dtype float64
         Estimated rate, in counts per pixel.
+    believable : bool
+        False if the image has less noise than counts have, so that what is subtracted for the noise
+        leaves nonsense at every scale. All details are dropped then. Images of few pixels get the
+        benefit of the doubt.
     """
     haar = Haar(image.shape, n_scales, decimated)
-    options = {"sets": choose_sets(haar, image.size, thresholding), "read_noise": read_noise}
-    systems = [
-        let_system(block, Haar(block.shape, n_scales, decimated), **options)
-        for block in _blocks(image, decimated, n_scales)
-    ]
-    coefficients = solve(*(sum(parts) for parts in zip(*systems, strict=True)))
-    return apply_let(image, haar, coefficients, **options)
+    n_trusted = image.size if trusted is None else np.count_nonzero(trusted)
+    sets = choose_sets(haar, n_trusted, thresholding, may_leave_out=trusted is not None)
+    coefficients, believable = np.empty(0), True
+    while any(sets):
+        options = {"sets": sets, "read_noise": read_noise}
+        systems = [
+            let_system(block, Haar(block.shape, n_scales, decimated), trusted=known, **options)
+            for block, known in _blocks(image, trusted, decimated, n_scales)
+        ]
+        gram, target, noise, energy = (sum(parts) for parts in zip(*systems, strict=True))
+        coefficients = solve(gram, target, noise)
+        # The details of the rate have less energy than those of the counts, and what functions can
+        # tell of them has no more (Cauchy and Schwarz).
+        believable = bool(coefficients @ gram @ coefficients <= _MOST_ENERGY * energy)
+        if believable:
+            break
+        # In an image of few pixels that is chance, at the coarsest scale, that of fewest windows.
+        coarsest = max(scale for scale, name in enumerate(sets) if name)
+        sets = sets[:coarsest] + [None] * (len(sets) - coarsest)
+    # The finest scale of a few pixels may fail by chance as well, which says nothing of the noise.
+    few = haar.support(0) * _WINDOWS_EACH * _N_FUNCTIONS["pointwise"]
+    believable = believable or n_trusted < few
+    return apply_let(image, haar, coefficients, sets=sets, read_noise=read_noise), believable
 
 
-def choose_sets(haar, n_pixels, thresholding):
+def choose_sets(haar, n_pixels, thresholding, may_leave_out=False):
     """Choose the functions of each scale: as asked for, or the most that its windows can afford.
 
     Parameters
@@ -87,13 +121,15 @@ def choose_sets(haar, n_pixels, thresholding):
     haar : Haar
         Transform.
     n_pixels : int
-        Number of pixels of the image.
+        Number of pixels, of the image or of its trusted part.
     thresholding : {"pointwise", "interscale", "neighbours"}
         Largest set of functions.
+    may_leave_out : bool, default=False
+        Whether a scale of few windows gets no functions at all.
 
     Returns
     -------
-    sets : list of str
+    sets : list of (str or None)
         One for each scale, from the finest.
     """
     names = list(_N_FUNCTIONS)
@@ -101,13 +137,16 @@ def choose_sets(haar, n_pixels, thresholding):
     sets = []
     for scale in range(haar.n_scales):
         windows = n_pixels / haar.support(scale)
-        # "pointwise", the first, is always affordable.
+        if may_leave_out and windows < _LEAST_WINDOWS:
+            sets.append(None)
+            continue
+        # Otherwise "pointwise", the first, is always affordable.
         extra = [name for name in names[1:] if windows >= _WINDOWS_EACH * _N_FUNCTIONS[name]]
         sets.append([names[0], *extra][-1])
     return sets
 
 
-def let_system(image, haar, *, sets, read_noise):
+def let_system(image, haar, *, sets, read_noise, trusted=None):
     """Set up the linear system of the coefficients that minimise the risk estimate.
 
     Parameters
@@ -116,10 +155,12 @@ def let_system(image, haar, *, sets, read_noise):
         Counts.
     haar : Haar
         Transform of images of this shape.
-    sets : list of str
+    sets : list of (str or None)
         Set of functions of each scale.
     read_noise : float
         As for `purelet`.
+    trusted : None or bool ndarray of shape (height, width), default=None
+        The pixels over which all products below are summed; None is all of them.
 
     Returns
     -------
@@ -130,12 +171,16 @@ def let_system(image, haar, *, sets, read_noise):
     noise : ndarray of shape (n_functions, n_functions)
         Covariance of the noise of `target`, as far as it is that of the counts, the functions taken
         as given.
+    energy : float
+        Sum of squares of all details of the image, of image - low.
     """
     functions = [np.empty((0, image.size))]
-    missing, slopes = list(functions), list(functions)
+    missing, slopes = list(functions), list(functions)  # the slopes only with read noise
     low = image
     for scale in range(haar.n_scales):
         low, details = haar.analyse(low, scale)
+        if sets[scale] is None:
+            continue
         for key, detail in details.items():
             theta = _Theta(haar, scale, key, detail, low, sets[scale], read_noise)
             functions.append(_to_pixels(theta(0, 0), 0.0, haar, scale, key))
@@ -149,11 +194,15 @@ def let_system(image, haar, *, sets, read_noise):
     for scale in reversed(range(haar.n_scales)):
         low = haar.synthesise(low, {}, scale)
     functions, missing = np.concatenate(functions), np.concatenate(missing)
-    target = missing @ image.ravel() - functions @ low.ravel()
+    slopes, image, low = np.concatenate(slopes), image.ravel(), low.ravel()
+    if trusted is not None:
+        functions, missing, slopes = (a[:, trusted.ravel()] for a in (functions, missing, slopes))
+        image, low = image[trusted.ravel()], low[trusted.ravel()]
+    target = missing @ image - functions @ low
     if read_noise > 0:
-        target -= read_noise**2 * np.concatenate(slopes).sum(axis=1)
-    noise = (missing * (image.ravel() + read_noise**2)) @ missing.T
-    return functions @ functions.T, target, noise
+        target -= read_noise**2 * slopes.sum(axis=1)
+    noise = (missing * (image + read_noise**2)) @ missing.T
+    return functions @ functions.T, target, noise, ((image - low) ** 2).sum()
 
 
 def solve(gram, target, noise):
@@ -200,8 +249,8 @@ def apply_let(image, haar, coefficients, *, sets, read_noise):
         Transform of images of this shape.
     coefficients : ndarray of shape (n_functions,)
         One coefficient per function, from the finest scale.
-    sets : list of str
-        Set of functions of each scale.
+    sets : list of (str or None)
+        Set of functions of each scale. None: its details are dropped.
     read_noise : float
         As for `purelet`.
 
@@ -213,6 +262,8 @@ def apply_let(image, haar, coefficients, *, sets, read_noise):
     low, estimates, first = image, [], 0
     for scale in range(haar.n_scales):
         low, details = haar.analyse(low, scale)
+        if sets[scale] is None:
+            details = {}
         for key, detail in details.items():
             values = _Theta(haar, scale, key, detail, low, sets[scale], read_noise)(0, 0)
             last = first + len(values)
@@ -293,8 +344,11 @@ def _halves_to_pixels(plus, minus, haar, scale, key):
     return _to_pixels((plus + minus) / 2, (plus - minus) / 2, haar, scale, key)
 
 
-def _blocks(image, decimated, n_scales):
+def _blocks(image, trusted, decimated, n_scales):
     """Cut a large image into blocks of similar size; their systems add up to that of the image.
+
+    With each comes the same block of `trusted`, or None; blocks without a trusted pixel are left
+    out.
 
     They bound the memory that the functions, each an image, take. The risk estimate of a block is
     exact for the block alone, so that only windows across the cuts are left out.
@@ -309,4 +363,8 @@ def _blocks(image, decimated, n_scales):
         cuts.append([0, *inner.tolist(), size])
     for top, bottom in zip(cuts[0][:-1], cuts[0][1:], strict=True):
         for left, right in zip(cuts[1][:-1], cuts[1][1:], strict=True):
-            yield image[top:bottom, left:right]
+            block = (slice(top, bottom), slice(left, right))
+            if trusted is None:
+                yield image[block], None
+            elif trusted[block].any():
+                yield image[block], trusted[block]

@@ -75,7 +75,7 @@ class NLMDenoiser(BaseDenoiser):
             Noisy images.
         mask : None or bool array-like of shape (height, width) or (n_images, height, width)
             True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering.
+            trusted pixel before filtering, and `sigma` is estimated without them.
 
         Returns
         -------
@@ -87,16 +87,24 @@ class NLMDenoiser(BaseDenoiser):
         NotFittedError
             If `fit` was not called.
         ValueError
-            If the images are not a valid stack, or `mask` does not fit them.
+            If the images are not a valid stack, or `mask` does not fit them or leaves too little to
+            estimate `sigma` from.
         """
         X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
-        return map_images(self._filter_into, X, n_jobs=self.n_jobs)
+        mask = check_mask(mask, X.shape)
+        sigmas = self._sigmas(X, mask)
+        X = fill_masked(X, mask)
+        return map_images(self._filter_into, X, sigmas, n_jobs=self.n_jobs)
 
-    def _filter_into(self, out, image):
+    def _sigmas(self, X, mask):
+        if self.sigma != "auto":
+            return [self.sigma] * len(X)
+        trusted = X if mask is None else np.where(mask, np.nan, X)
+        return [_estimate_sigma(image) for image in trusted]
+
+    def _filter_into(self, out, image, sigma):
         from skimage.restoration import denoise_nl_means
 
-        sigma = _estimate_sigma(image) if self.sigma == "auto" else self.sigma
         if sigma == 0:
             out[:] = image
             return
@@ -117,9 +125,17 @@ class NLMDenoiser(BaseDenoiser):
 
 
 def _estimate_sigma(image):
-    """Return the deviation of white noise, from differences of neighbours along both axes."""
+    """Return the deviation of white noise, from differences of neighbours along both axes.
+
+    NaN marks pixels not to trust.
+    """
     difference = image.astype(np.float64)
     for axis in (0, 1):
         if image.shape[axis] > 1:
             difference = np.diff(difference, axis=axis) / np.sqrt(2)
-    return float(np.sqrt(np.mean(difference**2))) if image.size > 1 else 0.0
+    if image.size == 1:
+        return 0.0
+    difference = difference[np.isfinite(difference)]
+    if not difference.size:
+        raise ValueError("Too few pixels to estimate sigma of the noise from: give sigma a number.")
+    return float(np.sqrt(np.mean(difference**2)))

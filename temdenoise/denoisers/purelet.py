@@ -1,5 +1,7 @@
 """PURE-LET: Haar wavelet thresholds that minimise an unbiased estimate of the risk."""
 
+import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._masking import fill_masked, trusted_pixels
 from temdenoise.denoisers._parallel import map_images
 from temdenoise.denoisers._purelet import purelet
 
@@ -146,7 +148,9 @@ class PURELETDenoiser(BaseDenoiser):
             Noisy images, in counts per pixel, or as `gain`, `offset` and `read_noise` say.
         mask : None or bool array-like of shape (height, width) or (n_images, height, width)
             True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before denoising.
+            trusted pixel before denoising. The coefficients are those of least risk in the others;
+            a bin that holds a masked pixel does not count. Details of scales at which an image, or
+            a tile, has fewer than 4 windows of trusted bins are dropped.
 
         Returns
         -------
@@ -160,10 +164,30 @@ class PURELETDenoiser(BaseDenoiser):
         ValueError
             If the images are not a valid stack, or smaller than a bin, hold values below `offset`
             without read noise, or `mask` does not fit them.
+
+        Warns
+        -----
+        UserWarning
+            If an image, or a tile of it, is far smoother than its noise would leave it. The details
+            are dropped there: the result is a mean over windows of the coarsest scale.
         """
         X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
-        return map_images(self._denoise_into, X, n_jobs=self.n_jobs)
+        mask = check_mask(mask, X.shape)
+        trusted = trusted_pixels(mask, len(X))
+        X = fill_masked(X, mask)
+        doubts = []
+        denoise_into = partial(self._denoise_into, doubts)
+        denoised = map_images(denoise_into, X, trusted, n_jobs=self.n_jobs)
+        if doubts:
+            warnings.warn(
+                f"PURELETDenoiser: an image is smoother than gain={self.gain:g}, "
+                f"offset={self.offset:g} and read_noise={self.read_noise:g} say, so that its "
+                "details cannot be told from noise, and were dropped. Correct these numbers, or "
+                "give raw counts: not an image that is clean, filtered or interpolated.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return denoised
 
     def _check_input(self, X, y=None):
         X, y = super()._check_input(X, y)
@@ -172,52 +196,64 @@ class PURELETDenoiser(BaseDenoiser):
                 f"binning={self.binning} is larger than the images of {X.shape[1]} x {X.shape[2]} "
                 'pixels; take less, or "auto".'
             )
-        if self.read_noise == 0 and X.min() < np.float32(self.offset):
-            raise ValueError(
-                f"X holds {X.min():g}, below offset={self.offset:g}: without read noise no value "
-                "can be. Give the read_noise of the detector, or correct the offset."
-            )
+        check_offset(X, self.offset, self.read_noise)
         return X, y
 
-    def _denoise_into(self, out, image):
+    def _denoise_into(self, doubts, out, image, trusted):
+        """Denoise one image; where one of its tiles is too smooth, add to the list `doubts`."""
         # In double precision: the linear system is not well conditioned.
         electrons = (image.astype(np.float64) - self.offset) / self.gain
         if self.read_noise == 0:
             electrons = np.maximum(electrons, 0)  # an offset that float32 rounded down
-        factor = self.binning if self.binning != "auto" else _auto_binning(electrons)
+        factor = self.binning if self.binning != "auto" else _auto_binning(electrons, trusted)
         if factor > 1:
             binned = bin_counts(electrons, factor).astype(np.float64)
-            rates = self._denoise_tiles(binned, factor) / factor**2
+            if trusted is not None:  # a bin with a masked pixel lacks some of the noise
+                trusted = bin_counts(~trusted, factor) == 0
+            rates = self._denoise_tiles(binned, trusted, factor, doubts) / factor**2
             rates = unbin(rates, factor, image.shape)
         else:
-            rates = self._denoise_tiles(electrons, 1)
+            rates = self._denoise_tiles(electrons, trusted, 1, doubts)
         out[:] = rates * self.gain + self.offset
 
-    def _denoise_tiles(self, counts, factor):
+    def _denoise_tiles(self, counts, trusted, factor, doubts):
         if self.tile_size is None:
-            return self._denoise(counts, factor)
+            return self._denoise(counts, trusted, factor, doubts)
         side = max(2, round(self.tile_size / factor))
         total, cover = np.zeros_like(counts), np.zeros_like(counts)
         for top in _tile_starts(counts.shape[0], side):
             for left in _tile_starts(counts.shape[1], side):
                 tile = (slice(top, top + side), slice(left, left + side))
-                total[tile] += self._denoise(counts[tile], factor)
-                cover[tile] += 1
+                known = None if trusted is None else trusted[tile]
+                # A tile says the more about its pixels, the more of them it may learn from.
+                weight = 1.0 if known is None else max(1, np.count_nonzero(known)) / known.size
+                total[tile] += weight * self._denoise(counts[tile], known, factor, doubts)
+                cover[tile] += weight
         return total / cover
 
-    def _denoise(self, counts, factor):
-        rates = self._combine(counts, factor)
+    def _denoise(self, counts, trusted, factor, doubts):
+        if trusted is not None and trusted.all():
+            trusted = None
+        rates = self._combine(counts, trusted, factor, doubts)
         # Windows at the borders weigh more than others; of the mean the counts know best.
-        return rates + (counts.mean() - rates.mean())
+        if trusted is None or not trusted.any():
+            return rates + (counts.mean() - rates.mean())
+        rates = rates + (counts[trusted].mean() - rates[trusted].mean())
+        # Nobody asked what the functions do in the others.
+        within = np.clip(rates, rates[trusted].min(), rates[trusted].max())
+        return np.where(trusted, rates, within)
 
-    def _combine(self, counts, factor):
+    def _combine(self, counts, trusted, factor, doubts):
         options = {
             "n_scales": self.n_scales,
             "thresholding": self.thresholding,
             "read_noise": self.read_noise / self.gain * factor,  # of the sum over a bin
         }
         if self.cycle_spins == "all":
-            return purelet(counts, **options)
+            rates, believable = purelet(counts, trusted=trusted, **options)
+            if not believable:
+                doubts.append(factor)
+            return rates
         # Blocks of the largest size that fits, and the multiple of it that holds the image.
         blocks = [2 ** min(self.n_scales, n.bit_length() - 1) for n in counts.shape]
         total = np.zeros_like(counts)
@@ -227,15 +263,43 @@ class PURELETDenoiser(BaseDenoiser):
                 (s, -(n + s) % b) for n, s, b in zip(counts.shape, shift, blocks, strict=True)
             ]
             padded = np.pad(counts, padding, mode="symmetric")
+            known = None if trusted is None else np.pad(trusted, padding, mode="symmetric")
             inside = tuple(slice(s, s + n) for s, n in zip(shift, counts.shape, strict=True))
-            total += purelet(padded, decimated=True, **options)[inside]
+            rates, believable = purelet(padded, decimated=True, trusted=known, **options)
+            if not believable:
+                doubts.append(factor)
+            total += rates[inside]
         return total / self.cycle_spins
 
 
-def _auto_binning(electrons):
+def check_offset(X, offset, read_noise):
+    """Refuse values below that of a pixel without electrons, unless there is read noise.
+
+    Parameters
+    ----------
+    X : ndarray, dtype float32
+        Images.
+    offset : float
+        Value of a pixel without electrons.
+    read_noise : float
+        Standard deviation of the Gaussian noise.
+
+    Raises
+    ------
+    ValueError
+        If `X` holds a value below `offset` and `read_noise` is zero.
+    """
+    if read_noise == 0 and X.min() < np.float32(offset):
+        raise ValueError(
+            f"X holds {X.min():g}, below offset={offset:g}: without read noise no value can be. "
+            "Give the read_noise of the detector, or correct the offset."
+        )
+
+
+def _auto_binning(electrons, trusted):
     """Smallest bin that holds enough electrons on the mean, of those that leave enough bins."""
     largest = max(1, min(_AUTO_LARGEST, min(electrons.shape) // _AUTO_SIDE))
-    mean = electrons.mean()
+    mean = electrons.mean(where=True if trusted is None else trusted)
     if mean * largest**2 <= _AUTO_COUNTS:
         return largest
     return int(np.ceil(np.sqrt(_AUTO_COUNTS / mean)))

@@ -17,6 +17,7 @@ from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._band_limit import find_binning
 from temdenoise.denoisers._masking import fill_masked
 from temdenoise.denoisers._parallel import map_images
+from temdenoise.denoisers.purelet import check_offset
 from temdenoise.variance_stabilization import (
     METHODS,
     check_noise,
@@ -57,7 +58,7 @@ class VSTDenoiser(BaseDenoiser):
     gain : float, default=1.0
         Value per electron: X is ``gain * electrons + offset + noise``.
     offset : float, default=0.0
-        Value without electrons.
+        Value without electrons. Without read noise, values below it are refused.
     read_noise : float, default=0.0
         Standard deviation of the Gaussian noise, in the unit of X.
     inverse : {"exact_unbiased", "asymptotic", "algebraic"}, default="exact_unbiased"
@@ -75,8 +76,8 @@ class VSTDenoiser(BaseDenoiser):
 
     Notes
     -----
-    The result is in the unit of X, with its gain and offset. With an offset or read noise values
-    may be negative; otherwise negative counts are refused.
+    The result is in the unit of X, with its gain and offset. Values may be negative with read
+    noise, or down to a negative offset.
 
     Parameters of the inner denoiser are reached as ``denoiser__h``, in ``set_params`` and in grids.
 
@@ -130,6 +131,11 @@ class VSTDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = self.offset == 0 and self.read_noise == 0
         return tags
 
+    def _check_input(self, X, y=None):
+        X, y = super()._check_input(X, y)
+        check_offset(X, self.offset, self.read_noise)
+        return X, y
+
     def _fit(self, X, y):
         super()._fit(X, y)
         inner = self._inner()
@@ -163,8 +169,8 @@ class VSTDenoiser(BaseDenoiser):
         NotFittedError
             If `fit` was not called.
         ValueError
-            If the images are not a valid stack, there are negative values without an offset or read
-            noise, or `mask` does not fit them.
+            If the images are not a valid stack, hold values below `offset` without read noise, or
+            `mask` does not fit them.
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))

@@ -99,6 +99,8 @@ class WienerDenoiser(BaseDenoiser):
         # In double precision: the variance is a small difference of large numbers.
         image = image.astype(np.float64)
         mean = ndimage.uniform_filter(image, self.window_size, mode="reflect")
+        # The sums are running ones, whose rounding may end below zero where nothing is.
+        np.clip(mean, image.min(), image.max(), out=mean)
         # Taken about the image's mean, which leaves fewer digits to cancel.
         centre = image.mean()
         square = ndimage.uniform_filter((image - centre) ** 2, self.window_size, mode="reflect")
