@@ -189,6 +189,30 @@ def check_pixel_size(pixel_size):
     return value
 
 
+def check_offset(X, offset, read_noise):
+    """Refuse values below that of a pixel without electrons, unless there is read noise.
+
+    Parameters
+    ----------
+    X : ndarray, dtype float32
+        Images.
+    offset : float
+        Value of a pixel without electrons.
+    read_noise : float
+        Standard deviation of the Gaussian noise.
+
+    Raises
+    ------
+    ValueError
+        If `X` holds a value below `offset` and `read_noise` is zero.
+    """
+    if read_noise == 0 and X.min() < np.float32(offset):
+        raise ValueError(
+            f"X holds {X.min():g}, below offset={offset:g}: without read noise no value can be. "
+            "Give the read_noise of the detector, or correct the offset."
+        )
+
+
 def refuse_masked(image, name):
     """Refuse a masked array with masked pixels: made a plain array it would lose its mask."""
     if np.ma.is_masked(image):

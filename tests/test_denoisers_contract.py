@@ -338,6 +338,8 @@ def test_lowpass_cutoff_in_reciprocal_angstrom(noisy):
     np.testing.assert_allclose(denoiser.transform(noisy, pixel_size=10), expected, rtol=1e-5)
     with pytest.raises(TypeError, match="pixel_size"):
         denoiser.transform(noisy, pixel_size="auto")
+    with pytest.warns(UserWarning, match="is it in pm"):
+        denoiser.transform(noisy, pixel_size=0.1)
 
 
 @pytest.mark.parametrize("window_size", [3, 9])

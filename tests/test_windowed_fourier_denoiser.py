@@ -167,3 +167,10 @@ def test_bad_pixel_size(lattices):
         denoiser.transform(noisy, pixel_size=30)
     with pytest.raises(TypeError, match="pixel_size"):
         denoiser.transform(noisy, pixel_size="auto")
+    for wrong in (0.03, 1e-6):
+        with pytest.raises(
+            ValueError, match=f"larger than the images of .*pixel_size={wrong:g} in pm"
+        ):
+            WindowedFourierDenoiser().fit(noisy).transform(noisy, pixel_size=wrong)
+    with pytest.raises(ValueError, match=r"A bin of 500 pixels is larger .* pixels\.$"):
+        WindowedFourierDenoiser(binning=500).fit(noisy).transform(noisy)

@@ -1,5 +1,6 @@
 """Linear low-pass filters."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -89,12 +90,23 @@ class LowPassDenoiser(BaseDenoiser):
         ValueError
             If the images are not a valid stack, `mask` does not fit them, or `pixel_size` is not
             positive.
+
+        Warns
+        -----
+        UserWarning
+            If the cutoff is below half a cycle over the images' longer side.
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))
         cutoff = self.cutoff
         if pixel_size is not None:
             cutoff = cutoff * check_pixel_size(pixel_size) / 100  # 100 pm = 1 Angstrom
+            if 2 * max(X.shape[1:]) * cutoff < 1:
+                warnings.warn(
+                    f"At {pixel_size=:g} pm a cutoff of {self.cutoff:g} 1/Angstrom leaves "
+                    "nothing but the images' mean: is it in pm?",
+                    stacklevel=2,
+                )
         response = self._response(X.shape[1:], cutoff).astype(np.float32)
         denoised = np.empty_like(X)
         for out, image in zip(denoised, X, strict=True):

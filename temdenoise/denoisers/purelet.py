@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._validation import check_mask
+from temdenoise._validation import check_mask, check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._masking import fill_masked, trusted_pixels
@@ -270,30 +270,6 @@ class PURELETDenoiser(BaseDenoiser):
                 doubts.append(factor)
             total += rates[inside]
         return total / self.cycle_spins
-
-
-def check_offset(X, offset, read_noise):
-    """Refuse values below that of a pixel without electrons, unless there is read noise.
-
-    Parameters
-    ----------
-    X : ndarray, dtype float32
-        Images.
-    offset : float
-        Value of a pixel without electrons.
-    read_noise : float
-        Standard deviation of the Gaussian noise.
-
-    Raises
-    ------
-    ValueError
-        If `X` holds a value below `offset` and `read_noise` is zero.
-    """
-    if read_noise == 0 and X.min() < np.float32(offset):
-        raise ValueError(
-            f"X holds {X.min():g}, below offset={offset:g}: without read noise no value can be. "
-            "Give the read_noise of the detector, or correct the offset."
-        )
 
 
 def _auto_binning(electrons, trusted):

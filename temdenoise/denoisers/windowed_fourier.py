@@ -20,6 +20,8 @@ _BIN_SIZE = 0.025
 _WINDOWS = (72, 96)
 # Side of the tiles that bound the memory, in bins. Larger windows take larger tiles.
 _TILE = 1536
+# Bins up to this many pixels wide may be of images that are smaller.
+_MANY_PIXELS = 16
 
 
 class WindowedFourierDenoiser(BaseDenoiser):
@@ -132,7 +134,8 @@ class WindowedFourierDenoiser(BaseDenoiser):
             If `pixel_size` is not a number.
         ValueError
             If the images are not a valid stack or hold negative values, `mask` does not fit them,
-            `pixel_size` is not positive, or a bin or window is smaller than a pixel or bin.
+            `pixel_size` is not positive, a bin or window is smaller than a pixel or bin, or a bin
+            is larger than the images.
         """
         X = self._check_transform_input(X)
         X = fill_masked(X, check_mask(mask, X.shape))
@@ -156,7 +159,7 @@ class WindowedFourierDenoiser(BaseDenoiser):
         if self.binning == "auto":
             if pixel_size is None:
                 return find_binning(image)
-            return max(1, round(_BIN_SIZE * unit))
+            return _checked(max(1, round(_BIN_SIZE * unit)), image.shape, pixel_size)
         factor = self.binning * unit
         if factor < 1:
             in_nm = "" if pixel_size is None else f" nm at pixel_size={pixel_size:g} pm"
@@ -164,7 +167,7 @@ class WindowedFourierDenoiser(BaseDenoiser):
                 f"binning={self.binning:g}{in_nm} is {factor:.3g} pixels, but a bin cannot be "
                 "smaller than a pixel; binning is in nm where pixel_size is given, else in pixels."
             )
-        return factor
+        return _checked(factor, image.shape, pixel_size)
 
     def _window_sizes(self, bin_size):
         """Sides of the windows in bins, from those of windows and bins in one unit."""
@@ -221,3 +224,14 @@ class WindowedFourierDenoiser(BaseDenoiser):
             halo=halo,
             multiple=multiple if multiple <= halo else 1,
         )
+
+
+def _checked(factor, shape, pixel_size):
+    """Refuse bins that hold a whole image, unless that has few pixels itself."""
+    if factor > max(*shape, _MANY_PIXELS):
+        units = "" if pixel_size is None else f": is pixel_size={pixel_size:g} in pm?"
+        raise ValueError(
+            f"A bin of {factor:.4g} pixels is larger than the images of {shape[0]} x {shape[1]} "
+            f"pixels{units or '.'}"
+        )
+    return factor
