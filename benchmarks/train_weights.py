@@ -9,9 +9,10 @@ counts per pixel: the catalogue's white images but the tenth that `paper_tables.
 the paper. Images are simulated once into the folder --images (some fifteen
 minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.
 
-The weights in the package come from such trainings one after another, as their records say, the
-last with --learning-rate 0.5e-3 --seed 1, on one core each: "general" for 76 minutes, and "white",
-from what "general" was before that, for 52.
+The general weights in the package come from such trainings one after another, as their record says,
+the last with --learning-rate 0.5e-3 --seed 1, for 76 minutes on one core. Those for white contrast
+are the default network of `paper_tables.py --table 5.1 --budget 40`, on the same images, from the
+start and on one core.
 
 Ends with one JSON line.
 """
