@@ -353,9 +353,10 @@ def test_regions_of_one_half_tested_on_the_other(counts):
     np.testing.assert_array_equal(result.map, expected.map)
     np.testing.assert_array_equal(result.denoised, denoised)
     # the level given is that of the whole frame
-    given = likelihood_map(counts, blur, vacuum=0.5, **options)
+    with pytest.warns(UserWarning, match="0.03 1/Angstrom"):  # which it is with a pixel size
+        given = likelihood_map(counts, blur, vacuum=0.5, **options)
     assert given.vacuum_level == 0.25
-    assert not np.array_equal(given.denoised, denoised)  # cutoff in 1/Angstrom, with a pixel size
+    assert not np.array_equal(given.denoised, denoised)
     display = LikelihoodMapDisplay.from_estimator(blur, counts[None], **options, **in_pixels)
     pd.testing.assert_frame_equal(display.result.atoms, expected.atoms)
     np.testing.assert_array_equal(display.ax_.images[0].get_array(), denoised)
