@@ -23,6 +23,13 @@ def test_singular_values_come_near_one(shape):
     assert (turned - torch.diag(turned.diagonal())).abs().max() < 1e-3
 
 
+def test_matrices_of_a_stack_do_not_know_each_other():
+    torch.manual_seed(0)
+    stack = torch.randn(3, 6, 40) * torch.tensor([1e-6, 1.0, 1e6])[:, None, None]
+    for matrix, made in zip(stack, orthogonalize(stack), strict=True):
+        torch.testing.assert_close(made, orthogonalize(matrix), rtol=1e-5, atol=1e-6)
+
+
 def test_a_zero_gradient_leaves_a_kernel_alone():
     assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
 

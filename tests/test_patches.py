@@ -29,6 +29,15 @@ def clean_patches(images, **options):
     return CleanPatches(coefficients=spline_coefficients(images), **{**defaults, **options})
 
 
+def test_spline_coefficients_are_scipys():
+    images = np.random.default_rng(0).poisson(2.0, size=(70, 150, 33)).astype(np.float32)
+    coefficients = spline_coefficients(images)
+    assert coefficients.dtype == torch.float32
+    for image, found in zip(images, coefficients, strict=True):
+        expected = ndimage.spline_filter(image.astype(float), order=3, mode="mirror")
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
 @pytest.mark.parametrize("shape", [(9, 13), (4, 30), (1, 6), (1, 1)])
 def test_spline_sample_matches_map_coordinates(shape):
     rng = np.random.default_rng(0)

@@ -153,7 +153,7 @@ def _datasets(est, data, device, seeds):
     noise = PoissonNoise(dose=None if est.dose is None else _per_bin(est.dose, area))
     return [
         CleanPatches(
-            coefficients=spline_coefficients(clean).to(device), zoom=zoom, noise=noise, area=area,
+            coefficients=spline_coefficients(clean, device), zoom=zoom, noise=noise, area=area,
             n_batches=n, seed=seed, rotation=float(est.rotation), scale=data.scale, **common,
         )
         for (clean,), n, seed in zip(stacks, parts.values(), seeds, strict=True)
@@ -269,8 +269,11 @@ def train(est, data):
 
         diverged = None
         if not is_finished():
+            # All batches have one shape: a GPU may take time once to find its fastest algorithms.
+            fastest = torch.backends.cudnn.flags(enabled=True, benchmark=True)
             try:
-                net.partial_fit(patches, epochs=est.max_epochs - len(net.history))
+                with fastest:
+                    net.partial_fit(patches, epochs=est.max_epochs - len(net.history))
             except training.TrainingDiverged as error:
                 net.notify("on_train_end", X=patches, y=None)
                 diverged = error

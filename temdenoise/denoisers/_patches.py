@@ -5,17 +5,45 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from ..binning import bin_counts
 
+# Images whose splines are computed at once.
+_AT_ONCE = 64
 
-def spline_coefficients(images):
-    """Cubic B-spline coefficients of a stack of images, as a float32 tensor of its shape."""
-    coefficients = np.empty(images.shape, dtype=np.float32)
-    for image, out in zip(images, coefficients, strict=True):
-        ndimage.spline_filter(image, order=3, output=out, mode="mirror")
-    return torch.from_numpy(coefficients)
+
+def spline_coefficients(images, device="cpu"):
+    """Cubic B-spline coefficients of a stack of images, as a float32 tensor of its shape.
+
+    They solve a system of equations along each axis, the same for all rows or columns. With its
+    inverse they are two products of matrices, which any device is fast at.
+    """
+    rows, columns = (_spline_filter(n).float().to(device) for n in images.shape[1:])
+    coefficients = torch.empty(images.shape, dtype=torch.float32, device=device)
+    for first in range(0, len(images), _AT_ONCE):
+        some = np.array(images[first : first + _AT_ONCE], dtype=np.float32)
+        coefficients[first : first + _AT_ONCE] = (
+            rows @ torch.from_numpy(some).to(device) @ columns.T
+        )
+    return coefficients
+
+
+def _spline_filter(n):
+    """Matrix (n, n) from the values at n pixels, mirrored about the ends, to the coefficients."""
+    samples = torch.zeros(n, n, dtype=torch.float64)
+    pixel = torch.arange(n)
+    for k, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
+        samples[pixel, _mirrored(pixel + k, n)] += weight
+    inverse = torch.linalg.inv(samples)
+    # It fades away from the diagonal, down to numbers so small that processors are slow at them.
+    return inverse.masked_fill(inverse.abs() < 1e-12, 0)
+
+
+def _mirrored(index, n):
+    """Bring indices into 0 ... n - 1 by mirroring about the first and the last of n pixels."""
+    period = max(2 * (n - 1), 1)
+    index = torch.remainder(index, period)
+    return torch.minimum(index, period - index).clamp_max(n - 1)
 
 
 def spline_sample(coefficients, index, y, x):
@@ -41,12 +69,7 @@ def spline_sample(coefficients, index, y, x):
         t = position - first
         u = 1 - t
         weights = (u**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * u**2 + 3 * u**3) / 6, t**3 / 6)
-        period = max(2 * (n - 1), 1)
-        where = []
-        for k in range(-1, 3):
-            i = torch.remainder(first.long() + k, period)
-            where.append(torch.minimum(i, period - i).clamp_max(n - 1))
-        taps.append((weights, where))
+        taps.append((weights, [_mirrored(first.long() + k, n) for k in range(-1, 3)]))
     (wy, iy), (wx, ix) = taps
     base = (index * coefficients[0].numel())[:, None, None]
     width = coefficients.shape[2]

@@ -71,11 +71,10 @@ class DenoisingNet(NeuralNet):
     def _average(self, averages, weights, n_averaged):
         n = float(n_averaged)
         decay = min(self.averaging, (1 + n) / (10 + n))  # short memory while all is still moving
-        for average, weight in zip(averages, weights, strict=True):
-            if average.is_floating_point():
-                average.lerp_(weight, 1 - decay)
-            else:
-                average.copy_(weight)
+        if averages[0].is_floating_point():  # they come sorted by dtype
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+        else:
+            torch._foreach_copy_(averages, weights)
 
     @property
     def bare_module(self):
