@@ -71,6 +71,23 @@ def test_blocks_in_tiles(name, shape, monkeypatch):
     assert len(tiles) > 2 * network.scales + 1  # more than one for some blocks
 
 
+def test_tiles_leave_threads_and_gradients_alone(monkeypatch):
+    network = lived_in(NETWORKS["unet"]()).double()
+    fused = fuse_for_inference(network)
+    monkeypatch.setattr(_in_tiles, "_VALUES", 1)
+    x = torch.rand(1, 1, 61, 20, dtype=torch.float64, requires_grad=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with torch.inference_mode():
+            fused(x)
+        assert torch.get_num_threads() == 3
+        gradients = [torch.autograd.grad(f(x).square().sum(), x)[0] for f in (network, fused)]
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(*gradients, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["unet", "unet with biases", "dncnn", "dncnn with biases"])
 def test_no_norm_is_left(name):
     fused = fuse_for_inference(lived_in(NETWORKS[name]()))

@@ -1,6 +1,7 @@
 """Convolutions without large copies of the image, as a whole or tile by tile."""
 
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise, product
 from math import isqrt
 
 import torch
@@ -72,16 +73,20 @@ class InTiles(nn.Module):
         size = parts[0].shape[-2:]
         values = sum(part[..., 0, 0].numel() for part in parts)
         side = max(8 * self.reach, isqrt(_VALUES // values))
-        if side >= max(size) or parts[0].device.type != "cpu":
+        differentiated = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+        if side >= max(size) or parts[0].device.type != "cpu" or differentiated:
             return self._one(parts, (0, size[0]), (0, size[1]))
-        whole = None
-        for rows in _tiles(size[0], side):
-            for columns in _tiles(size[1], side):
-                tile = self._one(parts, rows, columns)
-                if whole is None:
-                    shape, kind = (*tile.shape[:2], *size), torch.channels_last
-                    whole = torch.empty(shape, dtype=tile.dtype, memory_format=kind)
-                whole[..., slice(*rows), slice(*columns)] = tile
+        first, *others = product(*(_tiles(length, side) for length in size))
+        tile = self._one(parts, *first)
+        shape, kind = (*tile.shape[:2], *size), torch.channels_last
+        whole = torch.empty(shape, dtype=tile.dtype, memory_format=kind)
+
+        def fill(place, tile=None):
+            tile = self._one(parts, *place) if tile is None else tile
+            whole[..., slice(*place[0]), slice(*place[1])] = tile
+
+        fill(first, tile)
+        _side_by_side(fill, others)
         return whole
 
     def _one(self, parts, rows, columns):
@@ -94,6 +99,25 @@ class InTiles(nn.Module):
         for layer in self.layers:
             x = layer(x, edges) if isinstance(layer, EdgeConv2d) else layer(x)
         return x[..., top - above : bottom - above, left - before : right - before]
+
+
+def _side_by_side(function, items):
+    """Call a function for all items in as many threads as torch uses, each of which computes alone.
+
+    Threads that share a tile wait for each other after every layer, and in all that is not shared.
+    """
+    n = torch.get_num_threads()
+
+    def alone(item):
+        torch.set_num_threads(1)  # of this thread
+        with torch.inference_mode():
+            function(item)
+
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(n)  # of threads that are still to come
 
 
 def _tiles(length, side):
