@@ -53,6 +53,7 @@ def parse(arguments=None):
     )  # fmt: skip
     parser.add_argument("--max-train", type=int, help="images of a training, by default all")
     parser.add_argument("--n-test", type=int, default=40, help="images tested on, of each group")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows of tables named like one")
     parser.add_argument("--n-images", type=int, help="simulate only so many")
     parser.add_argument("--images-per-model", type=int, help="simulate only so many of a model")
     parser.add_argument("--preset", default="default", help="of make_ptceo2")

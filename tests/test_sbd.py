@@ -180,8 +180,8 @@ def test_options_a_network_does_not_have(images, architecture):
 @pytest.mark.parametrize(
     ("options", "bins"),
     [
-        ({"pixel_size": 6.22}, 4),
-        ({"pixel_size": 8.5}, 3),
+        ({"pixel_size": 6.22}, 5),
+        ({"pixel_size": 10.0}, 3),
         ({"pixel_size": 30.0}, 1),
         ({"pixel_size": 6.22, "binning": 2}, 2),
         ({"pixel_size": 6.22, "architecture": "unet"}, 1),
@@ -214,7 +214,7 @@ def test_patches_are_no_larger_than_the_images(images):
 @pytest.mark.parametrize("pairs", [False, True])
 def test_images_smaller_than_a_bin(images, pairs):
     X = images[:, :3]
-    with pytest.raises(ValueError, match=r"bin of the network is 4 pixels wide: give larger"):
+    with pytest.raises(ValueError, match=r"bin of the network is 5 pixels wide: give larger"):
         tiny(pixel_size=6.22).fit(X, X if pairs else None)
 
 
@@ -296,7 +296,7 @@ def test_pixel_size_scales_the_bins(only_fourier):
 
 @pytest.mark.parametrize(
     ("pixel_size", "factor"),
-    [(None, 4), (6.22, 4), (6.0, 4), (6.5, 4), (12.44, 2), (24.88, 1), (26.0, 1)],
+    [(None, 5), (6.22, 5), (6.0, 5), (6.5, 5), (15.55, 2), (31.1, 1), (32.0, 1)],
 )
 def test_whole_factors_where_the_training_covers_them(on_bins, pixel_size, factor):
     assert on_bins._bin_factor(pixel_size) == factor
@@ -304,14 +304,14 @@ def test_whole_factors_where_the_training_covers_them(on_bins, pixel_size, facto
 
 
 def test_fractional_factors_elsewhere(on_bins):
-    # 24.88 / 7 = 3.554: four bins would be 1.13 times too large, three 1.18 times too small
-    assert on_bins._bin_factor(7.0) == pytest.approx(24.88 / 7.0)
+    # 31.1 / 7 = 4.44: five bins would be 1.13 times too large, four 1.11 times too small
+    assert on_bins._bin_factor(7.0) == pytest.approx(31.1 / 7.0)
 
 
 def test_pixels_coarser_than_the_bins(on_bins):
     X = np.ones((1, 20, 20))
-    with pytest.raises(ValueError, match="pixel_size=30 pm is too coarse: this network works on"):
-        on_bins.transform(X, pixel_size=30.0)
+    with pytest.raises(ValueError, match="pixel_size=40 pm is too coarse: this network works on"):
+        on_bins.transform(X, pixel_size=40.0)
     for bad in (0, -1.0, np.nan):
         with pytest.raises(ValueError, match="positive and finite"):
             on_bins.transform(X, pixel_size=bad)

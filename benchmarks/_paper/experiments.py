@@ -47,7 +47,7 @@ MATRICES = {
 
 # What of the command line decides on the numbers.
 _DATA = ("seed", "split", "max_train", "n_test", "n_images", "images_per_model", "preset")
-_ALL = ("budget", "paper_budget", "rehearsal", "device", *_DATA)
+_ALL = ("budget", "paper_budget", "rehearsal", "device", "only", *_DATA)
 
 
 def _report(args, experiment, title):

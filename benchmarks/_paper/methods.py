@@ -99,7 +99,11 @@ PAPER_NETWORKS = [
         )
     ),
 ]  # fmt: skip
-DEFAULT = Network("fourier_unet", {"architecture": "fourier_unet"})
+DEFAULT = Network("fourier_unet (default, 5 x 5 bins)", {"architecture": "fourier_unet"})
+FINER = Network(
+    "fourier_unet, 4 x 4 bins",
+    {"architecture": "fourier_unet", "binning": 4, "patch_size": 384},
+)
 
 
 def training(args, **options):
@@ -114,12 +118,11 @@ def training(args, **options):
 
 
 def network_rows(args, networks, *, full, binned):
-    """Trainings of networks, at full resolution and/or on counts summed 4 x 4."""
+    """Trainings of networks, at full resolution and/or on summed counts."""
     rehearsal = not args.device.startswith("cuda")
     for network in networks:
-        if network is DEFAULT:
-            name = f"SBD + {network.name} (default, 4 x 4 bins)"
-            yield Method(name, network=training(args, **network.options))
+        if network in (DEFAULT, FINER):
+            yield Method(f"SBD + {network.name}", network=training(args, **network.options))
             continue
         # as they are: the paper trains with Adam and does not average over orientations
         options = network.options | {"orientations": 1, "optimizer": "adam"}
@@ -137,7 +140,7 @@ def network_rows(args, networks, *, full, binned):
                 options = options | few | short
                 name += " (REHEARSAL)"
             else:
-                options = options | {"patch_size": 400}
+                options = options | {"patch_size": 400, "steps_per_epoch": 200}
             network_parameters = training(args, **options)
             yield Method(name, network.paper, network=network_parameters, rehearsal=rehearsal)
 
@@ -155,15 +158,20 @@ def shipped_rows():
 def table_5_1(args):
     """Methods of Table 5.1, ours after the paper's."""
     cuda = args.device.startswith("cuda")
-    paper = [PAPER_NETWORKS[k] for k in ((0, 1, 5) if cuda else (0, 1, 4))]
-    yield from CLASSICAL
-    yield from network_rows(args, [*paper, DEFAULT], full=cuda, binned=not cuda)
-    yield from shipped_rows()
+    networks = [*(PAPER_NETWORKS[k] for k in ((0, 1, 5) if cuda else (0, 1, 4))), DEFAULT]
+    rows = [*CLASSICAL, *network_rows(args, networks, full=cuda, binned=not cuda), *shipped_rows()]
+    return _asked_for(args, rows)
 
 
 def table_3_1(args):
-    """Networks of Table 3.1, at full resolution and binned, and the default network."""
-    yield from network_rows(args, [*PAPER_NETWORKS, DEFAULT], full=True, binned=True)
+    """Networks of Table 3.1, at full resolution and binned, and ours."""
+    rows = network_rows(args, [*PAPER_NETWORKS, FINER, DEFAULT], full=True, binned=True)
+    return _asked_for(args, rows)
+
+
+def _asked_for(args, rows):
+    """Rows in whose names there is one of those of the command line, if it has any."""
+    return [row for row in rows if not args.only or any(name in row.name for name in args.only)]
 
 
 def make(method):

@@ -15,7 +15,7 @@ from ..noise import PoissonNoise
 from ._masking import fill_masked
 
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
-FOURIER_UNET_BIN = 24.9
+FOURIER_UNET_BIN = 31.1
 # A bin wider than this, in pixels, is more likely a pixel size in another unit.
 MANY_PIXELS = 16
 # Stacks of more images than this show a progress bar.
@@ -45,12 +45,12 @@ class SBDDenoiser(BaseDenoiser):
         Pixel size in pm of the frames to denoise, at which training images are sampled.
     binning : int or "auto", default="auto"
         The network works on sums of binning x binning pixels. "auto" takes what comes closest to
-        24.9 pm for "fourier_unet", and 1 for the others.
+        31.1 pm for "fourier_unet", and 1 for the others.
     dose : float or (float, float), optional
         Mean counts per pixel of the noisy images drawn in training; a pair is a range, drawn from
         log-uniformly. By default the clean images are counts per pixel as they are. Not used if
         noisy images are given with their targets.
-    patch_size : int, default=384
+    patch_size : int, default=400
         Side of training patches in pixels of `pixel_size`; smaller images are used whole.
     batch_size : int, default=16
         Patches in a step.
@@ -191,7 +191,7 @@ class SBDDenoiser(BaseDenoiser):
         pixel_size=6.22,
         binning="auto",
         dose=None,
-        patch_size=384,
+        patch_size=400,
         batch_size=16,
         rotation=180.0,
         scale=(0.95, 1.06),
