@@ -3,16 +3,19 @@
     python benchmarks/train_weights.py general --minutes 40 --output OUT/general
     python benchmarks/train_weights.py white --minutes 20 --start OUT/general --output OUT/white
 
-"general" is for doses of 0.1 to 3 counts per pixel and pixels of 4 to 10 pm: 4,800 images of 600
-varied models and 4,800 of the catalogue. "white" is for the paper's case, white contrast at 0.45
-counts per pixel: the catalogue's white images but the tenth that `paper_tables.py` tests on, as in
-the paper. Images are simulated once into the folder --images (some fifteen
-minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.
+"general" is for doses of 0.1 to 3 counts per pixel and pixels of 4 to 10 pm: images of varied
+models, by default 4,800, and 4,800 of the catalogue. "white" is for the paper's case, white
+contrast at 0.45 counts per pixel: the catalogue's white images but the tenth on which
+`paper_tables.py` tests, as in the paper. Images are simulated once into the folder --images (some
+fifteen minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.
 
-The general weights in the package come from such trainings one after another, as their record says,
-the last with --learning-rate 0.5e-3 --seed 1, for 76 minutes on one core. Those for white contrast
-are the default network of `paper_tables.py --table 5.1 --budget 40`, on the same images, from the
-start and on one core.
+The weights in the package were trained on an NVIDIA H200 that another training shared, with
+
+    --device cuda --n-varied 9600 --base-channels 44 --binning 5 --patch-size 560 --batch-size 64
+    --steps-per-epoch 300
+
+"general" with --minutes 5.2 --learning-rate 2e-3, and from these weights "white" with --minutes 2.7
+--learning-rate 1.5e-3 --seed 1.
 
 Ends with one JSON line.
 """
@@ -42,20 +45,18 @@ def catalogue(folder):
     return sim.data, sim.frame
 
 
-def general_images(folder):
-    """Half of varied models, half of the catalogue."""
-    path = folder / "varied.npy"
-    varied = make_ptceo2(
-        N_SHIPPED,
-        models="varied",
-        images_per_model=8,
-        out=path,
-        random_state=0,
-        n_jobs=-1,
-        verbose=True,
-    )
+def varied_images(folder, n_images):
+    """Images of models drawn at random, eight of each, simulated into the folder likewise."""
+    path = folder / f"varied-{n_images}.npy"
+    options = {"images_per_model": 8, "random_state": 0, "n_jobs": -1, "verbose": True}
+    return make_ptceo2(n_images, models="varied", out=path, **options).data
+
+
+def general_images(folder, n_varied):
+    """Of varied models and of the catalogue, shuffled."""
+    varied = varied_images(folder, n_varied)
     data, _ = catalogue(folder)
-    images = np.concatenate([varied.data, data[shipped_rows(len(data))]])
+    images = np.concatenate([varied, data[shipped_rows(len(data))]])
     return images[np.random.RandomState(1).permutation(len(images))]
 
 
@@ -72,7 +73,12 @@ def main():
     parser.add_argument("name", choices=["general", "white"])
     parser.add_argument("--images", type=Path, default=Path("ptceo2"), help="folder for the images")
     parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--n-varied", type=int, default=N_SHIPPED, help="images of varied models")
     parser.add_argument("--base-channels", type=int, default=32)
+    parser.add_argument("--binning", type=int, help="pixels of 6.22 pm a bin, by default 5")
+    parser.add_argument("--patch-size", type=int, default=448)
+    parser.add_argument("--batch-size", type=int, default=12)
+    parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--start", help="weights to start from")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
@@ -83,17 +89,18 @@ def main():
     args.images.mkdir(parents=True, exist_ok=True)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.name == "general":
-        images = general_images(args.images)
-        # Doses of 0.1 to 3 counts per pixel at 4 to 10 pm, as counts per bin of 25 pm, and a margin
+        images = general_images(args.images, args.n_varied)
+        # Doses of 0.1 to 3 counts per pixel at 4 to 10 pm, and a margin
         case = {"dose": (0.04, 6.0), "validation_fraction": 0.05}
     else:
         images = white_images(args.images)
         case = {"dose": 0.45, "validation_fraction": 0.05}
     sbd = SBDDenoiser(
         base_channels=args.base_channels,
-        patch_size=448,
-        batch_size=12,
-        steps_per_epoch=100,
+        binning="auto" if args.binning is None else args.binning,
+        patch_size=args.patch_size,
+        batch_size=args.batch_size,
+        steps_per_epoch=args.steps_per_epoch,
         max_epochs=10_000,
         max_time=args.minutes,
         learning_rate=args.learning_rate,

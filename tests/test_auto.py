@@ -28,7 +28,7 @@ def test_weights_that_fit_denoise(auto, movie):
     mask[:20, :30] = True
     choice = auto.choose(movie, pixel_size=6.22, mask=mask)
     assert choice.method == "sbd"
-    assert choice.reason.startswith("the weights 'general' fit: 6.22 pm/px (1.55 to 26.4 pm/px)")
+    assert choice.reason.startswith("the weights 'general' fit: 6.22 pm/px (1.94 to 33 pm/px)")
     assert "(0.04 to 6 at this pixel size)" in choice.reason
     expected = SBDDenoiser.from_pretrained().transform(movie, pixel_size=6.22, mask=mask)
     np.testing.assert_array_equal(auto.transform(movie, pixel_size=6.22, mask=mask), expected)
@@ -39,7 +39,7 @@ def test_weights_that_fit_denoise(auto, movie):
     [
         (1, None, "the pixel size is not known"),
         (1, 0.622, "do not fit 0.622 pm/px .*: is it in pm"),
-        (1, 30.0, "do not fit 30 pm/px .*: pixels too coarse"),
+        (1, 40.0, "do not fit 40 pm/px .*: pixels too coarse"),
         (50, 6.22, r"do not fit 2\d.* electrons/px \(0.04 to 6 at this"),
         # the electrons of a bin count: of smaller pixels each may hold fewer
         (8, 3.11, r"do not fit 3\.\d+ electrons/px \(0.01 to 1.5 at this"),
@@ -51,7 +51,7 @@ def test_others_fall_back(auto, movie, scale, pixel_size, reason):
     assert choice.method == "windowed-fourier"
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(choice.reason)
-    known = pixel_size if pixel_size in (6.22, 30.0, 3.11) else None
+    known = pixel_size if pixel_size in (6.22, 40.0, 3.11) else None
     expected = WindowedFourierDenoiser(device="cpu").fit(counts)
     np.testing.assert_array_equal(
         auto.transform(counts, pixel_size=pixel_size),

@@ -100,7 +100,7 @@ def test_what_is_in_the_folder(trained, folder):
     assert config["sha256"] == hashlib.sha256(weights).hexdigest()
     assert config["params"]["pixel_size"] == 6.22
     assert config["params"]["dose"] == [0.1, 3.0]
-    assert config["bin_size"] == 4 * 6.22
+    assert config["bin_size"] == 5 * 6.22
     assert config["units"]["pixel_size"] == "pm"
     assert "counts/px" in config["units"]["dose"]
     assert config["info"] == {"data": "lattices"}
@@ -383,7 +383,7 @@ def test_general_is_scored_at_the_dose_of_the_images(general):
 
 def test_general_joins_tiles_without_seams(general, monkeypatch):
     movie = load_sample_movie()
-    counts = np.tile(movie.data[:1], (1, 4, 1))[:, :1800, :200]  # 450 x 50 bins
+    counts = np.tile(movie.data[:1], (1, 5, 1))[:, :2250, :200]  # 450 x 40 bins
     whole = general.transform(counts, pixel_size=movie.pixel_size)
     monkeypatch.setattr("temdenoise.denoisers._apply_sbd.TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)

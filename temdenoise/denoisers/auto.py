@@ -58,7 +58,7 @@ class AutoDenoiser(BaseDenoiser):
     >>> denoiser = AutoDenoiser().fit(movie.data)
     >>> choice = denoiser.choose(movie.data, pixel_size=movie.pixel_size)
     >>> print(choice.method, "because", choice.reason)
-    sbd because the weights 'general' fit: 6.22 pm/px (1.55 to 26.4 pm/px) and ... electrons/px ...
+    sbd because the weights 'general' fit: 6.22 pm/px (1.94 to 33 pm/px) and ... electrons/px ...
     >>> denoiser.choose(movie.data).method  # of unknown pixel size
     'windowed-fourier'
     """
