@@ -5,9 +5,9 @@
 Trains the default network on bins of 25 pm, as it was made for before this comparison, and its
 variations for the same time on the same simulated images and denoises images of models none has
 seen, at 0.45 counts per pixel in vacuum: PSNR and SSIM, and the F1 score of the columns at the
-surface (`f1_detected` of surface_atoms.py). Rows that are finished are not trained again: kill it at
-any moment, and the same command goes on. Time is the budget, so the machine should have nothing else
-to do. Ends with one JSON line.
+surface (`f1_detected` of surface_atoms.py). Rows that are finished are not trained again: kill it
+at any moment, and the same command goes on. Time is the budget, so the machine should have nothing
+else to do. Ends with one JSON line.
 """
 
 import argparse
