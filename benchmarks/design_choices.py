@@ -61,7 +61,7 @@ VARIATIONS = {
     "float32": Variation({"precision": "float32"}),
     "a quarter of the images": Variation(n_images=500),
     "bins of 19 pm": Variation({"binning": 3}),
-    "bins of 31 pm (default)": Variation({"binning": 5}),
+    "bins of 31 pm": Variation({"binning": 5}),
     "3 scales": Variation({"scales": 3}),
     "4 scales": Variation({"scales": 4}),
     "24 channels": Variation({"base_channels": 24}),
@@ -196,7 +196,7 @@ def main():
         variation = VARIATIONS[name]
         row = work.row(
             name,
-            settings | asdict(variation),
+            settings | {"base": BASE} | asdict(variation),
             lambda variation=variation: train(variation, sim, unseen, noisy, **options),
         )
         report.row(table, [name, *cells(row), row["steps"], f"{row['parameters']:,}"])

@@ -5,7 +5,7 @@
 The paper's U-Net (Section 3.2 and Appendix B.1) is written here once more, layer by layer, as its
 description reads; weights of ours are copied over, and both denoise one image. Its output is
 compared on the whole image; its time is taken on the whole image and, as the paper's images were
-denoised, on overlapping tiles of 400 pixels every 350. The default network is timed beside the
+denoised, on overlapping tiles of 400 pixels every 350. The shipped weights are timed beside the
 paper's U-Net of 5.6 million parameters. Times are medians of alternating runs. Ends with one JSON
 line.
 """
@@ -153,7 +153,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, help="default: as many as torch takes")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--weights", default="general", help="default network's weights")
+    parser.add_argument("--weights", default="general", help="weights timed beside it")
     parser.add_argument("--base-channels", type=int, nargs="+", default=[32, 128])
     args = parser.parse_args()
     if args.size % 16:

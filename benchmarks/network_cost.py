@@ -1,10 +1,10 @@
-"""Parameters and multiply-accumulates per pixel: the default network beside those of the paper.
+"""Parameters and multiply-accumulates per pixel: the shipped weights' network beside the paper's.
 
     python benchmarks/network_cost.py [--weights NAME_OR_FOLDER] [--size 1024]
 
 Counts for an image of size x size pixels of the detector, the same for all: what a network that
 works on bins spends per bin is divided by the pixels in a bin, and the way to bins and back is
-added. The default averages over several orientations of the image: that multiplies its cost, and is
+added. It averages over several orientations of the image: that multiplies its cost, and is
 counted in "macs_per_pixel". PSNR is what the paper quotes for its networks (Table 3.1a). Ends with
 one JSON line.
 """

@@ -53,7 +53,9 @@ def parse(arguments=None):
     )  # fmt: skip
     parser.add_argument("--max-train", type=int, help="images of a training, by default all")
     parser.add_argument("--n-test", type=int, default=40, help="images tested on, of each group")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows of tables named like one")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="rows of a table with one of these in their names"
+    )
     parser.add_argument("--n-images", type=int, help="simulate only so many")
     parser.add_argument("--images-per-model", type=int, help="simulate only so many of a model")
     parser.add_argument("--preset", default="default", help="of make_ptceo2")
@@ -64,6 +66,8 @@ def parse(arguments=None):
     )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
+    if args.only and (args.figure or args.output is None):
+        parser.error("--only is for tables, and needs an --output of its own")
     kind, number = ("table", args.table) if args.table else ("figure", args.figure)
     if args.output is None:
         args.output = RESULTS / f"{kind}-{number}-{args.device.split(':')[0]}.json"

@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--n-varied", type=int, default=N_SHIPPED, help="images of varied models")
     parser.add_argument("--base-channels", type=int, default=32)
     parser.add_argument("--binning", type=int, help="pixels of 6.22 pm a bin, by default 5")
-    parser.add_argument("--patch-size", type=int, default=448)
+    parser.add_argument("--patch-size", type=int, default=480)
     parser.add_argument("--batch-size", type=int, default=12)
     parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--device", default="auto")
@@ -118,6 +118,8 @@ def main():
     best = max(row["valid_psnr"] for row in sbd.history_)
     result = {
         "images": len(images),
+        "device": str(sbd.device),
+        "started_from": args.start and Path(args.start).name,
         "minutes": round((time.time() - start) / 60, 1),
         "steps": sum(row["train_batch_count"] for row in sbd.history_),
         "valid_psnr": round(best, 2),

@@ -23,7 +23,7 @@ import torch
 from temdenoise.denoisers._muon import Muon
 from temdenoise.networks import FourierUNet
 
-BATCH, SIDE = 8, 96  # patches, bins
+BATCH, SIDE = 8, 80  # patches, bins
 RATE = 1.2e-3
 
 

@@ -30,6 +30,20 @@ def test_matrices_of_a_stack_do_not_know_each_other():
         torch.testing.assert_close(made, orthogonalize(matrix), rtol=1e-5, atol=1e-6)
 
 
+def test_kernels_of_one_shape_make_the_steps_they_make_alone():
+    torch.manual_seed(0)
+    kernels = [torch.zeros(6, 4, 3, 3, requires_grad=True) for _ in range(3)]
+    for kernel in kernels:
+        kernel.grad = torch.randn(kernel.shape)
+    together, alone = Muon(kernels), Muon(kernels)
+    for _ in range(2):  # momentum too
+        directions = together._muon(kernels, together.param_groups[0])
+        for kernel, direction in zip(kernels, directions, strict=True):
+            (expected,) = alone._muon([kernel], alone.param_groups[0])
+            torch.testing.assert_close(direction, expected, rtol=1e-5, atol=1e-6)
+            kernel.grad = torch.randn(kernel.shape)
+
+
 def test_a_zero_gradient_leaves_a_kernel_alone():
     assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
 

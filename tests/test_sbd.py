@@ -54,7 +54,7 @@ def trained(images):
 
 @pytest.fixture(scope="module")
 def on_bins():
-    """A network on bins of four pixels."""
+    """A network on bins of five pixels."""
     images = lattice_images(4, 96, 96, period=30.0)
     return tiny(pixel_size=6.22).fit(images)
 

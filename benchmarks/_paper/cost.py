@@ -16,7 +16,7 @@ def network_cost(parameters):
 
     from temdenoise.networks import build_network, receptive_field
 
-    binning = parameters.get("binning", 5 if parameters["architecture"] == "fourier_unet" else 1)
+    binning = parameters.get("binning", 1)
     options = {k: parameters[k] for k in ("scales", "base_channels") if k in parameters}
     network = build_network(parameters["architecture"], **options).eval()
     cost = {"parameters": sum(p.numel() for p in network.parameters())}

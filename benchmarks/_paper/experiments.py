@@ -158,7 +158,8 @@ def figure_3_1(args, images, work):
 def _point(general, pixel_size, level, images, train_rows, test_rows, args, work):
     """Scores of the general weights, and of them fine-tuned for this pixel size and dose."""
     name = f"expert {pixel_size:g} pm {level:.4g}"
-    parameters = methods.training(args, pixel_size=pixel_size, learning_rate=4e-4)
+    options = {"base_channels": general.base_channels, "learning_rate": 4e-4}
+    parameters = methods.training(args, pixel_size=pixel_size, **options)
     settings = _settings(args, expert=parameters, level=level, start=_fingerprint("general"))
     print(f"--- {name}", flush=True)
 

@@ -99,7 +99,11 @@ PAPER_NETWORKS = [
         )
     ),
 ]  # fmt: skip
-DEFAULT = Network("fourier_unet (default, 5 x 5 bins)", {"architecture": "fourier_unet"})
+# Bins and patches stand here although they are the defaults: rows are known by their parameters.
+DEFAULT = Network(
+    "fourier_unet (default, 5 x 5 bins)",
+    {"architecture": "fourier_unet", "binning": 5, "patch_size": 400},
+)
 FINER = Network(
     "fourier_unet, 4 x 4 bins",
     {"architecture": "fourier_unet", "binning": 4, "patch_size": 384},

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -269,10 +270,8 @@ def train(est, data):
 
         diverged = None
         if not is_finished():
-            # All batches have one shape: a GPU may take time once to find its fastest algorithms.
-            fastest = torch.backends.cudnn.flags(enabled=True, benchmark=True)
             try:
-                with fastest:
+                with _fastest_algorithms():
                     net.partial_fit(patches, epochs=est.max_epochs - len(net.history))
             except training.TrainingDiverged as error:
                 net.notify("on_train_end", X=patches, y=None)
@@ -293,6 +292,18 @@ def train(est, data):
     if not alone:
         net.forget_processes()
     return net, history
+
+
+@contextmanager
+def _fastest_algorithms():
+    """Let a GPU try which algorithms are fastest, once for all batches as they have one shape."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark
+    cudnn.benchmark = not cudnn.deterministic
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
 
 
 def _own_callbacks(callbacks):

@@ -4,6 +4,8 @@ from collections import defaultdict
 
 import torch
 
+from ._device import use_bfloat16
+
 # Coefficients of the quintic iteration: five steps bring singular values from (0.01, 1) to about 1.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
@@ -19,14 +21,15 @@ def orthogonalize(matrices):
     """Bring the singular values of matrices (..., m, n) near 1, all at once, without finding them.
 
     Five steps of a Newton-Schulz iteration with the coefficients of Jordan et al. (2024): singular
-    values end between about 0.7 and 1.2, which serves an optimizer as well as exactly 1.
+    values end between about 0.7 and 1.2, which serves an optimizer as well as exactly 1. GPUs that
+    are fast at it compute in bfloat16.
     """
     a, b, c = _QUINTIC
     high = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if high else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-20)
     x = x.masked_fill(x.abs() < _FAINT, 0)
-    if x.is_cuda:
+    if use_bfloat16("auto", x.device) and x.is_cuda:
         x = x.bfloat16()  # as its authors do: precise enough, and many times faster there
     for _ in range(_STEPS):
         gram = x @ x.mT
@@ -74,7 +77,8 @@ class Muon(torch.optim.Optimizer):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 if parameter.ndim >= 2 and len(parameter) > 1:
                     # A GPU takes kernels of one shape at once, a processor one by one in its cache.
-                    alike[parameter.shape if parameter.is_cuda else parameter].append(parameter)
+                    alone = parameter.device.type == "cpu"
+                    alike[parameter if alone else parameter.shape].append(parameter)
                 else:
                     parameter.sub_(self._adam(parameter, group), alpha=group["lr"])
             for kernels in alike.values():

@@ -71,7 +71,7 @@ class DenoisingNet(NeuralNet):
     def _average(self, averages, weights, n_averaged):
         n = float(n_averaged)
         decay = min(self.averaging, (1 + n) / (10 + n))  # short memory while all is still moving
-        if averages[0].is_floating_point():  # they come sorted by dtype
+        if averages[0].is_floating_point():  # they come one dtype at a time
             torch._foreach_lerp_(averages, weights, 1 - decay)
         else:
             torch._foreach_copy_(averages, weights)

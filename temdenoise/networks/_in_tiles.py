@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
 from math import isqrt
+from threading import Lock
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 # Values in what the layers read for a tile, 20 MB: malloc uses tensors of up to 32 MB again. Larger
 # ones come from the system page by page, which takes longer than filling them.
 _VALUES = 5_000_000
+# The number of threads is also that of threads to come: two that set it in turn would mix it up.
+_setting_threads = Lock()
 
 
 class EdgeConv2d(nn.Module):
@@ -57,6 +60,8 @@ class EdgeConv2d(nn.Module):
 class InTiles(nn.Module):
     """Apply convolutions to tiles of an image, so that what lies between them stays small.
 
+    Each of torch's threads has a tile of its own at a time.
+
     Parameters
     ----------
     layers : sequence of nn.Module
@@ -73,7 +78,8 @@ class InTiles(nn.Module):
         size = parts[0].shape[-2:]
         values = sum(part[..., 0, 0].numel() for part in parts)
         side = max(8 * self.reach, isqrt(_VALUES // values))
-        differentiated = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+        learning = any(t.requires_grad for t in (*parts, *self.parameters()))
+        differentiated = learning and torch.is_grad_enabled()
         if side >= max(size) or parts[0].device.type != "cpu" or differentiated:
             return self._one(parts, (0, size[0]), (0, size[1]))
         first, *others = product(*(_tiles(length, side) for length in size))
@@ -107,17 +113,19 @@ def _side_by_side(function, items):
     Threads that share a tile wait for each other after every layer, and in all that is not shared.
     """
     n = torch.get_num_threads()
+    low = {"enabled": torch.is_autocast_enabled("cpu"), "dtype": torch.get_autocast_dtype("cpu")}
 
     def alone(item):
-        torch.set_num_threads(1)  # of this thread
-        with torch.inference_mode():
+        # modes are those of a thread, and only in this one an inference tensor may be written to
+        with torch.inference_mode(), torch.autocast("cpu", **low):
             function(item)
 
-    try:
-        with ThreadPoolExecutor(n) as pool:
-            list(pool.map(alone, items))
-    finally:
-        torch.set_num_threads(n)  # of threads that are still to come
+    with _setting_threads:
+        try:
+            with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(alone, items))
+        finally:
+            torch.set_num_threads(n)  # of threads that are still to come
 
 
 def _tiles(length, side):

@@ -40,9 +40,9 @@ class FourierUNet(nn.Module):
     Crystals are sparse in a local Fourier transform, so three such estimates with windows of
     different size stand at the network's input beside the counts; the network adds what they miss:
     surfaces, defects, the ends of the lattice. It is meant for counts summed over bins of about
-    31 pm, which the images' finest detail needs: a field of view of many unit cells then costs 25
-    times less than at 6 pm per pixel. Counts enter divided by their mean, with the
-    relative noise level as one more channel, so one network serves a range of doses.
+    31 pm, a little finer than the images' finest detail (77 pm) needs: a field of view of many unit
+    cells then costs 25 times less than at 6 pm per pixel. Counts enter divided by their mean, with
+    the relative noise level as one more channel, so one network serves a range of doses.
 
     Parameters
     ----------

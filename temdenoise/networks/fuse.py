@@ -18,7 +18,8 @@ def fuse_for_inference(network):
     constant) per channel: both go into the weights of the convolution before it. Images are no
     longer copied to repeat their edge pixels around them, the weights are laid out with the
     channels last, which is what processors convolve fastest, and the blocks of a U-Net are applied
-    to a tile at a time, as large tensors take longer to get from the system than to fill.
+    in tiles, on a processor one per thread at a time: large tensors take longer to get from the
+    system than to fill, and threads that share a tile wait for each other.
 
     Parameters
     ----------
