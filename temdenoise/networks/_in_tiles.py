@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Values in what the layers read for a tile, 20 MB: malloc uses tensors of up to 32 MB again. Larger
+# Values in what the layers read for a tile, 10 MB: malloc uses tensors of up to 32 MB again. Larger
 # ones come from the system page by page, which takes longer than filling them.
-_VALUES = 5_000_000
+_VALUES = 2_500_000
 # The number of threads is also that of threads to come: two that set it in turn would mix it up.
 _setting_threads = Lock()
 
