@@ -151,7 +151,7 @@ def test_orientations(unet, orientations):
 @pytest.mark.parametrize(
     ("shape", "pixel", "pixel_size"),
     [
-        ((64, 60), (30, 21), None),  # whole bins
+        ((65, 60), (31, 22), None),  # whole bins
         ((63, 57), (62, 56), None),  # the last of them incomplete, in the corner
         ((70, 61), (1, 40), 7.3),  # bins that cut pixels
     ],
