@@ -4,9 +4,9 @@
 
 Counts for an image of size x size pixels of the detector, the same for all: what a network that
 works on bins spends per bin is divided by the pixels in a bin, and the way to bins and back is
-added. The weights are applied to several orientations of the image: that multiplies the cost, and is
-counted in "macs_per_pixel". PSNR is what the paper quotes for its networks (Table 3.1a). Ends with
-one JSON line.
+added. The weights are applied to several orientations of the image: that multiplies the cost, and
+is counted in "macs_per_pixel". PSNR is what the paper quotes for its networks (Table 3.1a). Ends
+with one JSON line.
 """
 
 import argparse

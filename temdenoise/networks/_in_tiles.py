@@ -87,12 +87,11 @@ class InTiles(nn.Module):
         shape, kind = (*tile.shape[:2], *size), torch.channels_last
         whole = torch.empty(shape, dtype=tile.dtype, memory_format=kind)
 
-        def fill(place, tile=None):
-            tile = self._one(parts, *place) if tile is None else tile
-            whole[..., slice(*place[0]), slice(*place[1])] = tile
+        def put(tile, rows, columns):
+            whole[..., slice(*rows), slice(*columns)] = tile
 
-        fill(first, tile)
-        _side_by_side(fill, others)
+        put(tile, *first)
+        _side_by_side(lambda place: put(self._one(parts, *place), *place), others)
         return whole
 
     def _one(self, parts, rows, columns):
