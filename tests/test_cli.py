@@ -399,7 +399,8 @@ def weights(tmp_path_factory):
 
 def test_train_leaves_weights_that_denoise(weights, movie, out):
     denoiser = SBDDenoiser.from_pretrained(weights)
-    assert denoiser.pixel_size == pytest.approx(40**0.5)
+    assert denoiser.pixel_size == (5, 8)
+    assert denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
     assert denoiser.transform(np.ones((1, 64, 64)), pixel_size=5).shape == (1, 64, 64)
     argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--weights", str(weights)]
     assert main([*argv, "--pixel-size", "6", "--mask", "0:20,0:20"]) == 0

@@ -56,6 +56,36 @@ def test_spline_sample_matches_map_coordinates(shape):
         np.testing.assert_allclose(result[k], expected, atol=2e-4)
 
 
+def gradients(**options):
+    """Matrix (2, 2) of each patch of a batch: pixels of the image along y and x per bin."""
+    places = np.indices((200, 240)).astype(np.float32)
+    rows = []
+    for ramp in places:  # same seed: same places
+        _, (clean, _) = clean_patches(ramp[None], batch_size=400, **options)[0]
+        clean = clean[:, 0, 6:10, 6:10].double()  # the corners may see the mirrored image
+        rows.append(torch.stack([clean.diff(dim=1).mean((1, 2)), clean.diff(dim=2).mean((1, 2))]))
+    return torch.stack(rows).permute(2, 0, 1).numpy()
+
+
+def test_stretched_patches_keep_their_area():
+    matrices = gradients(zoom=3.0, stretch=0.1)
+    lengths = np.linalg.svd(matrices, compute_uv=False)
+    np.testing.assert_allclose(lengths.prod(1), 9, rtol=1e-4)
+    aspect = lengths[:, 0] / lengths[:, 1]
+    assert aspect.max() < 1.1 + 1e-3
+    assert 1.09 < aspect.max()
+    assert np.mean(aspect) == pytest.approx(1.049, abs=0.006)  # log-uniform from 1 to 1.1
+    # along all directions of the image, whatever that of the patch
+    axes = np.linalg.svd(matrices)[0][:, :, 0]
+    doubled = (axes[:, 0] + 1j * axes[:, 1])[aspect > 1.02] ** 2
+    assert abs(doubled.mean()) < 0.15
+
+
+def test_without_stretch_patches_are_similar_to_the_image():
+    lengths = np.linalg.svd(gradients(zoom=3.0, scale=(0.9, 1.1)), compute_uv=False)
+    np.testing.assert_allclose(lengths[:, 0], lengths[:, 1], rtol=1e-4)
+
+
 def test_batches_depend_on_seed_and_number_alone():
     images = lattice_images(5, 40, 50)
     patches = clean_patches(images)

@@ -91,6 +91,18 @@ def test_round_trip(images, tmp_path, options):
     ).read_bytes()
 
 
+def test_round_trip_of_a_range_of_pixel_sizes(images, tmp_path):
+    denoiser = SBDDenoiser(**TINY, pixel_size=(5.0, 8.0)).fit(images, pixel_size=6.0)
+    denoiser.save_pretrained(tmp_path / "weights")
+    loaded = SBDDenoiser.from_pretrained(tmp_path / "weights", device="cpu")
+    assert loaded.pixel_size == (5.0, 8.0)
+    assert loaded.bin_size_ == denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
+    assert loaded._bins == denoiser._bins
+    edit(tmp_path / "weights", pixel_size=[8.0, 5.0])
+    with pytest.raises(ValueError, match="damaged or were changed: in config.json, pixel_size"):
+        SBDDenoiser.from_pretrained(tmp_path / "weights")
+
+
 def test_what_is_in_the_folder(trained, folder):
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]  # nothing left beside it

@@ -1,6 +1,7 @@
 """The simulated sets: what they hold, that any part equals the whole, and that nothing is lost."""
 
 import os
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,12 @@ from scipy.spatial import cKDTree
 
 from temdenoise import find_atoms, make_ptceo2
 from temdenoise.datasets import make_ptceo2_surface
-from temdenoise.datasets._catalogue import catalogue, images_of, lean, whole_set
+from temdenoise.datasets._catalogue import catalogue, images_of, lean, vary_optics, whole_set
 from temdenoise.datasets._contrast import condition_contrast, image_contrast
 from temdenoise.datasets._ptceo2 import VACUUM
 from temdenoise.datasets._ptceo2_surface import surface_models
-from temdenoise.datasets._simulate import structure_of
-from temdenoise.simulation import pt_ceo2
+from temdenoise.datasets._simulate import _fast_length, one_thread, structure_of
+from temdenoise.simulation import Microscope, exit_wave, pt_ceo2, sample_image
 from temdenoise.simulation.surface_defects import SURFACE_CHANGES
 
 # Two models of the smallest particle on the thinnest support, three images each: a second.
@@ -259,6 +260,52 @@ def test_varied_models_differ_each_from_each():
     assert np.array_equal(same.data, sim.data[:2])
 
 
+def test_varied_optics_are_those_of_a_microscope_each():
+    arguments = {"models": "varied", "images_per_model": 2, "random_state": 3}
+    paper = make_ptceo2(4, **arguments)
+    sim = make_ptceo2(4, optics="varied", **arguments)
+    names = [f.name for f in fields(Microscope) if f.name in sim.frame]
+    assert names == ["c3", "vibration", "c12", "phi12", "c21", "phi21", "c23", "phi23"]
+    pd.testing.assert_frame_equal(sim.frame[paper.frame.columns], paper.frame)  # the same models
+    assert (sim.frame.groupby("model")[names].nunique() == 1).all(axis=None)
+    assert (sim.frame[names].nunique() == 2).all()
+    # the second model's images, step by step
+    rows = sim.frame[2:]
+    job = sim.columns._jobs[1]
+    structure = structure_of(job)
+    grid = tuple(_fast_length(length / 0.125) for length in structure.extent)
+    with one_thread():
+        wave = exit_wave(
+            structure.numbers, structure.positions, structure.extent, grid,
+            thickness=structure.thickness, tilt=job.tilt,
+        )  # fmt: skip
+        microscope = Microscope(**rows.iloc[0][names])
+        spectra, _ = microscope.image_spectra(wave, structure.extent, rows["defocus"])
+        image = sample_image(
+            spectra, structure.extent, sim.pixel_size, (256, 256), structure.info["origin"]
+        )
+    np.testing.assert_allclose(sim.data[2:], 0.45 * image, atol=1e-5)
+    assert not np.allclose(sim.data[2:], paper.data[2:], atol=0.02)
+
+
+def test_optics_of_a_model_do_not_depend_on_what_else_is_asked_for():
+    whole = vary_optics(images_of(frame := whole_set(0)[:63], 0), frame, 0)[1]
+    assert len(whole["c12"].unique()) == 3
+    part = make_ptceo2(1, optics="varied", query=f"model == {whole['model'].iat[42]}")
+    pd.testing.assert_series_equal(part.frame.iloc[0], whole.iloc[42], check_names=False)
+
+
+def test_ranges_of_varied_optics():
+    frame = whole_set(0)
+    drawn = vary_optics(images_of(frame, 0), frame, 0)[1].describe()
+    for name, low, high in [
+        ("c3", -20, 5), ("vibration", 20, 70), ("c12", 0, 3), ("c21", 0, 150), ("c23", 0, 100),
+        ("phi12", 0, 180), ("phi21", 0, 360), ("phi23", 0, 120),
+    ]:  # fmt: skip
+        assert low <= drawn[name]["min"] < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < drawn[name]["max"] <= high
+
+
 # --- surface defects ------------------------------------------------------------------------------
 
 
@@ -315,6 +362,7 @@ def test_surface_images_show_the_change():
         ({"n_images": 2.5}, "n_images"),
         ({"n_images": 20_000}, "holds 17955 images"),
         ({"models": "all"}, "models"),
+        ({"optics": "perfect"}, "optics must be"),
         ({"preset": "fast"}, "preset"),
         ({"structure": "PtNp7"}, "PtNp7"),
         ({"structure": []}, "structure"),

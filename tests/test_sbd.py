@@ -18,6 +18,7 @@ from temdenoise import PoissonNoise, SBDDenoiser, psnr
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.datasets import make_ptceo2
 from temdenoise.denoisers import _apply_sbd
+from temdenoise.denoisers._fit_sbd import TrainingData, _datasets
 from temdenoise.networks import windowed_fourier_threshold
 
 TINY = {
@@ -248,6 +249,10 @@ def test_too_coarse_bins(counts, images):
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"rotation": 181}, "rotation"),
         ({"pixel_size": -1.0}, "pixel_size"),
+        ({"pixel_size": (10.0, 4.0)}, "pixel_size must be"),
+        ({"pixel_size": (4.0, 5.0, 6.0)}, "pixel_size must be"),
+        ({"pixel_size": ("a", 5.0)}, "pixel_size must be"),
+        ({"pixel_size": (20.0, 30.0)}, r"is a range: say what .* with fit\(X, pixel_size=\.\.\.\)"),
     ],
 )
 def test_bad_parameters(images, options, message):
@@ -299,13 +304,57 @@ def test_pixel_size_scales_the_bins(only_fourier):
     [(None, 5), (6.22, 5), (6.0, 5), (6.5, 5), (15.55, 2), (31.1, 1), (32.0, 1)],
 )
 def test_whole_factors_where_the_training_covers_them(on_bins, pixel_size, factor):
-    assert on_bins._bin_factor(pixel_size) == factor
-    assert isinstance(on_bins._bin_factor(pixel_size), int)
+    assert on_bins._bins.factor(pixel_size) == factor
+    assert isinstance(on_bins._bins.factor(pixel_size), int)
 
 
 def test_fractional_factors_elsewhere(on_bins):
     # 31.1 / 7 = 4.44: five bins would be 1.13 times too large, four 1.11 times too small
-    assert on_bins._bin_factor(7.0) == pytest.approx(31.1 / 7.0)
+    assert on_bins._bins.factor(7.0) == pytest.approx(31.1 / 7.0)
+
+
+@pytest.fixture(scope="module")
+def scale_blind():
+    """A network trained on pixels of 4 to 9 pm, in bins of five."""
+    images = lattice_images(4, 96, 96, period=30.0)
+    return tiny(pixel_size=(4.0, 9.0)).fit(images, pixel_size=6.0)
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "factor"),
+    [(None, 5), (4.0, 5), (6.0, 5), (9.0, 5), (9.5, 5), (3.0, 10), (20.0, 2), (40.0, 1)],
+)
+def test_a_range_of_pixel_sizes_is_treated_alike(scale_blind, pixel_size, factor):
+    # outside of it, bins of a size that was trained on
+    assert scale_blind.bin_size_ == pytest.approx(30.0)
+    assert scale_blind._bins.factor(pixel_size) == factor
+
+
+def test_patches_are_of_all_pixel_sizes_in_the_range():
+    # one lattice of a known period; what period do patches have, in bins?
+    clean = lattice_images(2, 256, 256, period=32.0)
+    est = tiny(pixel_size=(4.0, 9.0), binning=2, rotation=0, scale=(1.0, 1.0), batch_size=64)
+    bins, _ = est._check_parameters()
+    data = TrainingData(X=clean, y=None, pixel_size=3.0, bins=bins)
+    patches, _ = _datasets(est, data, torch.device("cpu"), [0, 1])
+    _, (drawn, _) = patches[0]
+    rows = (drawn - drawn.mean((2, 3), keepdim=True))[:, 0].sum(1)
+    periods = 2048 / np.abs(np.fft.rfft(rows, 2048)).argmax(1)
+    # 96 pm between columns, in bins of 8 to 18 pm; patches fit into the images where coarsest
+    assert drawn.shape[-1] == int(256 * 1.01 * 3 / 18)
+    assert 96 / 18 * 0.9 < periods.min() < 96 / 18 * 1.2
+    assert 96 / 8 * 0.8 < periods.max() < 96 / 8 * 1.1
+
+
+def test_pairs_may_have_a_range_of_pixel_sizes(images):
+    denoiser = tiny(pixel_size=(20.0, 30.0)).fit(images, images)
+    assert denoiser.transform(images, pixel_size=21.0).shape == images.shape
+
+
+def test_many_pixels_a_bin_are_no_mistake_of_units(images, recwarn):
+    denoiser = tiny(pixel_size=1.0, binning=20).fit(images, pixel_size=20.0)
+    denoiser.transform(images)
+    assert not recwarn.list
 
 
 def test_pixels_coarser_than_the_bins(on_bins):

@@ -109,13 +109,10 @@ def _training_parameters(arguments):
     if arguments.dose:
         parameters["dose"] = tuple(sorted(arguments.dose))
     if arguments.pixel_size:
-        low, high = min(arguments.pixel_size), max(arguments.pixel_size)
         if len(arguments.pixel_size) > 2:
             raise ValueError("--pixel-size takes one or two numbers")
-        parameters["pixel_size"] = (low * high) ** 0.5
-        if high > low:
-            ratio = (high / low) ** 0.5
-            parameters["scale"] = (1 / ratio, ratio)
+        low, high = min(arguments.pixel_size), max(arguments.pixel_size)
+        parameters["pixel_size"] = (low, high) if low < high else low
     return parameters
 
 

@@ -1,6 +1,6 @@
 """What the set holds: the paper's 855 models, models drawn at random, and how images are chosen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,11 @@ _SHAPE = {
     "PtNp4": {},
 }
 
+# What residual aberrations of a corrected microscope may come to, in nm, and the period of their
+# azimuths in degrees; third-order spherical aberration in micrometres, vibration in pm.
+_ASTIGMATISMS = {"12": (3.0, 180.0), "21": (150.0, 360.0), "23": (100.0, 120.0)}
+_SPHERICAL, _VIBRATION = (-20.0, 5.0), (20.0, 70.0)
+
 MODEL_COLUMNS = ["structure", "defect", "support", "thickness", "tilt_x", "tilt_y"]
 FRAME_COLUMNS = ["model", *MODEL_COLUMNS, "defocus", "contrast"]
 
@@ -43,7 +48,8 @@ class ModelImages:
 
     `arguments` are those of `pt_ceo2`; `change` (change, index of the site) alters the surface
     after it, if given. `series` is the whole defocus series the wave is imaged at, of which
-    `chosen` are kept: an image does not depend on which others are asked for.
+    `chosen` are kept: an image does not depend on which others are asked for. `optics` are
+    parameters of the `Microscope` other than the paper's.
     """
 
     arguments: dict
@@ -52,6 +58,7 @@ class ModelImages:
     chosen: tuple
     start: int = 0  # row of the first image in the stack
     change: tuple | None = None
+    optics: dict | None = None
 
 
 def lean(tilt_x, tilt_y):
@@ -189,3 +196,21 @@ def _draw_model(rng, structures, defects, defocus, n_defoci):
     values = np.arange(np.ceil(low), np.floor(high) + 1)
     chosen = np.sort(rng.choice(values, n_defoci, replace=n_defoci > len(values)))
     return arguments, tuple(tilt), [float(value) for value in chosen]
+
+
+def vary_optics(jobs, frame, seed):
+    """Give each model a microscope of its own: jobs and frame (see ``optics="varied"``)."""
+    drawn = {model: _draw_optics(seed, model) for model in frame["model"].unique()}
+    jobs = [replace(job, optics=drawn[frame["model"].iat[job.start]]) for job in jobs]
+    optics = pd.DataFrame([drawn[model] for model in frame["model"]], index=frame.index)
+    return jobs, pd.concat([frame, optics], axis=1)
+
+
+def _draw_optics(seed, model):
+    """Parameters of a `Microscope`, the same for a model whichever others are asked for."""
+    rng = np.random.RandomState([seed, 300, model])
+    optics = {"c3": rng.uniform(*_SPHERICAL), "vibration": rng.uniform(*_VIBRATION)}
+    for name, (highest, period) in _ASTIGMATISMS.items():
+        optics[f"c{name}"] = rng.uniform(0, highest)
+        optics[f"phi{name}"] = rng.uniform(0, period)
+    return optics

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ..simulation.structures import PARTICLES
 from ..simulation.surface_defects import DEFECTS
-from ._catalogue import DEFECTS_OF, FIELD_OF_VIEW, draw_models, images_of, whole_set
+from ._catalogue import DEFECTS_OF, FIELD_OF_VIEW, draw_models, images_of, vary_optics, whole_set
 from ._contrast import CONTRASTS
 from ._simulate import ColumnTables, simulate_all
 from ._store import open_store
@@ -32,6 +32,7 @@ def make_ptceo2(
     n_images=None,
     *,
     models="catalogue",
+    optics="paper",
     structure=None,
     defect=None,
     contrast=None,
@@ -63,6 +64,11 @@ def make_ptceo2(
         "catalogue": the models of the paper, with the particles as they are named. "varied": models
         drawn at random without end, in which size, shape, lattice constant, support and place of
         the particle vary too: more variety to train on. ``n_images`` is needed then.
+    optics : {"paper", "varied"}, default="paper"
+        "paper": one microscope, that of the paper. "varied": for each model another one, with
+        residual aberrations and vibration drawn at random, for a denoiser of frames whose
+        microscope nobody measured: C3 of -20 to 5 micrometres, C12 up to 3 nm, C21 up to 150 nm,
+        C23 up to 100 nm, vibration of 20 to 70 pm (see `temdenoise.simulation.Microscope`).
     structure : str or sequence of str, optional
         Only these of "PtNp1", "PtNp2", "PtNp3", "PtNp4".
     defect : str or sequence of str, optional
@@ -114,7 +120,8 @@ def make_ptceo2(
           ``out`` a memory map or zarr array
         - frame : pandas.DataFrame; model (its number in the catalogue), structure, defect,
           support, thickness (Angstrom), tilt_x, tilt_y (rotations about x and y, deg), defocus
-          (nm), contrast of each image
+          (nm), contrast of each image (with varied optics, what the paper's would give); with
+          varied optics also the parameters drawn
         - columns : sequence of pandas.DataFrame, built when asked for; the true atom columns of
           each image: x, y (px), element, occupancy (atoms), surface (bool; see
           `temdenoise.simulation.Structure.columns`)
@@ -148,6 +155,8 @@ def make_ptceo2(
     """
     if models not in ("catalogue", "varied"):
         raise ValueError(f'models must be "catalogue" or "varied", got {models!r}.')
+    if optics not in ("paper", "varied"):
+        raise ValueError(f'optics must be "paper" or "varied", got {optics!r}.')
     structures = _names("structure", structure, PARTICLES)
     defects = _names("defect", defect, DEFECTS)
     contrasts = _names("contrast", contrast, CONTRASTS)
@@ -168,6 +177,8 @@ def make_ptceo2(
         "images_per_model": None if images_per_model is None else int(images_per_model),
         "random_state": seed,
     }
+    if optics != "paper":  # not named in sets that were made before there was a choice
+        selection["optics"] = optics
     if models == "varied":
         if n_images is None or contrasts is not None or query is not None:
             raise ValueError(
@@ -179,6 +190,8 @@ def make_ptceo2(
         chosen = (structures, defects, contrasts, query)
         frame = _select(whole_set(seed), *chosen, defocus, images_per_model, n_images, seed)
         jobs = images_of(frame, seed)
+    if optics == "varied":
+        jobs, frame = vary_optics(jobs, frame, seed)
     return generate(
         jobs,
         frame,
@@ -248,7 +261,7 @@ def generate(
     else:
         from ..simulation import Microscope
 
-        physics = [[asdict(job) for job in jobs], asdict(Microscope()), settings]
+        physics = [[_plain(job) for job in jobs], asdict(Microscope()), settings]
         plan = json.dumps(physics, sort_keys=True)
         identity = selection | {
             "preset": preset,
@@ -268,6 +281,14 @@ def generate(
         pixel_size=float(pixel_size),
         DESCR=files(__package__).joinpath("descr", description).read_text(encoding="utf-8"),
     )
+
+
+def _plain(job):
+    """Return all that a job's images depend on; what is the paper's optics goes unsaid."""
+    plain = asdict(job)
+    if job.optics is None:
+        del plain["optics"]
+    return plain
 
 
 def _names(name, value, allowed):

@@ -63,7 +63,8 @@ def simulate(job, pixel_size, shape, spacing, level, device):
         )
         # The whole series even if few images are wanted: library routines for many transforms or
         # products at once may round otherwise than for one. Large images are sampled singly.
-        spectra, _ = Microscope().image_spectra(wave, structure.extent, job.series)
+        microscope = Microscope(**(job.optics or {}))
+        spectra, _ = microscope.image_spectra(wave, structure.extent, job.series)
         chosen = list(job.chosen)
         arguments = structure.extent, pixel_size, shape, structure.info["origin"]
         if shape[0] * shape[1] <= _SMALL:

@@ -15,6 +15,7 @@ from skorch.helper import predefined_split
 from ..networks import RelativeToMean, build_network
 from ..noise import PoissonNoise
 from . import _training as training
+from ._bins import Bins
 from ._device import choose_device, use_bfloat16
 from ._muon import Muon
 from ._patches import CleanPatches, PairedPatches, spline_coefficients
@@ -34,18 +35,23 @@ _OPTIMIZERS = {"muon": Muon, "adam": torch.optim.AdamW}
 
 @dataclass(kw_only=True)
 class TrainingData:
-    """Images to train on, and the grid the network will see them on."""
+    """Images to train on, and the bins the network will see them on."""
 
     X: np.ndarray
     y: np.ndarray | None
-    pixel_size: float  # of X, pm
-    binning: int
-    bin_size: float  # pm
-    scale: tuple
+    pixel_size: float | None  # of X, pm; None: that of the frames to denoise
+    bins: Bins
+
+    @property
+    def zoom(self):
+        """Side of a bin in pixels of the images."""
+        if self.pixel_size is None:
+            return float(self.bins.binning)
+        return self.bins.size / self.pixel_size
 
     def fingerprint(self):
         """Tell these data from others."""
-        digest = hashlib.sha256(repr((self.pixel_size, self.binning)).encode())
+        digest = hashlib.sha256(repr((self.pixel_size, self.bins.binning)).encode())
         for stack in (self.X, self.y):
             if stack is not None:
                 digest.update(repr(stack.shape).encode())
@@ -122,40 +128,42 @@ def _check_resolution(X, zoom):
         )
 
 
-def _patch_bins(est, data, zoom):
+def _patch_bins(est, data):
     """Side of a patch in bins: what was asked for, or what the images hold."""
-    fits = int(min(data.X.shape[1:]) * 1.01 / zoom)
+    coarsest = data.bins.scale[1] if data.bins.scale_blind else 1.0
+    fits = int(min(data.X.shape[1:]) * 1.01 / (data.zoom * coarsest))
     if fits < 1:
         raise ValueError(
-            f"X holds images of {data.X.shape[1:]} pixels, but a bin of the network is {zoom:.3g} "
-            "pixels wide: give larger images, or lower binning."
+            f"X holds images of {data.X.shape[1:]} pixels, but a bin of the network is "
+            f"{data.zoom * coarsest:.3g} pixels wide: give larger images, or lower binning."
         )
-    return min(max(1, est.patch_size // data.binning), fits)
+    return min(max(1, est.patch_size // data.bins.binning), fits)
 
 
 def _datasets(est, data, device, seeds):
     """Training and validation batches."""
     parts = {"train": est.steps_per_epoch, "valid": _VALIDATION_BATCHES}
-    zoom = data.binning if data.y is not None else data.bin_size / data.pixel_size
-    common = {"batch_size": est.batch_size, "size": _patch_bins(est, data, zoom)}
+    binning = data.bins.binning
+    common = {"batch_size": est.batch_size, "size": _patch_bins(est, data)}
     stacks = zip(*(
         _split(stack, est.validation_fraction) for stack in (data.X, data.y) if stack is not None
     ), strict=True)  # fmt: skip
     if data.y is not None:
         return [
             PairedPatches(
-                noisy=noisy, target=target, binning=data.binning, n_batches=n, seed=seed,
+                noisy=noisy, target=target, binning=binning, n_batches=n, seed=seed,
                 device=device, **common,
             )
             for (noisy, target), n, seed in zip(stacks, parts.values(), seeds, strict=True)
         ]  # fmt: skip
-    _check_resolution(data.X, zoom)
-    area = float(data.binning**2)
+    _check_resolution(data.X, data.zoom)
+    area = float(binning**2)
     noise = PoissonNoise(dose=None if est.dose is None else _per_bin(est.dose, area))
     return [
         CleanPatches(
-            coefficients=spline_coefficients(clean, device), zoom=zoom, noise=noise, area=area,
-            n_batches=n, seed=seed, rotation=float(est.rotation), scale=data.scale, **common,
+            coefficients=spline_coefficients(clean, device), zoom=data.zoom, noise=noise, area=area,
+            n_batches=n, seed=seed, rotation=float(est.rotation), scale=data.bins.scale,
+            stretch=float(est.stretch), **common,
         )
         for (clean,), n, seed in zip(stacks, parts.values(), seeds, strict=True)
     ]  # fmt: skip

@@ -84,7 +84,7 @@ def spline_sample(coefficients, index, y, x):
 
 @dataclass(kw_only=True)
 class CleanPatches(torch.utils.data.Dataset):
-    """Batches cut from clean images, rotated, flipped and scaled, with fresh noise.
+    """Batches cut from clean images, rotated, flipped, scaled and stretched, with fresh noise.
 
     Noise is drawn on the network's grid: the sum of Poisson counts over a bin is Poisson again, so
     drawing it there is exact. Batch k depends on the seed and k alone.
@@ -103,6 +103,7 @@ class CleanPatches(torch.utils.data.Dataset):
     seed: int
     rotation: float = 180.0  # degrees either way
     scale: tuple = (1.0, 1.0)
+    stretch: float = 0.0  # of the aspect ratio, either way
     first: int = 0  # number of the first batch
 
     def __len__(self):
@@ -130,13 +131,27 @@ class CleanPatches(torch.utils.data.Dataset):
             centres.append(margin + (length - 1 - 2 * margin) * uniform(0, 1))
         offset = torch.arange(self.size, device=device, dtype=torch.float32) - (self.size - 1) / 2
         v, u = offset[:, None] * step, offset[None, :] * step * flip
-        y = centres[0] + v * torch.cos(angle) - u * torch.sin(angle)
-        x = centres[1] + v * torch.sin(angle) + u * torch.cos(angle)
+        dy = v * torch.cos(angle) - u * torch.sin(angle)
+        dx = v * torch.sin(angle) + u * torch.cos(angle)
+        if self.stretch:
+            dy, dx = self._stretched(dy, dx, uniform)
+        y, x = centres[0] + dy, centres[1] + dx
 
         clean = spline_sample(self.coefficients, index, y, x).clamp_min(0)[:, None] * self.area
         noisy, scaled = self.noise.sample(clean, return_clean=True, random_state=generator)
         means = [c.mean((-2, -1), keepdim=True).clamp_min(1e-12) for c in (scaled, clean)]
         return noisy, (scaled, self.area * means[0] / means[1])
+
+    def _stretched(self, dy, dx, uniform):
+        """Lengthen along a random direction what is shortened across it: areas stay."""
+        half = uniform(0, math.log1p(self.stretch)) / 2
+        twice = uniform(0, 2 * math.pi)  # the direction's angle
+        more, less = (
+            half.cosh() + half.sinh() * twice.cos(),
+            half.cosh() - half.sinh() * twice.cos(),
+        )
+        shear = half.sinh() * twice.sin()
+        return less * dy + shear * dx, shear * dy + more * dx
 
 
 @dataclass(kw_only=True)

@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from .. import __version__
 from ..noise import PoissonNoise
 from . import _hub
+from ._bins import bins_of
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Parameters that say what the network is and was trained for; the rest belongs to a run.
 _KEPT = (
-    "architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning", "dose", "scale"
+    "architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning", "dose",
+    "scale", "stretch",
 )  # fmt: skip
 
 
@@ -43,15 +45,14 @@ def table():
     for name in bundled():
         folder = _find(name)
         config = _read_config(folder)
-        params, info = config["params"], config.get("info", {})
-        dose = params["dose"]
+        params, info = _params(config), config.get("info", {})
         rows.append(
             {
                 "name": name,
                 "description": info.get("description", ""),
                 "architecture": params["architecture"],
                 "pixel_size": params["pixel_size"],
-                "dose": tuple(dose) if isinstance(dose, list) else dose,
+                "dose": params["dose"],
                 "megabytes": round(folder.joinpath(WEIGHTS).stat().st_size / 1e6, 1),
             }
         )
@@ -143,21 +144,24 @@ def load(cls, name_or_path, *, device):
     if hashlib.sha256(weights).hexdigest() != config["sha256"]:
         raise ValueError(f"{_damaged(folder)}: the checksum of {WEIGHTS} is not that in {CONFIG}.")
 
-    params = {k: v for k, v in config["params"].items() if k in _KEPT}
-    params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-    est = cls(**params, device=device)
+    est = cls(**_params(config), device=device)
     try:
         est._validate_params()
-        scale = est._check_scale()
+        bins = bins_of(est, config["bin_size"])
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
     est.network_ = _network(est, weights, config["dtype"], folder)
-    est.bin_size_ = config["bin_size"]
-    est.scale_ = scale
+    est._bins = bins
     est.noise_ = PoissonNoise(dose=est.dose)
     est.history_ = config.get("history", [])
     est.info_ = config.get("info", {})
     return est
+
+
+def _params(config):
+    """Parameters of the estimator, with pairs as tuples again."""
+    params = {k: v for k, v in config["params"].items() if k in _KEPT}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
 
 
 def _damaged(folder):

@@ -207,8 +207,8 @@ class AutoDenoiser(BaseDenoiser):
 
     def _pixel_sizes(self):
         """Smallest and largest pixel size in pm that the weights serve."""
-        bin_size = self.sbd_.bin_size_
-        return bin_size / MANY_PIXELS, bin_size * max(1.0, self.sbd_.scale_[1])
+        bins = self.sbd_._bins
+        return bins.size / MANY_PIXELS, bins.size * max(1.0, bins.scale[1])
 
     def _doses(self, pixel_size):
         """Lowest and highest mean counts per pixel of this size that the weights serve."""
@@ -219,5 +219,6 @@ class AutoDenoiser(BaseDenoiser):
             low, high = dose
         else:
             low, high = dose / _DOSE_MARGIN, dose * _DOSE_MARGIN
-        area = (pixel_size / self.sbd_.pixel_size) ** 2
+        bins = self.sbd_._bins
+        area = (bins.binning / bins.factor(pixel_size)) ** 2  # as many counts in a bin
         return low * area, high * area

@@ -12,10 +12,9 @@ from .._validation import check_mask, check_pixel_size
 from ..base import BaseDenoiser
 from ..binning import bin_counts, unbin
 from ..noise import PoissonNoise
+from ._bins import bins_of
 from ._masking import fill_masked
 
-# The bin the default network is made for, in pm: an image holds nothing finer than twice that.
-FOURIER_UNET_BIN = 31.1
 # A bin wider than this, in pixels, is more likely a pixel size in another unit.
 MANY_PIXELS = 16
 # Stacks of more images than this show a progress bar.
@@ -41,11 +40,14 @@ class SBDDenoiser(BaseDenoiser):
         paper's largest has 128).
     bias_free : bool, default=True
         Leave out all additive constants in "unet" and "dncnn", as the paper does.
-    pixel_size : float, default=6.22
-        Pixel size in pm of the frames to denoise, at which training images are sampled.
+    pixel_size : float or (float, float), default=6.22
+        Pixel size in pm of the frames to denoise, at which training images are sampled. A pair is a
+        range, drawn from uniformly: ``transform`` then need not know the size. Where it is known, a
+        single size is better: frames of other sizes are binned to what the network knows.
     binning : int or "auto", default="auto"
         The network works on sums of binning x binning pixels. "auto" takes what comes closest to
-        31.1 pm for "fourier_unet", and 1 for the others.
+        31.1 pm for "fourier_unet", and 1 for the others; of a range of pixel sizes, at its
+        geometric mean.
     dose : float or (float, float), optional
         Mean counts per pixel of the noisy images drawn in training; a pair is a range, drawn from
         log-uniformly. By default the clean images are counts per pixel as they are. Not used if
@@ -59,6 +61,10 @@ class SBDDenoiser(BaseDenoiser):
     scale : (float, float), default=(0.95, 1.06)
         Range of the factor on the pixel size in training. Where a whole number of pixels makes a
         bin of a size in this range, ``transform`` takes it; elsewhere bins cut pixels.
+    stretch : float, default=0.0
+        Patches are stretched along a random direction, and shrunk across it, so that lengths along
+        and across differ by up to this fraction: as strained crystals and images distorted by drift
+        or lenses are.
     optimizer : {"muon", "adam"}, default="muon"
         Muon orthogonalises the steps of the convolutions' kernels: the PSNR of Adam, which the
         paper uses, in half as many steps. Both with decoupled weight decay.
@@ -125,7 +131,7 @@ class SBDDenoiser(BaseDenoiser):
     history_ : list of dict
         Losses, validation PSNR (``valid_psnr``, dB) and duration of each epoch that was finished.
     bin_size_ : float
-        Side of the network's bins in pm.
+        Side of the network's bins in pm; of a range of pixel sizes, at its geometric mean.
     noise_ : PoissonNoise
         The noise trained with.
     info_ : dict
@@ -154,13 +160,14 @@ class SBDDenoiser(BaseDenoiser):
         "scales": [None, Interval(Integral, 1, 8, closed="both")],
         "base_channels": [None, Interval(Integral, 1, None, closed="left")],
         "bias_free": ["boolean"],
-        "pixel_size": [Interval(Real, 0, None, closed="neither")],
+        "pixel_size": [Interval(Real, 0, None, closed="neither"), tuple, list],
         "binning": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "dose": [None, Interval(Real, 0, None, closed="neither"), tuple, list],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "rotation": [Interval(Real, 0, 180, closed="both")],
         "scale": [tuple, list],
+        "stretch": [Interval(Real, 0, 1, closed="both")],
         "optimizer": [StrOptions({"muon", "adam"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"cosine", "plateau"})],
@@ -195,6 +202,7 @@ class SBDDenoiser(BaseDenoiser):
         batch_size=16,
         rotation=180.0,
         scale=(0.95, 1.06),
+        stretch=0.0,
         optimizer="muon",
         learning_rate=1.2e-3,
         schedule="cosine",
@@ -225,6 +233,7 @@ class SBDDenoiser(BaseDenoiser):
         self.batch_size = batch_size
         self.rotation = rotation
         self.scale = scale
+        self.stretch = stretch
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -250,6 +259,11 @@ class SBDDenoiser(BaseDenoiser):
         tags.non_deterministic = self.max_time is not None
         return tags
 
+    @property
+    def bin_size_(self):
+        """Side of the network's bins in pm."""
+        return self._bins.size
+
     def fit(self, X, y=None, *, pixel_size=None):
         """Train the network.
 
@@ -262,7 +276,8 @@ class SBDDenoiser(BaseDenoiser):
             Targets of the noisy images `X`, clean or noisy themselves.
         pixel_size : float, optional
             Pixel size of `X` in pm, if it is not that of the frames to denoise; clean images are
-            resampled. Their values keep their meaning: counts per pixel of the frames.
+            resampled. Their values keep their meaning: counts per pixel of the frames. It must be
+            given if the frames' is a range.
 
         Returns
         -------
@@ -283,23 +298,21 @@ class SBDDenoiser(BaseDenoiser):
         """
         from ._fit_sbd import TrainingData, train
 
-        scale, noise = self._check_parameters()
+        bins, noise = self._check_parameters()
         X, y = self._check_fit_input(X, y)
         if y is not None and pixel_size is not None:
             raise ValueError("Pairs cannot be resampled: leave pixel_size out when y is given.")
-        pixel_size = self.pixel_size if pixel_size is None else check_pixel_size(pixel_size)
-        binning = self.binning
-        if binning == "auto":
-            fourier = self.architecture == "fourier_unet"
-            binning = max(1, round(FOURIER_UNET_BIN / self.pixel_size)) if fourier else 1
-        bin_size = float(binning * self.pixel_size)
-        data = TrainingData(
-            X=X, y=y, pixel_size=pixel_size, binning=int(binning), bin_size=bin_size, scale=scale
-        )
-        net, history = train(self, data)
+        if pixel_size is not None:
+            pixel_size = check_pixel_size(pixel_size)
+        elif y is None and np.ndim(self.pixel_size):
+            raise ValueError(
+                f"pixel_size={self.pixel_size} of the frames is a range: say what that of the "
+                "images is, in pm, with fit(X, pixel_size=...)."
+            )
+        net, history = train(self, TrainingData(X=X, y=y, pixel_size=pixel_size, bins=bins))
         # only now: a fit that fails leaves what was there before
         self.net_, self.network_, self.history_ = net, net.module_, history
-        self.bin_size_, self.scale_, self.noise_ = bin_size, scale, noise
+        self._bins, self.noise_ = bins, noise
         vars(self).pop("info_", None)  # of the weights before these
         return self
 
@@ -308,18 +321,12 @@ class SBDDenoiser(BaseDenoiser):
         from ._fit_sbd import check_network
 
         self._validate_params()
-        scale = self._check_scale()
+        bins = bins_of(self)
         noise = PoissonNoise(dose=self.dose)
         noise._validate_params()
         noise._check_dose()
         check_network(self)
-        return scale, noise
-
-    def _check_scale(self):
-        numbers = len(self.scale) == 2 and all(isinstance(s, Real) for s in self.scale)
-        if not numbers or not 0 < self.scale[0] <= self.scale[1] < np.inf:
-            raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale!r}.")
-        return tuple(float(s) for s in self.scale)
+        return bins, noise
 
     def transform(self, X, *, mask=None, pixel_size=None):
         """Denoise images.
@@ -357,8 +364,8 @@ class SBDDenoiser(BaseDenoiser):
         mask = check_mask(mask, X.shape)
         if isinstance(pixel_size, str) and pixel_size == "auto":
             pixel_size = self.estimate_pixel_size(X, mask=mask)
-        factor = self._bin_factor(pixel_size)
-        if factor > MANY_PIXELS:
+        factor = self._bins.factor(pixel_size)
+        if pixel_size is not None and factor > MANY_PIXELS:
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
                 "wide: is it in pm?",
@@ -456,23 +463,6 @@ class SBDDenoiser(BaseDenoiser):
         from ._gradient_sbd import pixel_gradient
 
         return pixel_gradient(self, image, pixel, pixel_size=pixel_size)
-
-    def _bin_factor(self, pixel_size):
-        """Side of the network's bin in pixels: a whole number where the training allows it."""
-        if pixel_size is None:
-            pixel_size = self.pixel_size
-        exact = self.bin_size_ / check_pixel_size(pixel_size)
-        low, high = self.scale_
-        whole = max(1, round(exact))
-        if low <= whole / exact <= high:
-            return whole
-        if exact < 1:
-            raise ValueError(
-                f"pixel_size={pixel_size:g} pm is too coarse: this network works on "
-                f"{self.bin_size_:.3g} pm. Train one for it with SBDDenoiser(pixel_size="
-                f"{pixel_size:g}).fit(...)."
-            )
-        return exact
 
     def save_pretrained(self, path, *, overwrite=False, info=None, dtype="float32"):
         """Write weights and settings into a folder: model.safetensors and config.json.
