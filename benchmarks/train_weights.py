@@ -3,9 +3,9 @@
     python benchmarks/train_weights.py general --minutes 40 --output OUT/general
     python benchmarks/train_weights.py white --minutes 20 --start OUT/general --output OUT/white
 
-"general" is for doses of 0.1 to 3 counts per pixel, pixels of 4 to 10 pm and microscopes that nobody
-measured: images of varied models, by default 4,800, each through a microscope of its own and
-stretched by up to 8 %, and 4,800 of the catalogue. "white" is for the paper's case, white
+"general" is for doses of 0.1 to 3 counts per pixel, pixels of 4 to 10 pm and microscopes that
+nobody measured: images of varied models, by default 4,800, each through a microscope of its own,
+and 4,800 of the catalogue, all stretched by up to 8 %. "white" is for the paper's case, white
 contrast at 0.45 counts per pixel: the catalogue's white images but the tenth on which
 `paper_tables.py` tests, as in the paper. Images are simulated once into the folder --images (some
 fifteen minutes on two cores). Kill it at any moment: the same command goes on from the last epoch.

@@ -22,6 +22,7 @@ from temdenoise import (
     WindowedFourierDenoiser,
     find_atoms,
     load_sample_movie,
+    make_ptceo2,
     read_stack,
     write_stack,
 )
@@ -354,6 +355,10 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
         (["train", "-o", "full"], "'full' is not empty"),
         # all before any image is read or simulated, which would take minutes
         (["train", "-o", "w", "--architecture", "resnet", "--images", "no.npz"], "architecture"),
+        (
+            ["train", "-o", "w", "--images", "no.npz", "--optics", "varied"],
+            "--optics is for images",
+        ),
         (["train", "-o", "w", "--scales", "7", "--images", "no.npz"], "scales must be 1 to 5"),
         (["train", "-o", "w", "--architecture", "dncnn", "--scales", "2"], "cannot be chosen"),
         (["demo", "-o", "full"], "exists already"),
@@ -392,7 +397,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     main(["simulate", "-n", "4", "--random-state", "0", "-o", str(folder / "images.npz")])
     argv = ["train", "--images", str(folder / "images.npz"), "-o", str(folder / "weights")]
-    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8"]
+    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
     assert main([*argv, "--dose", "0.3", "6", "--max-time", "0.02"]) == 0
     return folder / "weights"
 
@@ -400,6 +405,7 @@ def weights(tmp_path_factory):
 def test_train_leaves_weights_that_denoise(weights, movie, out):
     denoiser = SBDDenoiser.from_pretrained(weights)
     assert denoiser.pixel_size == (5, 8)
+    assert denoiser.stretch == 0.05
     assert denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
     assert denoiser.transform(np.ones((1, 64, 64)), pixel_size=5).shape == (1, 64, 64)
     argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--weights", str(weights)]
@@ -414,6 +420,15 @@ def test_train_leaves_weights_that_denoise(weights, movie, out):
     assert metadata.pixel_size == pytest.approx(6)
 
 
+def test_simulate_other_microscopes(tmp_path):
+    argv = ["simulate", "-n", "1", "--random-state", "3", "--optics", "varied"]
+    assert main([*argv, "-o", str(tmp_path / "a.npz")]) == 0
+    expected = make_ptceo2(1, models="varied", optics="varied", random_state=3)
+    archive = np.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(archive["data"], expected.data)
+    assert archive["frame_c12"].tolist() == expected.frame["c12"].tolist()
+
+
 def test_train_does_not_replace_weights_unasked(weights, capsys):
     before = (weights / "model.safetensors").read_bytes()
     assert "--overwrite" in fails(capsys, "train", "-o", weights, "--max-time", "0.01")
@@ -425,7 +440,7 @@ def test_train_resumes(weights, tmp_path):
     shutil.copytree(weights, folder)
     before = len(SBDDenoiser.from_pretrained(folder).history_)
     argv = ["train", "--images", str(weights.parent / "images.npz"), "-o", str(folder), "--resume"]
-    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8"]
+    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
     # the time trained so far, which the checkpoint knows, and three seconds more
     seconds = torch.load(folder / "checkpoint.pt", weights_only=True)["seconds"] + 3
     assert main([*argv, "--dose", "0.3", "6", "--max-time", str(seconds / 60)]) == 0

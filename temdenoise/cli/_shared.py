@@ -7,6 +7,15 @@ import argparse
 ATOM_THRESHOLD = 0.06
 
 
+def add_optics(parser):
+    parser.add_argument(
+        "--optics",
+        choices=["paper", "varied"],
+        default="paper",
+        help="microscope of simulated images: that of the paper (default), or another one each",
+    )
+
+
 def check_new(files, overwrite):
     for file in files:
         if file.is_dir():

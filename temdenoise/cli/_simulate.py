@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ._shared import check_new, positive_int, write_table
+from ._shared import add_optics, check_new, positive_int, write_table
 
 
 def add_parser(commands):
@@ -21,6 +21,7 @@ def add_parser(commands):
         metavar="OUT",
         help="OUT.npz, or a folder (made if needed) for images.tif, images.csv and columns.csv",
     )
+    add_optics(parser)
     parser.add_argument("--preset", default="quick", help="quick (default), default or paper")
     parser.add_argument("--random-state", type=int, metavar="SEED")
     parser.add_argument("--n-jobs", type=int, metavar="N", help="processes; -1: one per core")
@@ -55,6 +56,7 @@ def run(arguments):
     simulated = make_ptceo2(
         arguments.n_images,
         models="varied",
+        optics=arguments.optics,
         preset=arguments.preset,
         random_state=arguments.random_state,
         n_jobs=arguments.n_jobs,

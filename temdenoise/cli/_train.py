@@ -4,7 +4,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from ._shared import positive_float, positive_int, read
+from ._shared import add_optics, positive_float, positive_int, read
 
 
 def add_parser(commands):
@@ -27,6 +27,7 @@ def add_parser(commands):
         metavar="N",
         help="simulate N (default 2000)",
     )
+    add_optics(parser)
     parser.add_argument("--architecture", metavar="NAME", help="default: fourier_unet")
     parser.add_argument("--scales", type=positive_int, metavar="N", help="scales of the network")
     parser.add_argument("--base-channels", type=positive_int, metavar="N", help="its width")
@@ -51,6 +52,12 @@ def add_parser(commands):
         metavar="PM",
         help="pixel size in pm of the images to denoise, or their lowest and highest",
     )
+    parser.add_argument(
+        "--stretch",
+        type=positive_float,
+        metavar="S",
+        help="train on images distorted by up to this fraction (default: 0)",
+    )
     parser.add_argument("--random-state", type=int, default=0, metavar="SEED", help="default: 0")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the training that DIR/checkpoint.pt holds"
@@ -70,6 +77,8 @@ def run(arguments):
         raise FileExistsError(
             f"{str(output)!r} is not empty; give another folder, --resume or --overwrite"
         )
+    if arguments.images is not None and arguments.optics != "paper":
+        raise ValueError("--optics is for images that are simulated: leave out --images or it")
     parameters = _training_parameters(arguments)
 
     from temdenoise import SBDDenoiser
@@ -101,7 +110,10 @@ def _folder(path):
 
 
 def _training_parameters(arguments):
-    names = ("architecture", "scales", "base_channels", "max_epochs", "max_time", "random_state")
+    names = (
+        "architecture", "scales", "base_channels", "max_epochs", "max_time", "stretch",
+        "random_state",
+    )  # fmt: skip
     parameters = {name: getattr(arguments, name) for name in names}
     parameters = {name: value for name, value in parameters.items() if value is not None}
     if arguments.max_time and not arguments.max_epochs:
@@ -131,6 +143,7 @@ def _training_images(arguments):
     simulated = make_ptceo2(
         arguments.n_images,
         models="varied",
+        optics=arguments.optics,
         random_state=arguments.random_state,
         n_jobs=-1,
         verbose=sys.stderr.isatty(),
