@@ -62,6 +62,7 @@ VARIATIONS = {
     "a quarter of the images": Variation(n_images=500),
     "bins of 19 pm": Variation({"binning": 3}),
     "bins of 31 pm": Variation({"binning": 5}),
+    "pixels of 4 to 10 pm, not told apart": Variation({"pixel_size": (4.0, 10.0)}),
     "3 scales": Variation({"scales": 3}),
     "4 scales": Variation({"scales": 4}),
     "24 channels": Variation({"base_channels": 24}),

@@ -400,7 +400,8 @@ def test_general_joins_tiles_without_seams(general, monkeypatch):
     monkeypatch.setattr("temdenoise.denoisers._apply_sbd.TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
     assert (tiled != whole).any()
-    assert np.abs(tiled - whole).max() < 0.001 * 0.45
+    # of the vacuum's level; a twentieth of the estimate's own error
+    assert np.abs(tiled - whole).max() < 0.002 * 0.45
 
 
 def test_a_pixel_size_in_another_unit_is_noticed(general):

@@ -146,12 +146,8 @@ class CleanPatches(torch.utils.data.Dataset):
         """Lengthen along a random direction what is shortened across it: areas stay."""
         half = uniform(0, math.log1p(self.stretch)) / 2
         twice = uniform(0, 2 * math.pi)  # the direction's angle
-        more, less = (
-            half.cosh() + half.sinh() * twice.cos(),
-            half.cosh() - half.sinh() * twice.cos(),
-        )
-        shear = half.sinh() * twice.sin()
-        return less * dy + shear * dx, shear * dy + more * dx
+        mean, along, shear = half.cosh(), half.sinh() * twice.cos(), half.sinh() * twice.sin()
+        return (mean - along) * dy + shear * dx, shear * dy + (mean + along) * dx
 
 
 @dataclass(kw_only=True)
