@@ -31,7 +31,6 @@ import argparse
 import json
 import os
 import zlib
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -209,14 +208,9 @@ def one(task, clean, weights):
     # the same noise for all thresholds, fresh noise for all else
     source = [frame, int(100 * dose), zlib.crc32(name.encode())]
     seed = int(np.random.RandomState(source).randint(2**31 - 1))
-    result = study(clean, dose, threshold, seed, load(weights))
+    denoiser = SBDDenoiser.from_pretrained(weights)
+    result = study(clean, dose, threshold, seed, denoiser)
     return {"image": name, "frame": frame, "dose": dose, "threshold": threshold} | result
-
-
-@cache
-def load(weights):
-    """Load the denoiser, once in each process."""
-    return SBDDenoiser.from_pretrained(weights)
 
 
 def clean_images(args):

@@ -112,7 +112,7 @@ class SBDDenoiser(BaseDenoiser):
     orientations : {1, 2, 4, 8}, default=4
         Denoising averages over this many orientations of the image: as it is; and turned by 180
         degrees; all quarter turns; those mirrored too. With the shipped weights two gain some
-        0.9 dB for twice the time, four 1.0 and eight 1.1 dB.
+        0.8 dB for twice the time, four and eight 1.0 dB.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
