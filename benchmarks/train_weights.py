@@ -47,7 +47,7 @@ def catalogue(folder):
 
 
 def varied_images(folder, n_images):
-    """Images of models and microscopes drawn at random, eight of each, likewise in the folder."""
+    """Images of models and microscopes drawn at random, eight of each, simulated likewise."""
     path = folder / f"varied-optics-{n_images}.npy"
     options = {"images_per_model": 8, "random_state": 0, "n_jobs": -1, "verbose": True}
     drawn = {"models": "varied", "optics": "varied", "defocus": (-5, 25)}
