@@ -138,7 +138,7 @@ def scale_seen(clean, denoised, pixel_size=None):
 
 @pytest.mark.parametrize("bin_size", [24.0, 8.0, 1.5])
 def test_default_candidates_fit_the_bins(denoiser, bin_size):
-    denoiser._bins = replace(denoiser._bins, size=bin_size)
+    denoiser.bins_ = replace(denoiser.bins_, size=bin_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nothing found in so small an image
         found = denoiser.estimate_pixel_size(movie(6.0, n=1, shape=(60, 60)))

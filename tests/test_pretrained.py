@@ -97,7 +97,7 @@ def test_round_trip_of_a_range_of_pixel_sizes(images, tmp_path):
     loaded = SBDDenoiser.from_pretrained(tmp_path / "weights", device="cpu")
     assert loaded.pixel_size == (5.0, 8.0)
     assert loaded.bin_size_ == denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
-    assert loaded._bins == denoiser._bins
+    assert loaded.bins_ == denoiser.bins_
     edit(tmp_path / "weights", pixel_size=[8.0, 5.0])
     with pytest.raises(ValueError, match="damaged or were changed: in config.json, pixel_size"):
         SBDDenoiser.from_pretrained(tmp_path / "weights")

@@ -304,13 +304,13 @@ def test_pixel_size_scales_the_bins(only_fourier):
     [(None, 5), (6.22, 5), (6.0, 5), (6.5, 5), (15.55, 2), (31.1, 1), (32.0, 1)],
 )
 def test_whole_factors_where_the_training_covers_them(on_bins, pixel_size, factor):
-    assert on_bins._bins.factor(pixel_size) == factor
-    assert isinstance(on_bins._bins.factor(pixel_size), int)
+    assert on_bins.bins_.factor(pixel_size) == factor
+    assert isinstance(on_bins.bins_.factor(pixel_size), int)
 
 
 def test_fractional_factors_elsewhere(on_bins):
     # 31.1 / 7 = 4.44: five bins would be 1.13 times too large, four 1.11 times too small
-    assert on_bins._bins.factor(7.0) == pytest.approx(31.1 / 7.0)
+    assert on_bins.bins_.factor(7.0) == pytest.approx(31.1 / 7.0)
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +327,7 @@ def scale_blind():
 def test_a_range_of_pixel_sizes_is_treated_alike(scale_blind, pixel_size, factor):
     # outside of it, bins of a size that was trained on
     assert scale_blind.bin_size_ == pytest.approx(30.0)
-    assert scale_blind._bins.factor(pixel_size) == factor
+    assert scale_blind.bins_.factor(pixel_size) == factor
 
 
 def test_patches_are_of_all_pixel_sizes_in_the_range():

@@ -34,7 +34,7 @@ def pixel_gradient(est, image, pixel, pixel_size=None):
     est._check_transform_input(image[np.newaxis])
     if isinstance(pixel_size, str) and pixel_size == "auto":
         pixel_size = est.estimate_pixel_size(image[np.newaxis])
-    factor = est._bins.factor(pixel_size)
+    factor = est.bins_.factor(pixel_size)
     # Binning and the way back work on rows and columns in turn: two small matrices each.
     gather = [_shares(n, factor) for n in image.shape]
     axes = zip(gather, image.shape, pixel, strict=True)

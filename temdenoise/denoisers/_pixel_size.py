@@ -35,7 +35,7 @@ def search(denoiser, X, mask=None, candidates=None):
     if not candidates:
         raise ValueError("candidates must hold at least one pixel size, in pm.")
     for c in candidates:
-        denoiser._bins.factor(c)  # refuses what is too coarse
+        denoiser.bins_.factor(c)  # refuses what is too coarse
     # Not the whole factors that serve neighbouring candidates alike: they would tie.
     factors = [max(1.0, denoiser.bin_size_ / c) for c in candidates]
 

@@ -151,7 +151,7 @@ def load(cls, name_or_path, *, device):
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
     est.network_ = _network(est, weights, config["dtype"], folder)
-    est._bins = bins
+    est.bins_ = bins
     est.noise_ = PoissonNoise(dose=est.dose)
     est.history_ = config.get("history", [])
     est.info_ = config.get("info", {})

@@ -207,7 +207,7 @@ class AutoDenoiser(BaseDenoiser):
 
     def _pixel_sizes(self):
         """Smallest and largest pixel size in pm that the weights serve."""
-        bins = self.sbd_._bins
+        bins = self.sbd_.bins_
         return bins.size / MANY_PIXELS, bins.size * max(1.0, bins.scale[1])
 
     def _doses(self, pixel_size):
@@ -219,6 +219,6 @@ class AutoDenoiser(BaseDenoiser):
             low, high = dose
         else:
             low, high = dose / _DOSE_MARGIN, dose * _DOSE_MARGIN
-        bins = self.sbd_._bins
+        bins = self.sbd_.bins_
         area = (bins.binning / bins.factor(pixel_size)) ** 2  # as many counts in a bin
         return low * area, high * area

@@ -130,8 +130,11 @@ class SBDDenoiser(BaseDenoiser):
         but neither the images nor the state of the optimizer.
     history_ : list of dict
         Losses, validation PSNR (``valid_psnr``, dB) and duration of each epoch that was finished.
+    bins_ : object
+        The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
+        in pm (of a range of pixel sizes, at its geometric mean), and the range of factors on it.
     bin_size_ : float
-        Side of the network's bins in pm; of a range of pixel sizes, at its geometric mean.
+        ``bins_.size``.
     noise_ : PoissonNoise
         The noise trained with.
     info_ : dict
@@ -262,7 +265,7 @@ class SBDDenoiser(BaseDenoiser):
     @property
     def bin_size_(self):
         """Side of the network's bins in pm."""
-        return self._bins.size
+        return self.bins_.size
 
     def fit(self, X, y=None, *, pixel_size=None):
         """Train the network.
@@ -312,7 +315,7 @@ class SBDDenoiser(BaseDenoiser):
         net, history = train(self, TrainingData(X=X, y=y, pixel_size=pixel_size, bins=bins))
         # only now: a fit that fails leaves what was there before
         self.net_, self.network_, self.history_ = net, net.module_, history
-        self._bins, self.noise_ = bins, noise
+        self.bins_, self.noise_ = bins, noise
         vars(self).pop("info_", None)  # of the weights before these
         return self
 
@@ -364,7 +367,7 @@ class SBDDenoiser(BaseDenoiser):
         mask = check_mask(mask, X.shape)
         if isinstance(pixel_size, str) and pixel_size == "auto":
             pixel_size = self.estimate_pixel_size(X, mask=mask)
-        factor = self._bins.factor(pixel_size)
+        factor = self.bins_.factor(pixel_size)
         if pixel_size is not None and factor > MANY_PIXELS:
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
