@@ -35,11 +35,8 @@ class BenchmarkResults(Directive):
             return [nodes.paragraph(text, text)]
         content = json.loads(path.read_text(encoding="utf-8"))
         settings = content["settings"]
-        budget = f"{settings['budget']:g} minutes a training"
-        if settings.get("paper_budget", settings["budget"]) != settings["budget"]:
-            budget += f" ({settings['paper_budget']:g} of the paper's networks)"
         text = (
-            f"{content['title']}. {budget} on {content['machine']}; temdenoise "
+            f"{content['title']}. {_budget(settings)}{content['machine']}; temdenoise "
             f"{content['version']}."
         )
         if not content["complete"]:
@@ -48,6 +45,16 @@ class BenchmarkResults(Directive):
         if "draw" in self.options:
             drawn = [_picture(_DRAWINGS[self.options["draw"]](content["tables"]))]
         return [nodes.paragraph(text, text), *drawn, *map(_table, content["tables"])]
+
+
+def _budget(settings):
+    """Minutes of the trainings, or nothing where none was trained."""
+    if "budget" not in settings:
+        return "On "
+    budget = f"{settings['budget']:g} minutes a training"
+    if settings.get("paper_budget", settings["budget"]) != settings["budget"]:
+        budget += f" ({settings['paper_budget']:g} of the paper's networks)"
+    return f"{budget} on "
 
 
 def _curves(tables):
