@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from temdenoise import PoissonNoise, SBDDenoiser, psnr, ssim
 from temdenoise.atoms.find import column_polarity
 from temdenoise.datasets import make_ptceo2
-from temdenoise.denoisers._training import DenoisingNet
 from temdenoise.networks import fourier_unet
+from temdenoise.training.net import DenoisingNet
 
 RESULTS = Path(__file__).parent / "results"
 PIXEL_SIZE = 6.22  # pm

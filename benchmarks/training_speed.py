@@ -20,8 +20,8 @@ import time
 
 import torch
 
-from temdenoise.denoisers._muon import Muon
 from temdenoise.networks import FourierUNet
+from temdenoise.training.muon import Muon
 
 BATCH, SIDE = 8, 80  # patches, bins
 RATE = 1.2e-3

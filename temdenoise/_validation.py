@@ -1,8 +1,5 @@
 """Checks of what users hand in: each error names the offending thing, its place and the mend."""
 
-import math
-from numbers import Real
-
 import numpy as np
 from scipy import sparse
 
@@ -153,40 +150,6 @@ def check_mask(mask, shape):
             "trust. Pass ~mask if it marks the good ones."
         )
     return mask
-
-
-def check_pixel_size(pixel_size):
-    """Check a pixel size in picometres.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Length of a pixel's side, in pm.
-
-    Returns
-    -------
-    pixel_size : float
-        The same as a Python float.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it is not positive and finite.
-
-    Examples
-    --------
-    >>> from temdenoise._validation import check_pixel_size
-    >>> check_pixel_size(6)
-    6.0
-    """
-    if not isinstance(pixel_size, Real) or isinstance(pixel_size, bool | np.bool_):
-        raise TypeError(f"pixel_size must be a number, in pm, got {pixel_size!r}.")
-    value = float(pixel_size)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"pixel_size must be positive and finite, in pm, got {pixel_size!r}.")
-    return value
 
 
 def check_offset(X, offset, read_noise):

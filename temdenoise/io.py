@@ -2,40 +2,20 @@
 
 import json
 import os
-import re
 import struct
-import uuid
 import warnings
 import zipfile
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from temdenoise._files import replacing
+from temdenoise._units import picometres
+
 SUFFIXES = (".tif", ".tiff", ".npy", ".npz")
 """File name suffixes that :func:`read_stack` understands."""
-
-# Length units that ImageJ, OME and their users write, in pm.
-_UNITS = {
-    "pm": 1.0,
-    "a": 100.0,
-    "å": 100.0,
-    "ångström": 100.0,
-    "angstrom": 100.0,
-    "angstroms": 100.0,
-    "nm": 1e3,
-    "nanometer": 1e3,
-    "nanometers": 1e3,
-    "um": 1e6,
-    "µm": 1e6,
-    "micron": 1e6,
-    "microns": 1e6,
-    "mm": 1e9,
-    "cm": 1e10,
-    "m": 1e12,
-}
 
 # Classic TIFF cannot address more than 4 GiB, and the ImageJ format is always classic.
 _MAX_CLASSIC_TIFF = 2**32 - 2**25
@@ -207,30 +187,6 @@ def check_output(path, *, overwrite=False):
         raise FileExistsError(
             f"{str(path)!r} exists already; choose another name, or overwrite=True (--overwrite)."
         )
-
-
-@contextmanager
-def replacing(path):
-    """Open a temporary neighbour of ``path`` that takes its name if all goes well.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file to make or replace.
-
-    Yields
-    ------
-    file : binary file
-        Open for writing. Whatever is raised inside, nothing stays behind and ``path`` is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:  # also KeyboardInterrupt
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _checked_images(stack, shape):
@@ -476,7 +432,7 @@ def _pixel_size(tiff, path):
 def _tag_pixel_size(tiff):
     tags = tiff.pages[0].tags
     unit = (tiff.imagej_metadata or {}).get("unit") if tiff.is_imagej else None
-    scale = _UNITS.get(_plain_unit(unit)) if unit else None
+    scale = picometres(unit) if unit else None
     if scale is None:
         # RESUNIT 2: inch, 3: cm. Almost every program writes a printing resolution here (72 dpi is
         # 0.35 mm per pixel); only what no printer reaches can be about the specimen.
@@ -504,15 +460,9 @@ def _ome_pixel_size(tiff):
     for axis in "XY":
         value = None if pixels is None else pixels.get(f"PhysicalSize{axis}")
         unit = "µm" if pixels is None else pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        scale = _UNITS.get(_plain_unit(unit))
+        scale = picometres(unit)
         sizes.append(float(value) * scale if value and scale and float(value) > 0 else None)
     return sizes
-
-
-def _plain_unit(unit):
-    """Lower case, with the escapes and look-alikes that ImageJ and OME files use for µ and Å."""
-    unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), str(unit)).strip()
-    return unit.replace("μ", "µ").replace("\u212b", "å").lower()  # Greek mu, Angstrom sign
 
 
 def _as_stack(array, axes, path):

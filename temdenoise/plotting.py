@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .noise import analyze_noise
+from temdenoise.noise import analyze_noise
 
 
 class NoiseAnalysisDisplay:

@@ -12,8 +12,8 @@ from conftest import lattice_images
 from test_training import TINY, tiny
 
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers._training import DenoisingNet
 from temdenoise.networks import build_network
+from temdenoise.training.net import DenoisingNet
 
 WORKER = """
 import os, pickle, sys

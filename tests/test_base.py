@@ -8,7 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from temdenoise import PoissonNoise, psnr
-from temdenoise._validation import check_images, check_mask, check_pair, check_pixel_size
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.base import BaseDenoiser
 
 

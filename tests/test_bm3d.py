@@ -9,8 +9,8 @@ from skimage import data
 
 from temdenoise import BM3DDenoiser
 from temdenoise.denoisers import bm3d as bm3d_module
-from temdenoise.denoisers._bm3d import algorithm, matching, transforms
-from temdenoise.denoisers._bm3d.noise_level import estimate_sigma
+from temdenoise.denoisers._classical.bm3d import algorithm, matching, transforms
+from temdenoise.denoisers._classical.bm3d.noise_level import estimate_sigma
 
 
 @pytest.fixture(scope="module")

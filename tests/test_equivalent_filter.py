@@ -8,8 +8,8 @@ from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, WienerDenoiser
 from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers import _gradient_sbd
 from temdenoise.inspection import EquivalentFilterDisplay, equivalent_filter
+from temdenoise.networks import gradient
 
 
 @pytest.fixture(autouse=True)
@@ -191,7 +191,7 @@ def test_large_images_are_seen_through_a_tile(unet, monkeypatch, pixel):
     whole = equivalent_filter(unet, image, pixel)
     tile = 2 * unet.network_.halo + 20
     assert tile < 100
-    monkeypatch.setattr(_gradient_sbd, "TILE", tile)
+    monkeypatch.setattr(gradient, "TILE", tile)
     part = equivalent_filter(unet, image, pixel)
     # not quite the same: this network interpolates by the size of what it sees
     assert np.abs(part.weights - whole.weights).max() < 0.01 * np.abs(whole.weights).max()

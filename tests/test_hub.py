@@ -11,7 +11,7 @@ import pytest
 from conftest import lattice_images
 
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers import _hub
+from temdenoise.denoisers._trained import hub as hub_module
 
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -155,7 +155,7 @@ def test_names_that_are_none(name):
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if not installed
     with pytest.raises(ImportError, match=r"pip install 'temdenoise\[hub\]'"):
-        _hub.download("hf://lab/weights", ["config.json"])
+        hub_module.download("hf://lab/weights", ["config.json"])
 
 
 def test_owner_and_name_alone_are_a_folder():

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from temdenoise.denoisers._muon import Muon, orthogonalize
+from temdenoise.training.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 8)])

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers._fit_sbd import network_options
 from temdenoise.networks import (
     ARCHITECTURES,
     DnCNN,
@@ -21,6 +20,7 @@ from temdenoise.networks import (
     receptive_field,
 )
 from temdenoise.networks._layers import BiasFreeBatchNorm2d, pad_to_multiple
+from temdenoise.training.loop import network_options
 
 PAPER = ["unet", "dncnn", "small_unet"]
 

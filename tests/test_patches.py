@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from temdenoise import PoissonNoise
 from temdenoise.binning import bin_counts
-from temdenoise.denoisers._patches import (
+from temdenoise.training.batches import (
     CleanPatches,
     PairedPatches,
     spline_coefficients,

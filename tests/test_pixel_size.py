@@ -86,7 +86,7 @@ def test_the_mask_hides(denoiser):
 
 
 def test_frames_whose_middle_is_masked_are_left_out(denoiser, monkeypatch):
-    monkeypatch.setattr("temdenoise.denoisers._pixel_size._CROP", 160)
+    monkeypatch.setattr("temdenoise.denoisers._trained.pixel_size._CROP", 160)
     counts = movie(6.0, n=2)
     mask = np.zeros(counts.shape, dtype=bool)
     mask[0, 100:400, 100:400] = True

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr
 from temdenoise.datasets import load_sample_movie, make_ptceo2
-from temdenoise.denoisers import _pretrained
+from temdenoise.denoisers._trained import weights
 
 TINY = {
     "scales": 2,
@@ -337,7 +337,7 @@ def general():
 
 
 def test_general_is_the_default():
-    assert _pretrained.bundled() == ["general", "white"]
+    assert weights.bundled() == ["general", "white"]
     default = SBDDenoiser.from_pretrained()
     assert default.architecture == "fourier_unet"
     assert default.info_["training"]["images"] > 1000
@@ -345,7 +345,7 @@ def test_general_is_the_default():
 
 def test_list_pretrained(general):
     table = SBDDenoiser.list_pretrained()
-    assert list(table.index) == _pretrained.bundled()
+    assert list(table.index) == weights.bundled()
     row = table.loc["general"]
     assert "Pt/CeO2" in row["description"]
     assert row["architecture"] == general.architecture
@@ -402,7 +402,7 @@ def test_general_joins_tiles_without_seams(monkeypatch, precision, limit):
     movie = load_sample_movie()
     counts = np.tile(movie.data[:1], (1, 5, 1))[:, :2250, :200]  # 450 x 40 bins
     whole = general.transform(counts, pixel_size=movie.pixel_size)
-    monkeypatch.setattr("temdenoise.denoisers._apply_sbd.TILE", 384)
+    monkeypatch.setattr("temdenoise.networks.apply.TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
     assert (tiled != whole).any()
     assert np.abs(tiled - whole).max() < limit * 0.45

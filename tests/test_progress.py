@@ -11,7 +11,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
 from test_training import interrupt_after, tiny
 
-from temdenoise.denoisers._progress import ProgressBar, clock
+from temdenoise.training.report import ProgressBar, clock
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,13 @@ import pytest
 from scipy.spatial import cKDTree
 
 from temdenoise import find_atoms, make_ptceo2
+from temdenoise._jobs import one_torch_thread
 from temdenoise.datasets import make_ptceo2_surface
 from temdenoise.datasets._catalogue import catalogue, images_of, lean, vary_optics, whole_set
 from temdenoise.datasets._contrast import condition_contrast, image_contrast
 from temdenoise.datasets._ptceo2 import VACUUM
 from temdenoise.datasets._ptceo2_surface import surface_models
-from temdenoise.datasets._simulate import _fast_length, one_thread, structure_of
+from temdenoise.datasets._simulate import _fast_length, structure_of
 from temdenoise.simulation import Microscope, exit_wave, pt_ceo2, sample_image
 from temdenoise.simulation.surface_defects import SURFACE_CHANGES
 
@@ -274,7 +275,7 @@ def test_varied_optics_are_those_of_a_microscope_each():
     job = sim.columns._jobs[1]
     structure = structure_of(job)
     grid = tuple(_fast_length(length / 0.125) for length in structure.extent)
-    with one_thread():
+    with one_torch_thread():
         wave = exit_wave(
             structure.numbers, structure.positions, structure.extent, grid,
             thickness=structure.thickness, tilt=job.tilt,

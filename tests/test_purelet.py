@@ -8,8 +8,14 @@ from conftest import lattice_images
 from scipy import stats
 
 from temdenoise import LowPassDenoiser, PoissonNoise, PURELETDenoiser, psnr
-from temdenoise.denoisers._haar import Haar
-from temdenoise.denoisers._purelet import _blocks, apply_let, choose_sets, let_system, solve
+from temdenoise.denoisers._classical.haar import Haar
+from temdenoise.denoisers._classical.purelet import (
+    _blocks,
+    apply_let,
+    choose_sets,
+    let_system,
+    solve,
+)
 
 SETS = ["pointwise", "interscale", "neighbours"]
 

@@ -17,9 +17,8 @@ from sklearn.pipeline import make_pipeline
 from temdenoise import PoissonNoise, SBDDenoiser, psnr
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.datasets import make_ptceo2
-from temdenoise.denoisers import _apply_sbd
-from temdenoise.denoisers._fit_sbd import TrainingData, _datasets
-from temdenoise.networks import windowed_fourier_threshold
+from temdenoise.networks import apply, windowed_fourier_threshold
+from temdenoise.training.loop import TrainingData, _datasets
 
 TINY = {
     "pixel_size": 24.9,
@@ -274,7 +273,7 @@ def test_tiles_join_without_seams(architecture, monkeypatch):
     clean *= np.linspace(0.5, 1.5, 450, dtype=np.float32)[:, None]
     counts = PoissonNoise(random_state=0).sample(clean)
     whole = denoiser.transform(counts)
-    monkeypatch.setattr(_apply_sbd, "TILE", 384)
+    monkeypatch.setattr(apply, "TILE", 384)
     tiled = denoiser.transform(counts)
     assert (tiled != whole).any()
     np.testing.assert_allclose(tiled, whole, atol=1e-3 * 20)

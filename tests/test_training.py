@@ -14,9 +14,9 @@ from conftest import lattice_images
 from skorch.history import History
 
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers import _training
-from temdenoise.denoisers._device import use_bfloat16
-from temdenoise.denoisers._training import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
+from temdenoise._device import use_bfloat16
+from temdenoise.training import net as training_net
+from temdenoise.training.net import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
 
 TINY = {
     "pixel_size": 24.9,
@@ -201,7 +201,7 @@ def test_best_weights_are_kept(images, monkeypatch):
 def test_nan_loss_keeps_the_best_weights(images, monkeypatch):
     expected = tiny(max_epochs=4).fit(images)
     best = int(np.argmax([row["valid_psnr"] for row in expected.history_[:2]]))
-    loss = _training.DenoisingNet.get_loss
+    loss = training_net.DenoisingNet.get_loss
     calls = []
 
     def breaks_later(self, *args, training=False, **kwargs):
@@ -209,7 +209,7 @@ def test_nan_loss_keeps_the_best_weights(images, monkeypatch):
         value = loss(self, *args, training=training, **kwargs)
         return value * float("nan") if sum(calls) > 4 and training else value
 
-    monkeypatch.setattr(_training.DenoisingNet, "get_loss", breaks_later)
+    monkeypatch.setattr(training_net.DenoisingNet, "get_loss", breaks_later)
     with pytest.warns(UserWarning, match="loss became nan: training stopped, the best.*kept") as w:
         denoiser = tiny(max_epochs=4).fit(images)
     assert w[0].filename == __file__
@@ -237,7 +237,7 @@ def test_failed_fit_leaves_the_last_one(images):
 
 def interrupt_after(n, monkeypatch, name="train_step"):
     """Press Ctrl-C after n steps of training or validation."""
-    step = getattr(_training.DenoisingNet, name)
+    step = getattr(training_net.DenoisingNet, name)
     count = iter(range(10**6))
 
     def interrupted(self, *args, **kwargs):
@@ -245,7 +245,7 @@ def interrupt_after(n, monkeypatch, name="train_step"):
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(_training.DenoisingNet, name, interrupted)
+    monkeypatch.setattr(training_net.DenoisingNet, name, interrupted)
 
 
 @pytest.mark.parametrize("early_stopping", [None, 3])
@@ -300,14 +300,14 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from temdenoise import SBDDenoiser
-from temdenoise.denoisers import _training
+from temdenoise.training import net as training_net
 
-write = _training.Checkpoint.on_epoch_end
+write = training_net.Checkpoint.on_epoch_end
 def write_and_die(self, net, **kwargs):
     write(self, net, **kwargs)
     if len(net.history) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-_training.Checkpoint.on_epoch_end = write_and_die
+training_net.Checkpoint.on_epoch_end = write_and_die
 options, path = eval(sys.argv[1]), sys.argv[2]
 SBDDenoiser(**options).fit(np.load(path))
 """
@@ -344,7 +344,7 @@ def test_finished_checkpoint_returns_at_once(images, tmp_path, uninterrupted, mo
     def no_more_steps(self, *args, **kwargs):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(_training.DenoisingNet, "train_step", no_more_steps)
+    monkeypatch.setattr(training_net.DenoisingNet, "train_step", no_more_steps)
     again = tiny(checkpoint=checkpoint, verbose=True).fit(images)
     assert_same_weights(again, uninterrupted)
     assert len(again.history_) == 4
@@ -435,7 +435,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(images, tmp_path, monkeypatch
 
     monkeypatch.setattr(torch, "save", disk_full)
     with monkeypatch.context() as patch:
-        patch.setattr(_training, "read_checkpoint", lambda *args: None)
+        patch.setattr(training_net, "read_checkpoint", lambda *args: None)
         with pytest.raises(OSError, match="No space left"):
             tiny(max_epochs=2, checkpoint=checkpoint).fit(images)
     assert checkpoint.read_bytes() == before

@@ -1,7 +1,5 @@
 """Checks of lists of atoms, shared by what takes one."""
 
-from numbers import Real
-
 import numpy as np
 import pandas as pd
 
@@ -62,12 +60,3 @@ def check_points(points, name="points"):
             f"number {first}: {xy[first].tolist()}. Drop them first."
         )
     return xy
-
-
-def check_length(name, value):
-    """Return a positive, finite length as a float, or say what is wrong with it."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}.")
-    return float(value)

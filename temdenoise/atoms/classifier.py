@@ -11,10 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from temdenoise._calls import transform_keywords
+from temdenoise._lengths import check_length
 from temdenoise._validation import check_images, refuse_masked
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
-from temdenoise.atoms._points import check_length
-from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
 from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
 from temdenoise.atoms.match import match_atoms
@@ -298,7 +298,7 @@ class AtomClassifier(BaseEstimator):
 
     def _measure(self, noisy, polarity, blob_sigma):
         """Table of the columns of a noisy image, of blobs of a sigma in px, with their features."""
-        keywords = transform_keywords(self.denoiser, self.pixel_size)
+        keywords = transform_keywords(self.denoiser, pixel_size=self.pixel_size)
         denoised = self.denoiser.transform(noisy[np.newaxis], **keywords)[0]
         atoms = find_atoms(denoised, sigma=blob_sigma, threshold=self.threshold, polarity=polarity)
         scale = 1 / self._pixel_size()

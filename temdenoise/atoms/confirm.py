@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_images, check_mask, check_pixel_size, refuse_masked
-from temdenoise.atoms._transform import transform_keywords
+from temdenoise._calls import transform_keywords
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import check_images, check_mask, refuse_masked
 from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_images
 from temdenoise.atoms.find import default_sigma
 from temdenoise.noise import analyze_noise, thin_counts
@@ -156,7 +157,9 @@ def confirm_atoms(
 
     def denoise(images, frames=slice(None)):
         hidden = None if mask is None else mask[frames]
-        keywords = transform_keywords(denoiser, pixel_size, hidden, transform_params)
+        keywords = transform_keywords(
+            denoiser, pixel_size=pixel_size, mask=hidden, params=transform_params
+        )
         return denoiser.transform(images, **keywords)
 
     # Asked once, however many images are searched.

@@ -5,7 +5,8 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_mask, check_pixel_size, refuse_masked
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import check_mask, refuse_masked
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.fft import dctn, idctn
 from scipy.ndimage import map_coordinates, maximum_filter
 
+from temdenoise._lengths import check_length
 from temdenoise._validation import check_mask, refuse_masked
-from temdenoise.atoms._points import check_length
 
 COLUMN_SIGMA = 60.0
 """Default standard deviation of the blobs in pm. Of 45 to 70, it tells Pt and Ce columns from the

@@ -7,7 +7,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from temdenoise.atoms._points import check_length, check_points
+from temdenoise._lengths import check_length
+from temdenoise.atoms._points import check_points
 
 
 def match_atoms(a, b, max_distance=10, assignment="optimal"):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import Delaunay, QhullError
 
-from temdenoise._validation import check_pixel_size
-from temdenoise.atoms._points import check_length, check_points
+from temdenoise._lengths import check_length, check_pixel_size
+from temdenoise.atoms._points import check_points
 
 ALPHA = 40.0
 """Default circumradius in px without a pixel size: the paper's, as carried out."""

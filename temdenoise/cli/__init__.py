@@ -7,7 +7,7 @@ import argparse
 import sys
 import warnings
 
-from . import _demo, _denoise, _simulate, _train
+from temdenoise.cli import _demo, _denoise, _simulate, _train
 
 
 def main(argv=None):

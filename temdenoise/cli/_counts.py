@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._methods import TAKES_READ_NOISE
+from temdenoise.cli._methods import TAKES_READ_NOISE
 
 # Frames the gain is measured on.
 _FRAMES = 16

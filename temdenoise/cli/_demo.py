@@ -3,7 +3,13 @@
 import time
 from pathlib import Path
 
-from ._shared import ATOM_THRESHOLD, check_new, frames_table, write_figure, write_table
+from temdenoise.cli._shared import (
+    ATOM_THRESHOLD,
+    check_new,
+    frames_table,
+    write_figure,
+    write_table,
+)
 
 
 def add_parser(commands):

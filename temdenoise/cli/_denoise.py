@@ -4,8 +4,8 @@ import re
 import time
 from pathlib import Path
 
-from ._methods import add_arguments, build, check_method
-from ._shared import (
+from temdenoise.cli._methods import add_arguments, build, check_method
+from temdenoise.cli._shared import (
     ATOM_THRESHOLD,
     check_new,
     finite_float,
@@ -137,9 +137,8 @@ def _denoise_file(stack, metadata, files, arguments):
 
     from temdenoise import find_atoms, write_stack
     from temdenoise._validation import check_mask
+    from temdenoise.cli._counts import find_conversion
     from temdenoise.plotting import plot_denoising
-
-    from ._counts import find_conversion
 
     start = time.perf_counter()
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)

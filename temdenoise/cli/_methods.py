@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ._shared import positive_float, positive_int
+from temdenoise.cli._shared import positive_float, positive_int
 
 # Name on the command line -> what it is; the first is the default.
 METHODS = {

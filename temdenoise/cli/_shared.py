@@ -39,14 +39,14 @@ def frames_table(tables, pixel_size):
 
 
 def write_table(path, table):
-    from temdenoise.io import replacing
+    from temdenoise._files import replacing
 
     with replacing(path) as file:
         file.write(table.to_csv(index=False, float_format="%.6g").encode())
 
 
 def write_figure(path, figure):
-    from temdenoise.io import replacing
+    from temdenoise._files import replacing
 
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=150)

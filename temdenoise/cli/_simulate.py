@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ._shared import add_optics, check_new, positive_int, write_table
+from temdenoise.cli._shared import add_optics, check_new, positive_int, write_table
 
 
 def add_parser(commands):
@@ -51,7 +51,7 @@ def run(arguments):
     import pandas as pd
 
     from temdenoise import make_ptceo2, write_stack
-    from temdenoise.io import replacing
+    from temdenoise._files import replacing
 
     simulated = make_ptceo2(
         arguments.n_images,

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from ._shared import add_optics, positive_float, positive_int, read
+from temdenoise.cli._shared import add_optics, positive_float, positive_int, read
 
 
 def add_parser(commands):
@@ -82,7 +82,7 @@ def run(arguments):
     parameters = _training_parameters(arguments)
 
     from temdenoise import SBDDenoiser
-    from temdenoise.denoisers._fit_sbd import check_settings
+    from temdenoise.training.loop import check_settings
 
     denoiser = SBDDenoiser(**parameters, checkpoint=checkpoint, verbose=True)
     check_settings(denoiser, resume=arguments.resume)  # before minutes go into images

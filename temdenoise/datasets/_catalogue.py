@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..simulation.structures import PARTICLES
-from ._contrast import condition_contrast
+from temdenoise.datasets._contrast import condition_contrast
+from temdenoise.simulation.structures import PARTICLES
 
 FIELD_OF_VIEW = 50.0  # Angstrom
 THICKNESSES = (30, 40, 50, 60)  # Angstrom

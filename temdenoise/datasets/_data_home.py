@@ -7,8 +7,8 @@ import uuid
 from numbers import Integral, Real
 from pathlib import Path
 
-from ._download import download
-from ._unpack import is_archive, safe_parts, unpack
+from temdenoise.datasets._download import download
+from temdenoise.datasets._unpack import is_archive, safe_parts, unpack
 
 STATE = ".downloads"
 """Folder, inside that of a data set, of unfinished downloads and of the record of finished ones."""

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from tqdm.auto import tqdm
 
-from ._unpack import safe_parts
+from temdenoise.datasets._unpack import safe_parts
 
 _TIMEOUT = 30.0  # s without a byte
 _CHUNK = 2**16  # bytes; at most this much is lost when a connection breaks

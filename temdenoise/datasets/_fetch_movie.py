@@ -5,10 +5,10 @@ from importlib.resources import files
 
 from sklearn.utils import Bunch
 
-from ..io import read_stack
-from ._data_home import archive_folder, fill, get_data_home, recorded_files
-from ._download import DownloadError, load_registry
-from ._unpack import safe_parts
+from temdenoise.datasets._data_home import archive_folder, fill, get_data_home, recorded_files
+from temdenoise.datasets._download import DownloadError, load_registry
+from temdenoise.datasets._unpack import safe_parts
+from temdenoise.io import read_stack
 
 BASE_URL = "https://zenodo.org/records/14618961/files"
 

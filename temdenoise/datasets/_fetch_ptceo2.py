@@ -10,10 +10,10 @@ import pandas as pd
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from ..io import read_stack
-from ._authors_layout import SUBSETS, list_names, locate_images, read_list
-from ._data_home import fill, get_data_home
-from ._download import DownloadError, load_registry
+from temdenoise.datasets._authors_layout import SUBSETS, list_names, locate_images, read_list
+from temdenoise.datasets._data_home import fill, get_data_home
+from temdenoise.datasets._download import DownloadError, load_registry
+from temdenoise.io import read_stack
 
 PIXEL_SIZE = 4.89  # pm
 

@@ -12,12 +12,20 @@ import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 from tqdm.auto import tqdm
 
-from ..simulation.structures import PARTICLES
-from ..simulation.surface_defects import DEFECTS
-from ._catalogue import DEFECTS_OF, FIELD_OF_VIEW, draw_models, images_of, vary_optics, whole_set
-from ._contrast import CONTRASTS
-from ._simulate import ColumnTables, simulate_all
-from ._store import open_store
+from temdenoise._jobs import run_numbered
+from temdenoise._store import open_store
+from temdenoise.datasets._catalogue import (
+    DEFECTS_OF,
+    FIELD_OF_VIEW,
+    draw_models,
+    images_of,
+    vary_optics,
+    whole_set,
+)
+from temdenoise.datasets._contrast import CONTRASTS
+from temdenoise.datasets._simulate import ColumnTables, simulate
+from temdenoise.simulation.structures import PARTICLES
+from temdenoise.simulation.surface_defects import DEFECTS
 
 STORED_SHAPE = (256, 256)
 # The images hold nothing beyond 1.3 1/Angstrom: this grid, twice as fine as needed, loses nothing.
@@ -228,7 +236,7 @@ def generate(
     shape, n_images = (side, side), len(frame)
     settings = (float(pixel_size), shape, PRESETS[preset], VACUUM)
     if client is None:  # else the workers know
-        from ..denoisers._device import choose_device
+        from temdenoise._device import choose_device
 
         choose_device(device)
 
@@ -238,7 +246,7 @@ def generate(
         bar = tqdm(
             total=n_images, initial=n_done, desc="simulate", unit="image", disable=not verbose
         )
-        results = simulate_all(todo, (*settings, device), n_jobs, client)
+        results = run_numbered(simulate, todo, (*settings, device), n_jobs=n_jobs, client=client)
         try:
             for number, images in results:
                 write(number, images)
@@ -259,7 +267,7 @@ def generate(
 
         run(write, set())
     else:
-        from ..simulation import Microscope
+        from temdenoise.simulation import Microscope
 
         physics = [[_plain(job) for job in jobs], asdict(Microscope()), settings]
         plan = json.dumps(physics, sort_keys=True)

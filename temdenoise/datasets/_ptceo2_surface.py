@@ -6,11 +6,11 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from ..simulation.structures import pt_ceo2
-from ..simulation.surface_defects import SURFACE_CHANGES, surface_sites
-from ._catalogue import FIELD_OF_VIEW, ModelImages, lean, model_arguments
-from ._contrast import condition_contrast
-from ._ptceo2 import _names, _seed, generate
+from temdenoise.datasets._catalogue import FIELD_OF_VIEW, ModelImages, lean, model_arguments
+from temdenoise.datasets._contrast import condition_contrast
+from temdenoise.datasets._ptceo2 import _names, _seed, generate
+from temdenoise.simulation.structures import pt_ceo2
+from temdenoise.simulation.surface_defects import SURFACE_CHANGES, surface_sites
 
 SITES = 11  # of each change: 44 models
 # The paper has 6 to 10 nm, and 308 images of 44 models: seven defoci.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from ..binning import unbin
+from temdenoise.binning import unbin
 
 _PIXEL_SIZE, _BIN = 6.22, 4  # pm, pixels per stored value of the clean images
 

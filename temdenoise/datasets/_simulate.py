@@ -1,19 +1,15 @@
-"""From a model to its images, and from many models to a stack, serially or in many processes."""
+"""From a model to its images and its table of atom columns."""
 
-import threading
 from collections.abc import Sequence
-from contextlib import contextmanager
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from scipy.fft import next_fast_len
 
-from ..simulation.structures import pt_ceo2
-from ..simulation.surface_defects import alter_surface, surface_sites
-from ._catalogue import FIELD_OF_VIEW
+from temdenoise._jobs import one_torch_thread
+from temdenoise.datasets._catalogue import FIELD_OF_VIEW
+from temdenoise.simulation.structures import pt_ceo2
+from temdenoise.simulation.surface_defects import alter_surface, surface_sites
 
-# Models handed out at once, per process: what bounds the memory when storing is slow.
-_BATCH = 8
 # Pixels up to which a whole defocus series is sampled at once.
 _SMALL = 256 * 256
 
@@ -46,10 +42,10 @@ def simulate(job, pixel_size, shape, spacing, level, device):
     """
     import torch
 
-    from ..denoisers._device import choose_device
-    from ..simulation import Microscope, exit_wave, sample_image
+    from temdenoise._device import choose_device
+    from temdenoise.simulation import Microscope, exit_wave, sample_image
 
-    with one_thread():
+    with one_torch_thread():
         structure = structure_of(job)
         grid = tuple(_fast_length(length / spacing) for length in structure.extent)
         wave = exit_wave(
@@ -77,69 +73,6 @@ def simulate(job, pixel_size, shape, spacing, level, device):
 def _fast_length(n):
     """Next length of a quick transform: a multiple of 4 with factors 2, 3 and 5 alone."""
     return 4 * next_fast_len(int(np.ceil(n / 4)), real=True)
-
-
-@contextmanager
-def one_thread():
-    """Let torch compute on one thread, and on as many as before afterwards.
-
-    A thread beside others of its process (a worker of dask) leaves the setting alone afterwards:
-    it is the process's, and others rely on it.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            torch.set_num_threads(threads)
-
-
-def _simulate_numbered(number, job, *settings):
-    return number, simulate(job, *settings)
-
-
-def simulate_all(jobs, settings, n_jobs=None, client=None):
-    """Yield (number, images) of every (number, job), in the order in which they are done."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        if client is not None:
-            yield from _on_cluster(jobs, settings, client)
-            return
-        n_batch = _BATCH * effective_n_jobs(n_jobs)
-        with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as parallel:
-            for first in range(0, len(jobs), n_batch):
-                batch = jobs[first : first + n_batch]
-                yield from parallel(delayed(_simulate_numbered)(*job, *settings) for job in batch)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _on_cluster(jobs, settings, client):
-    from distributed import as_completed
-
-    waiting = iter(jobs)
-    n_ahead = 2 * max(1, sum(client.nthreads().values()))
-
-    def submit():
-        for number, job in waiting:
-            return client.submit(_simulate_numbered, number, job, *settings, pure=False)
-
-    futures = as_completed([f for f in (submit() for _ in range(n_ahead)) if f is not None])
-    try:
-        for future in futures:
-            result = future.result()
-            future.release()
-            following = submit()
-            if following is not None:
-                futures.add(following)
-            yield result
-    finally:
-        client.cancel(list(futures.futures))
 
 
 class ColumnTables(Sequence):

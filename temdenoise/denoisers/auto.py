@@ -8,9 +8,10 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_mask, check_pixel_size
-from ..base import BaseDenoiser
-from .sbd import MANY_PIXELS, SBDDenoiser
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import check_mask
+from temdenoise.base import BaseDenoiser
+from temdenoise.denoisers.sbd import MANY_PIXELS, SBDDenoiser
 
 # Weights trained at one dose serve this factor on either side of it.
 _DOSE_MARGIN = 2.0
@@ -80,7 +81,7 @@ class AutoDenoiser(BaseDenoiser):
         return tags
 
     def _fit(self, X, y):
-        from .windowed_fourier import WindowedFourierDenoiser
+        from temdenoise.denoisers.windowed_fourier import WindowedFourierDenoiser
 
         super()._fit(X, y)
         self.sbd_ = SBDDenoiser.from_pretrained(self.weights, device=self.device)
@@ -195,7 +196,7 @@ class AutoDenoiser(BaseDenoiser):
 
     def _find_pixel_size(self, X, mask):
         """Return the pixel size in pm, or None and the reason why it cannot be found."""
-        from ._pixel_size import search
+        from temdenoise.denoisers._trained.pixel_size import search
 
         try:
             pixel_size, doubt = search(self.sbd_, X, mask)

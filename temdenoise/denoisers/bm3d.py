@@ -7,10 +7,10 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers._masking import fill_masked
-from temdenoise.denoisers._parallel import map_images
 from temdenoise.tiling import apply_tiled
 
 # Larger images are filtered in tiles of this side, in pixels, which bounds the memory to about 1 GB
@@ -92,7 +92,7 @@ class BM3DDenoiser(BaseDenoiser):
         self.device = device
 
     def _fit(self, X, y):
-        from temdenoise.denoisers._device import choose_device
+        from temdenoise._device import choose_device
 
         choose_device(self.device)
         super()._fit(X, y)
@@ -123,7 +123,7 @@ class BM3DDenoiser(BaseDenoiser):
         """
         import torch
 
-        from temdenoise.denoisers._device import choose_device
+        from temdenoise._device import choose_device
 
         X = self._check_transform_input(X)
         mask = check_mask(mask, X.shape)
@@ -146,7 +146,7 @@ class BM3DDenoiser(BaseDenoiser):
     def _sigmas(self, X, mask):
         if self.sigma != "auto":
             return [float(self.sigma)] * len(X)
-        from temdenoise.denoisers._bm3d.noise_level import estimate_sigma
+        from temdenoise.denoisers._classical.bm3d.noise_level import estimate_sigma
 
         trusted = X if mask is None else np.where(mask, np.nan, X)
         return [estimate_sigma(image) for image in trusted]
@@ -166,7 +166,7 @@ class BM3DDenoiser(BaseDenoiser):
     def _filter(self, tile, sigma, device):
         import torch
 
-        from temdenoise.denoisers._bm3d.algorithm import PROFILES, bm3d
+        from temdenoise.denoisers._classical.bm3d.algorithm import PROFILES, bm3d
 
         image = torch.from_numpy(np.ascontiguousarray(tile / sigma)).to(device)
         return bm3d(image, PROFILES[self.profile]).cpu().numpy() * sigma

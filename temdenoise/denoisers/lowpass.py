@@ -7,9 +7,10 @@ import numpy as np
 from scipy import fft
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._validation import check_mask, check_pixel_size
+from temdenoise._lengths import check_pixel_size
+from temdenoise._masking import fill_masked
+from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers._masking import fill_masked
 
 
 class LowPassDenoiser(BaseDenoiser):

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers._masking import fill_masked
-from temdenoise.denoisers._parallel import map_images
 
 
 class NLMDenoiser(BaseDenoiser):

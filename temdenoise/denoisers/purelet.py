@@ -7,12 +7,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked, trusted_pixels
 from temdenoise._validation import check_mask, check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._masking import fill_masked, trusted_pixels
-from temdenoise.denoisers._parallel import map_images
-from temdenoise.denoisers._purelet import purelet
+from temdenoise.denoisers._classical.purelet import purelet
 
 # "auto" binning: electrons that a bin should hold on the mean, the largest bin, and the least
 # number of bins along a side. Details of bins with fewer electrons drown in noise.

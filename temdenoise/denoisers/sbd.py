@@ -8,12 +8,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from tqdm.auto import tqdm
 
-from .._validation import check_mask, check_pixel_size
-from ..base import BaseDenoiser
-from ..binning import bin_counts, unbin
-from ..noise import PoissonNoise
-from ._bins import bins_of
-from ._masking import fill_masked
+from temdenoise._lengths import check_pixel_size
+from temdenoise._masking import fill_masked
+from temdenoise._validation import check_mask
+from temdenoise.base import BaseDenoiser
+from temdenoise.binning import bin_counts, unbin
+from temdenoise.denoisers._trained.bins import bins_of
+from temdenoise.noise import PoissonNoise
 
 # A bin wider than this, in pixels, is more likely a pixel size in another unit.
 MANY_PIXELS = 16
@@ -299,7 +300,7 @@ class SBDDenoiser(BaseDenoiser):
         FileExistsError
             If the log would replace a file that is not one.
         """
-        from ._fit_sbd import TrainingData, train
+        from temdenoise.training.loop import TrainingData, train
 
         bins, noise = self._check_parameters()
         X, y = self._check_fit_input(X, y)
@@ -321,7 +322,7 @@ class SBDDenoiser(BaseDenoiser):
 
     def _check_parameters(self):
         """Find what is wrong with the parameters without any image."""
-        from ._fit_sbd import check_network
+        from temdenoise.training.loop import check_network
 
         self._validate_params()
         bins = bins_of(self)
@@ -361,7 +362,7 @@ class SBDDenoiser(BaseDenoiser):
             If the device's memory does not even hold the smallest tiles. Where it does not hold the
             usual ones, smaller ones are taken, with a warning.
         """
-        from ._apply_sbd import TiledNetwork
+        from temdenoise.networks.apply import TiledNetwork
 
         X = self._check_transform_input(X)
         mask = check_mask(mask, X.shape)
@@ -390,7 +391,7 @@ class SBDDenoiser(BaseDenoiser):
 
     def _denoise(self, image, mask, factor, network=None):
         """Estimate of one image (height, width), on bins of `factor` pixels."""
-        from ._apply_sbd import TiledNetwork
+        from temdenoise.networks.apply import TiledNetwork
 
         image = _fill_with_noise(image, mask)
         network = TiledNetwork(self) if network is None else network
@@ -432,7 +433,7 @@ class SBDDenoiser(BaseDenoiser):
             If no candidate predicts better than an even image would, or the best of the default
             ones is the smallest or largest: then do not believe it.
         """
-        from ._pixel_size import estimate_pixel_size
+        from temdenoise.denoisers._trained.pixel_size import estimate_pixel_size
 
         X = self._check_transform_input(X)
         return estimate_pixel_size(self, X, check_mask(mask, X.shape), candidates)
@@ -463,7 +464,7 @@ class SBDDenoiser(BaseDenoiser):
         NotFittedError, ValueError
             As `transform`.
         """
-        from ._gradient_sbd import pixel_gradient
+        from temdenoise.networks.gradient import pixel_gradient
 
         return pixel_gradient(self, image, pixel, pixel_size=pixel_size)
 
@@ -496,7 +497,7 @@ class SBDDenoiser(BaseDenoiser):
         TypeError
             If `info` holds what JSON cannot.
         """
-        from ._pretrained import save
+        from temdenoise.denoisers._trained.weights import save
 
         save(self, path, overwrite=overwrite, info=info, dtype=dtype)
 
@@ -534,7 +535,7 @@ class SBDDenoiser(BaseDenoiser):
             If a repository is named and huggingface_hub is missing: ``pip install
             'temdenoise[hub]'``.
         """
-        from ._pretrained import load
+        from temdenoise.denoisers._trained.weights import load
 
         return load(cls, name_or_path, device=device)
 
@@ -555,7 +556,7 @@ class SBDDenoiser(BaseDenoiser):
         >>> SBDDenoiser.list_pretrained().loc["general", "architecture"]
         'fourier_unet'
         """
-        from ._pretrained import table
+        from temdenoise.denoisers._trained.weights import table
 
         return table()
 

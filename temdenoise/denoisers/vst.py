@@ -11,12 +11,12 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked
 from temdenoise._validation import check_mask, check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._band_limit import find_binning
-from temdenoise.denoisers._masking import fill_masked
-from temdenoise.denoisers._parallel import map_images
+from temdenoise.denoisers._classical.band_limit import find_binning
 from temdenoise.variance_stabilization import (
     METHODS,
     check_noise,

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import ndimage
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked
 from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers._masking import fill_masked
-from temdenoise.denoisers._parallel import map_images
 
 
 class WienerDenoiser(BaseDenoiser):

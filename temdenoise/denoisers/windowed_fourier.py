@@ -6,11 +6,12 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._validation import check_mask, check_pixel_size
+from temdenoise._lengths import check_pixel_size
+from temdenoise._masking import fill_masked
+from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._band_limit import find_binning
-from temdenoise.denoisers._masking import fill_masked
+from temdenoise.denoisers._classical.band_limit import find_binning
 from temdenoise.tiling import apply_tiled
 
 # Side of a bin, in nm: half the period of the finest detail that an aberration-corrected microscope
@@ -186,7 +187,7 @@ class WindowedFourierDenoiser(BaseDenoiser):
         """Rates per bin of counts per bin (rows, columns)."""
         import torch
 
-        from temdenoise.denoisers._device import choose_device
+        from temdenoise._device import choose_device
         from temdenoise.networks.windowed_fourier import (
             windowed_fourier_threshold,
             windowed_fourier_wiener,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from temdenoise._validation import as_real_array, check_images, check_mask, check_pixel_size
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import as_real_array, check_images, check_mask
 from temdenoise.inspection._regions import check_index
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from temdenoise.atoms._transform import transform_keywords
+from temdenoise._calls import transform_keywords
 from temdenoise.inspection._axes import get_axes, pick_image, show_image, unit_of
 from temdenoise.inspection.likelihood import likelihood_map
 

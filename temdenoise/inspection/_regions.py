@@ -5,8 +5,9 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from temdenoise._validation import check_pixel_size, refuse_masked
-from temdenoise.atoms._points import check_length, check_points
+from temdenoise._lengths import check_length, check_pixel_size
+from temdenoise._validation import refuse_masked
+from temdenoise.atoms._points import check_points
 
 RADIUS = 11.3
 """Default radius in px of an atom's disk: that of the paper's blobs, as carried out."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from temdenoise._calls import transform_keywords
 from temdenoise.atoms import confirm_atoms
-from temdenoise.atoms._transform import transform_keywords
 from temdenoise.inspection._axes import pick_image, show_image, unit_of
 from temdenoise.inspection._regions import check_image
 
@@ -94,7 +94,9 @@ class AtomVerdictDisplay:
             As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
         noisy, mask = pick_image(est, X, image, options.get("mask"))
-        keywords = transform_keywords(est, pixel_size, mask, transform_params)
+        keywords = transform_keywords(
+            est, pixel_size=pixel_size, mask=mask, params=transform_params
+        )
         denoised = est.transform(noisy[np.newaxis], **keywords)[0]
         atoms = confirm_atoms(
             est, noisy, pixel_size=pixel_size, transform_params=transform_params, **options

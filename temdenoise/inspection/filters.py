@@ -6,8 +6,8 @@ from numbers import Real
 
 import numpy as np
 
+from temdenoise._lengths import check_length
 from temdenoise._validation import check_images
-from temdenoise.atoms._points import check_length
 from temdenoise.inspection._regions import check_index
 
 # Images that one call of `transform` is given in finite differences: bounds memory.

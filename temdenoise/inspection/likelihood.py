@@ -8,9 +8,10 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 from scipy.special import gammaln, xlogy
 
-from temdenoise._validation import check_mask, check_pixel_size
+from temdenoise._calls import transform_keywords
+from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import check_mask
 from temdenoise.atoms import find_atoms
-from temdenoise.atoms._transform import transform_keywords
 from temdenoise.atoms.find import default_sigma
 from temdenoise.inspection._regions import (
     atom_disks,
@@ -180,7 +181,9 @@ def likelihood_map(
     if split is not None:
         if split != "thinning":
             raise ValueError(f'split must be None or "thinning", got {split!r}.')
-        keywords = transform_keywords(denoised, pixel_size, mask, transform_params)
+        keywords = transform_keywords(
+            denoised, pixel_size=pixel_size, mask=mask, params=transform_params
+        )
         seen = np.where(trusted, noisy, 0)  # NaN or not
         first, noisy = thin_counts(seen, random_state=random_state)
         denoised = denoised.transform(first[np.newaxis], **keywords)[0]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from temdenoise._lengths import check_length
 from temdenoise._validation import refuse_masked
-from temdenoise.atoms._points import check_length, check_points
+from temdenoise.atoms._points import check_points
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 
 # Default width of a profile in px: a column is about 100 pm wide, at 6.22 pm.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from temdenoise._validation import check_pixel_size
+from temdenoise._lengths import check_pixel_size
 from temdenoise.atoms import match_atoms, split_surface_bulk
 from temdenoise.metrics._atom_pairs import atom_pairs
 

@@ -4,7 +4,7 @@ scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) s
 they are; here is what they lack.
 """
 
-from ._display import GeneralizationMatrixDisplay
-from ._generalization import generalization_matrix
+from temdenoise.model_selection._display import GeneralizationMatrixDisplay
+from temdenoise.model_selection._generalization import generalization_matrix
 
 __all__ = ["GeneralizationMatrixDisplay", "generalization_matrix"]

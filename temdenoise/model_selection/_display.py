@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ._generalization import generalization_matrix
+from temdenoise.model_selection._generalization import generalization_matrix
 
 
 class GeneralizationMatrixDisplay:

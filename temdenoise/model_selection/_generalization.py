@@ -17,9 +17,9 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from tqdm.auto import tqdm
 
-from .._validation import check_images
-from ..metrics.scorers import make_denoising_scorer, psnr_scorer
-from ..noise import PoissonNoise
+from temdenoise._validation import check_images
+from temdenoise.metrics.scorers import make_denoising_scorer, psnr_scorer
+from temdenoise.noise import PoissonNoise
 
 # Parameters of estimators that do not change what is learnt.
 _IRRELEVANT = ("checkpoint", "device", "n_jobs", "verbose")

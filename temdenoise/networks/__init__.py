@@ -4,15 +4,15 @@ Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains an
 network accepts images of any size and states its ``stride``, the multiple it pads them to.
 """
 
-from .cost import MacCount, count_macs
-from .dncnn import DnCNN
-from .fourier_unet import FourierUNet
-from .fuse import fuse_for_inference
-from .receptive_field import receptive_field
-from .relative import RelativeToMean
-from .small_unet import SmallUNet
-from .unet import UNet
-from .windowed_fourier import windowed_fourier_threshold
+from temdenoise.networks.cost import MacCount, count_macs
+from temdenoise.networks.dncnn import DnCNN
+from temdenoise.networks.fourier_unet import FourierUNet
+from temdenoise.networks.fuse import fuse_for_inference
+from temdenoise.networks.receptive_field import receptive_field
+from temdenoise.networks.relative import RelativeToMean
+from temdenoise.networks.small_unet import SmallUNet
+from temdenoise.networks.unet import UNet
+from temdenoise.networks.windowed_fourier import windowed_fourier_threshold
 
 __all__ = [
     "ARCHITECTURES",

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ._layers import norm_layer
+from temdenoise.networks._layers import norm_layer
 
 
 class DnCNN(nn.Module):

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .relative import level_of
-from .windowed_fourier import mirror_pad, windowed_fourier_threshold
+from temdenoise.networks.relative import level_of
+from temdenoise.networks.windowed_fourier import mirror_pad, windowed_fourier_threshold
 
 # (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
 ESTIMATES = ((24, 8, 5.0), (48, 16, 7.0), (72, 24, 8.0))

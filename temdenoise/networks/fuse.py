@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.utils import fusion
 
-from ._in_tiles import EdgeConv2d, InTiles
-from ._layers import BiasFreeBatchNorm2d
-from .unet import UNet
+from temdenoise.networks._in_tiles import EdgeConv2d, InTiles
+from temdenoise.networks._layers import BiasFreeBatchNorm2d
+from temdenoise.networks.unet import UNet
 
 
 def fuse_for_inference(network):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ._layers import norm_layer, pad_to_multiple
+from temdenoise.networks._layers import norm_layer, pad_to_multiple
 
 
 class DoubleConv(nn.Sequential):

@@ -1,8 +1,8 @@
 """Noise of electron detectors: to draw it, to measure it, and to undo a gain."""
 
-from .analysis import NoiseAnalysis, analyze_noise
-from .poisson import PoissonNoise, thin_counts
-from .poisson_gaussian import PoissonGaussianNoise, to_counts
+from temdenoise.noise.analysis import NoiseAnalysis, analyze_noise
+from temdenoise.noise.poisson import PoissonNoise, thin_counts
+from temdenoise.noise.poisson_gaussian import PoissonGaussianNoise, to_counts
 
 __all__ = [
     "NoiseAnalysis",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._vacuum import value_step
+from temdenoise.noise._vacuum import value_step
 
 # What is looked at: the middle of some frames, which takes a millisecond or two.
 _SIDE, _FRAMES = 128, 2

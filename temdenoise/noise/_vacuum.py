@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage, stats
 
-from ._differences import autocorrelation
+from temdenoise.noise._differences import autocorrelation
 
 # Trusted pixels without which a region says nothing about the noise.
 _MIN_PIXELS = 64

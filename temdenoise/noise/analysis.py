@@ -4,11 +4,11 @@ from numbers import Real
 
 import numpy as np
 
-from .._validation import check_images, check_mask
-from ._differences import collect, count_neighbourhoods, leftover
-from ._line import fit_line, split_intercept
-from ._result import CORRELATED, TOLERANCE, NoiseAnalysis
-from ._vacuum import (
+from temdenoise._validation import check_images, check_mask
+from temdenoise.noise._differences import collect, count_neighbourhoods, leftover
+from temdenoise.noise._line import fit_line, split_intercept
+from temdenoise.noise._result import CORRELATED, TOLERANCE, NoiseAnalysis
+from temdenoise.noise._vacuum import (
     check_vacuum,
     dispersion_test,
     histogram,

@@ -10,9 +10,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._validation import check_images
-from .analysis import analyze_noise
-from .poisson import PoissonNoise
+from temdenoise._validation import check_images
+from temdenoise.noise.analysis import analyze_noise
+from temdenoise.noise.poisson import PoissonNoise
 
 _NAMES = ("gain", "offset", "read_noise")
 

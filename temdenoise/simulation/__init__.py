@@ -1,18 +1,18 @@
 """From atoms to clean images: structures, multislice, optics, detector (pure torch)."""
 
-from ._simulate import simulate
-from .detector import Detector, sample_image
-from .multislice import exit_wave, propagate_potential
-from .optics import Microscope
-from .potential import projected_potential
-from .scattering import (
+from temdenoise.simulation._simulate import simulate
+from temdenoise.simulation.detector import Detector, sample_image
+from temdenoise.simulation.multislice import exit_wave, propagate_potential
+from temdenoise.simulation.optics import Microscope
+from temdenoise.simulation.potential import projected_potential
+from temdenoise.simulation.scattering import (
     absorptive_form_factor,
     electron_wavelength,
     form_factor,
     interaction_parameter,
 )
-from .structures import Structure, pt_ceo2
-from .surface_defects import alter_surface, surface_sites
+from temdenoise.simulation.structures import Structure, pt_ceo2
+from temdenoise.simulation.surface_defects import alter_surface, surface_sites
 
 __all__ = [
     "Detector",

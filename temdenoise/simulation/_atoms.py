@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .scattering import element_symbol
+from temdenoise.simulation.scattering import element_symbol
 
 # Nuclei nearer than this (Angstrom) are a mistake: no bond is shorter than 0.74 Angstrom (H2).
 MIN_DISTANCE = 0.5

@@ -5,13 +5,19 @@ import math
 import numpy as np
 import pandas as pd
 
-from .._validation import check_pixel_size
-from ._atoms import check_positive, check_slices, fill_box, read_atoms, turn_to_zone_axis
-from .detector import Detector, sample_image
-from .multislice import exit_wave
-from .optics import Microscope
-from .scattering import element_symbol
-from .structures import Structure
+from temdenoise._lengths import check_pixel_size
+from temdenoise.simulation._atoms import (
+    check_positive,
+    check_slices,
+    fill_box,
+    read_atoms,
+    turn_to_zone_axis,
+)
+from temdenoise.simulation.detector import Detector, sample_image
+from temdenoise.simulation.multislice import exit_wave
+from temdenoise.simulation.optics import Microscope
+from temdenoise.simulation.scattering import element_symbol
+from temdenoise.simulation.structures import Structure
 
 # Widest grid, in samples a side, that is tried: 16384^2 complex numbers are 2 GB.
 _MAX_GRID = 16384

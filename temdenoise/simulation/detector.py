@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .._validation import check_pixel_size
-from ._grid import check_grid, frequencies
+from temdenoise._lengths import check_pixel_size
+from temdenoise.simulation._grid import check_grid, frequencies
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import torch
 
-from ._atoms import check_atoms, check_slices
-from ._grid import band_limit, check_grid, frequencies
-from .potential import SlicePotential, assign_slices
-from .scattering import electron_wavelength, interaction_parameter
+from temdenoise.simulation._atoms import check_atoms, check_slices
+from temdenoise.simulation._grid import band_limit, check_grid, frequencies
+from temdenoise.simulation.potential import SlicePotential, assign_slices
+from temdenoise.simulation.scattering import electron_wavelength, interaction_parameter
 
 # Beyond this the small-angle propagator, which the tilt enters, is no longer right.
 _MAX_TILT = 6.0  # degrees

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from ._grid import BAND_LIMIT, check_grid, frequencies, highest_frequency
-from .detector import crop_spectrum
-from .scattering import electron_wavelength
+from temdenoise.simulation._grid import BAND_LIMIT, check_grid, frequencies, highest_frequency
+from temdenoise.simulation.detector import crop_spectrum
+from temdenoise.simulation.scattering import electron_wavelength
 
 # A frequency counts as transferred if more than this share of its contrast arrives.
 _TRANSFERRED = 0.01

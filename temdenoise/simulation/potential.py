@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from ._atoms import check_atoms, check_slices
-from ._grid import BAND_LIMIT, band_limit, check_grid, frequencies
-from .scattering import (
+from temdenoise.simulation._atoms import check_atoms, check_slices
+from temdenoise.simulation._grid import BAND_LIMIT, band_limit, check_grid, frequencies
+from temdenoise.simulation.scattering import (
     FORM_FACTOR_TO_POTENTIAL,
     absorptive_form_factor,
     element_symbol,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from .crystals import (
+from temdenoise.simulation.crystals import (
     CERIA_LATTICE,
     CERIA_PERIOD,
     INTERFACE_GAP,
@@ -15,7 +15,7 @@ from .crystals import (
     platinum_particle,
     without_surface_oxygen,
 )
-from .surface_defects import DEFECTS, project, with_defect
+from temdenoise.simulation.surface_defects import DEFECTS, project, with_defect
 
 SYMBOLS = {8: "O", 58: "Ce", 78: "Pt"}
 # How far the neighbours of a column are looked for, Angstrom: two rings of cation columns; around

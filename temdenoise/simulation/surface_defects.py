@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .crystals import PLATINUM_LATTICE
+from temdenoise.simulation.crystals import PLATINUM_LATTICE
 
 PLATINUM = 78
 # D0 none; D1, D2 one or two surface columns missing; Dh one column halved; Ds one atom of it left.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..binning import bin_counts
+from temdenoise.binning import bin_counts
 
 # Pixels whose splines are computed at once.
 _AT_ONCE = 2**22

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sklearn.utils.validation import check_is_fitted
 
-from .. import __version__
-from ..noise import PoissonNoise
-from . import _hub
-from ._bins import bins_of
+from temdenoise import __version__
+from temdenoise.denoisers._trained import hub
+from temdenoise.denoisers._trained.bins import bins_of
+from temdenoise.noise import PoissonNoise
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -173,8 +173,8 @@ def _find(name_or_path):
     # a folder that happens to have the name must not take the place of the package's weights
     if isinstance(name_or_path, str) and name_or_path in bundled():
         folder = files("temdenoise.denoisers").joinpath("weights", name_or_path)
-    elif isinstance(name_or_path, str) and name_or_path.startswith(_hub.PREFIX):
-        folder = _hub.download(name_or_path, (CONFIG, WEIGHTS))
+    elif isinstance(name_or_path, str) and name_or_path.startswith(hub.PREFIX):
+        folder = hub.download(name_or_path, (CONFIG, WEIGHTS))
     else:
         folder = Path(name_or_path)
         if not folder.is_dir():
@@ -221,7 +221,7 @@ def _network(est, weights, dtype, folder):
     from safetensors import SafetensorError
     from safetensors.torch import load as deserialise
 
-    from ._fit_sbd import network_of
+    from temdenoise.training.loop import network_of
 
     try:
         # shapes alone until they are known to fit: no random draw, and no memory on false promises

@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-from .._validation import check_pixel_size
+from temdenoise._lengths import check_pixel_size
 
 # The bin the default network is made for, in pm: an image holds nothing finer than twice that.
 FOURIER_UNET_BIN = 31.1

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import torch
 
-from ._device import use_bfloat16
+from temdenoise._device import use_bfloat16
 
 # Coefficients of the quintic iteration: five steps bring singular values from (0.01, 1) to about 1.
 _QUINTIC = (3.4445, -4.7750, 2.0315)

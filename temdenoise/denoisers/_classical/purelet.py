@@ -18,7 +18,7 @@ add is kept away by shrinking the solution, where it stands out little from that
 
 import numpy as np
 
-from temdenoise.denoisers._haar import Haar
+from temdenoise.denoisers._classical.haar import Haar
 
 # Functions of PURE-LET use exp(-d^2 / (12 variance)): at d beyond sqrt(6) standard deviations, the
 # threshold of Luisier's papers, it is on its way to zero.

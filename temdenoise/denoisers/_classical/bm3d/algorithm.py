@@ -6,9 +6,19 @@ from functools import partial
 import numpy as np
 import torch
 
-from .collaborative import aggregate, empirical_wiener, filter_stacks, hard_threshold
-from .matching import count_similar, match_blocks, stack_size
-from .transforms import all_blocks, biorthogonal_matrix, block_transform, dct_matrix
+from temdenoise.denoisers._classical.bm3d.collaborative import (
+    aggregate,
+    empirical_wiener,
+    filter_stacks,
+    hard_threshold,
+)
+from temdenoise.denoisers._classical.bm3d.matching import count_similar, match_blocks, stack_size
+from temdenoise.denoisers._classical.bm3d.transforms import (
+    all_blocks,
+    biorthogonal_matrix,
+    block_transform,
+    dct_matrix,
+)
 
 _BLOCK = 8  # side of the blocks, in pixels; less along an axis that is shorter
 _THRESHOLD = 2.7  # of coefficients, in standard deviations of the noise

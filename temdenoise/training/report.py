@@ -8,8 +8,8 @@ from pathlib import Path
 
 from skorch.callbacks import Callback
 
-from ..io import replacing
-from ._training import plain_history
+from temdenoise._files import replacing
+from temdenoise.training.net import plain_history
 
 # First columns of the table, in this order; the rest is what callbacks of the user recorded.
 _COLUMNS = (

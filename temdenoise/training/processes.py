@@ -3,7 +3,7 @@
 import torch
 from skorch.hf import AccelerateMixin
 
-from ._training import DenoisingNet
+from temdenoise.training.net import DenoisingNet
 
 
 class Alone:

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import torch
 
-from ..networks import fuse_for_inference
-from ..tiling import apply_tiled
-from ._device import choose_device, use_bfloat16
+from temdenoise._device import choose_device, use_bfloat16
+from temdenoise.networks import fuse_for_inference
+from temdenoise.tiling import apply_tiled
 
 # Largest side of a tile in bins: what the paper's images need to be one tile.
 TILE = 1088

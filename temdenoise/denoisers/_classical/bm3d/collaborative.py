@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .transforms import haar_matrix, overlap_add
+from temdenoise.denoisers._classical.bm3d.transforms import haar_matrix, overlap_add
 
 # Blocks filtered at once: on a processor what its cache holds, elsewhere what keeps it busy.
 _BLOCKS_AT_ONCE = {"cpu": 1 << 13}

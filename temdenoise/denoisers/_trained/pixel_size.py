@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
-from .._validation import check_pixel_size
-from ..noise import thin_counts
+from temdenoise._lengths import check_pixel_size
+from temdenoise.noise import thin_counts
 
 # Enough electrons to tell scales apart, few enough pixels to try many.
 _CROP, _MAX_IMAGES = 768, 8

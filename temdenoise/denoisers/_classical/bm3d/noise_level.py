@@ -34,7 +34,7 @@ def estimate_sigma(image):
     Examples
     --------
     >>> import numpy as np
-    >>> from temdenoise.denoisers._bm3d.noise_level import estimate_sigma
+    >>> from temdenoise.denoisers._classical.bm3d.noise_level import estimate_sigma
     >>> noise = np.random.default_rng(0).normal(0, 2, (256, 256))
     >>> round(estimate_sigma(noise + np.arange(256)), 1)
     2.0

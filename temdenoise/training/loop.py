@@ -12,15 +12,15 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
-from ..networks import RelativeToMean, build_network
-from ..noise import PoissonNoise
-from . import _training as training
-from ._bins import Bins
-from ._device import choose_device, use_bfloat16
-from ._muon import Muon
-from ._patches import CleanPatches, PairedPatches, spline_coefficients
-from ._processes import Alone, Several, SharedNet, silent
-from ._progress import CSVLog, ProgressBar, check_log
+from temdenoise._device import choose_device, use_bfloat16
+from temdenoise.denoisers._trained.bins import Bins
+from temdenoise.networks import RelativeToMean, build_network
+from temdenoise.noise import PoissonNoise
+from temdenoise.training import net as training
+from temdenoise.training.batches import CleanPatches, PairedPatches, spline_coefficients
+from temdenoise.training.muon import Muon
+from temdenoise.training.processes import Alone, Several, SharedNet, silent
+from temdenoise.training.report import CSVLog, ProgressBar, check_log
 
 # Batches of validation, drawn once and the same for all epochs.
 _VALIDATION_BATCHES = 4

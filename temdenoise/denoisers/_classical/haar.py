@@ -2,7 +2,7 @@
 
 Every coefficient is a sum (scaling coefficient) or a difference of two sums (detail) of pixels,
 each pixel counted once: of Poisson counts the sums are Poisson counts again, at every scale. That
-is what makes the risk estimate of `temdenoise.denoisers._purelet` exact.
+is what makes the risk estimate of `temdenoise.denoisers._classical.purelet` exact.
 
 No image is padded here. The undecimated transform keeps those windows that lie inside the image, at
 every position, and its inverse averages over the windows that hold a pixel, fewer at the borders.

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import torch
 
-from ..binning import unbin
-from ._apply_sbd import ORIENTATIONS, TILE
-from ._device import choose_device
+from temdenoise._device import choose_device
+from temdenoise.binning import unbin
+from temdenoise.networks.apply import ORIENTATIONS, TILE
 
 
 def pixel_gradient(est, image, pixel, pixel_size=None):

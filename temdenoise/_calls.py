@@ -1,0 +1,75 @@
+"""Which keywords a function takes, and how to hand it only those."""
+
+from inspect import Parameter, signature
+
+
+def parameters_of(function):
+    """Parameters of a function by name; none if it is written in C and does not say."""
+    try:
+        return signature(function).parameters
+    except ValueError:
+        return {}
+
+
+def takes(function, name):
+    """Whether a function can be called with a keyword of this name."""
+    parameters = parameters_of(function)
+    return name in parameters or any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def keyword_only(function):
+    """Names of the keyword-only parameters of a function."""
+    parameters = parameters_of(function).values()
+    return [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+
+
+def only_taken(function, **keywords):
+    """Return those of the keywords that are not None and that a function takes.
+
+    Parameters
+    ----------
+    function : callable
+    **keywords
+        What is known of a call.
+
+    Returns
+    -------
+    taken : dict
+
+    Examples
+    --------
+    >>> from temdenoise import WienerDenoiser, WindowedFourierDenoiser
+    >>> from temdenoise._calls import only_taken
+    >>> only_taken(WindowedFourierDenoiser().transform, pixel_size=5.0, mask=None)
+    {'pixel_size': 5.0}
+    >>> only_taken(WienerDenoiser().transform, pixel_size=5.0)
+    {}
+    """
+    return {k: v for k, v in keywords.items() if v is not None and takes(function, k)}
+
+
+def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
+    """Keywords for ``denoiser.transform``: those it takes, and `params` as they are.
+
+    Parameters
+    ----------
+    denoiser : object
+        With a ``transform``.
+    pixel_size, mask
+        Passed on if ``transform`` has a parameter of that name, and they are not None.
+    params : dict, optional
+        Keywords that go before these two.
+
+    Returns
+    -------
+    keywords : dict
+
+    Raises
+    ------
+    TypeError
+        If there is no ``transform``.
+    """
+    transform = getattr(denoiser, "transform", None)
+    if not callable(transform):
+        raise TypeError(f"denoiser must be fitted and have a transform method, got {denoiser!r}.")
+    return only_taken(transform, pixel_size=pixel_size, mask=mask) | dict(params or {})

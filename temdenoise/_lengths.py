@@ -1,0 +1,71 @@
+"""Checks of lengths: radii, widths, pixel sizes."""
+
+from numbers import Real
+
+import numpy as np
+
+
+def check_length(name, value, *, unit=None):
+    """Return a positive, finite length as a float, or say what is wrong with it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument in the error messages.
+    value : float
+        The length.
+    unit : str, optional
+        Its unit, for the error messages.
+
+    Returns
+    -------
+    length : float
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is not positive and finite.
+
+    Examples
+    --------
+    >>> from temdenoise._lengths import check_length
+    >>> check_length("radius", 4)
+    4.0
+    """
+    where = f", in {unit}" if unit else ""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number{where}, got {value!r}.")
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite{where}, got {value!r}.")
+    return float(value)
+
+
+def check_pixel_size(pixel_size):
+    """Check a pixel size in picometres.
+
+    Parameters
+    ----------
+    pixel_size : float
+        Length of a pixel's side, in pm.
+
+    Returns
+    -------
+    pixel_size : float
+        The same as a Python float.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is not positive and finite.
+
+    Examples
+    --------
+    >>> from temdenoise._lengths import check_pixel_size
+    >>> check_pixel_size(6)
+    6.0
+    """
+    return check_length("pixel_size", pixel_size, unit="pm")

@@ -1,0 +1,1 @@
+"""What the classical methods are made of."""

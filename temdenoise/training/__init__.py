@@ -1,0 +1,1 @@
+"""Training of networks: skorch, ready-made batches and a budget; knows no estimator."""
