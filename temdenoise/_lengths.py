@@ -4,6 +4,9 @@ from numbers import Real
 
 import numpy as np
 
+# No microscope has smaller pixels, in pm: a smaller number is one in another unit.
+_LEAST_PIXEL_SIZE = 1.0
+
 
 def check_length(name, value, *, unit=None):
     """Return a positive, finite length as a float, or say what is wrong with it.
@@ -60,7 +63,7 @@ def check_pixel_size(pixel_size):
     TypeError
         If it is not a real number.
     ValueError
-        If it is not positive and finite.
+        If it is not positive and finite, or below 1 pm: then it is in another unit.
 
     Examples
     --------
@@ -68,4 +71,10 @@ def check_pixel_size(pixel_size):
     >>> check_pixel_size(6)
     6.0
     """
-    return check_length("pixel_size", pixel_size, unit="pm")
+    pixel_size = check_length("pixel_size", pixel_size, unit="pm")
+    if pixel_size < _LEAST_PIXEL_SIZE:
+        raise ValueError(
+            f"pixel_size={pixel_size:g} pm is smaller than the pixels of any microscope: is it in "
+            "nm or Angstrom? Give it in pm (1 nm = 1000 pm, 1 Angstrom = 100 pm)."
+        )
+    return pixel_size

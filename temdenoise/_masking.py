@@ -28,7 +28,7 @@ def trusted_pixels(mask, n_images):
     return [~hidden if hidden.any() else None for hidden in mask]
 
 
-def fill_masked(X, mask):
+def fill_masked(X, mask, *, with_noise=False):
     """Replace masked pixels by the mean counts near the closest trusted pixel.
 
     Parameters
@@ -37,6 +37,9 @@ def fill_masked(X, mask):
         Images; not modified.
     mask : None or bool ndarray of shape (n_images, height, width)
         True marks the pixels to fill. No image may be masked altogether.
+    with_noise : bool, default=False
+        Fill with Poisson counts of that mean, drawn with a fixed seed: a smooth patch would be a
+        structure of its own to a network, which reads the noise too.
 
     Returns
     -------
@@ -56,4 +59,6 @@ def fill_masked(X, mask):
             hidden, return_distances=False, return_indices=True
         )[:, hidden]
         image[hidden] = total[rows, columns] / weight[rows, columns]
+        if with_noise:
+            image[hidden] = np.random.RandomState(0).poisson(np.maximum(image[hidden], 0))
     return filled

@@ -7,7 +7,7 @@ from scipy import sparse
 _REAL_KINDS = "biuf"
 
 
-def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, name="X"):
+def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, name="X", mask=None):
     """Check a stack of images and return it as float32.
 
     Parameters
@@ -22,6 +22,8 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
         Smallest height and width allowed, in pixels.
     name : str, default="X"
         Name of the argument in the error messages.
+    mask : None or bool array-like of shape (height, width) or (n_images, height, width)
+        True marks pixels that may hold anything. They come back as 0.
 
     Returns
     -------
@@ -46,6 +48,9 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
     """
     X = as_real_array(X, name, estimator_name)
     _check_stack_shape(X, name, estimator_name, min_size)
+    mask = check_mask(mask, X.shape)
+    if mask is not None:
+        X = np.where(mask, X.dtype.type(0), X)
     # A value beyond float32 becomes inf here, which the next check tells from an inf in the input.
     with np.errstate(over="ignore"):
         images = np.ascontiguousarray(X, dtype=np.float32)
@@ -60,7 +65,7 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
     return images
 
 
-def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1):
+def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1, mask=None):
     """Check a stack of images and its partner of the same shape.
 
     Parameters
@@ -69,7 +74,7 @@ def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1):
         First stack, for instance the noisy images.
     y : array-like of shape (n_images, height, width)
         Second stack, for instance the clean images.
-    estimator_name, counts, min_size
+    estimator_name, counts, min_size, mask
         As for `check_images`; `counts` concerns `X` only, as a target may be any real image.
 
     Returns
@@ -88,8 +93,9 @@ def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1):
     >>> from temdenoise._validation import check_pair
     >>> X, y = check_pair(np.ones((2, 4, 4)), np.zeros((2, 4, 4)))
     """
-    X = check_images(X, estimator_name=estimator_name, counts=counts, min_size=min_size)
-    y = check_images(y, estimator_name=estimator_name, min_size=min_size, name="y")
+    options = {"estimator_name": estimator_name, "min_size": min_size, "mask": mask}
+    X = check_images(X, counts=counts, **options)
+    y = check_images(y, name="y", **options)
     if X.shape != y.shape:
         raise ValueError(
             f"X and y must have the same shape, one target per image: X has {X.shape}, "
@@ -268,8 +274,8 @@ def _check_finite(images, original, name, estimator_name):
             if where.any():
                 raise ValueError(
                     f"Input {name} contains {what}: {_place(original, where)}. {estimator_name} "
-                    "does not accept missing values; mend those pixels (for instance by the "
-                    "median of their neighbours) first."
+                    "does not accept missing values: pass mask= with True at those pixels, or "
+                    "mend them first."
                 )
     raise ValueError(
         f"Input {name} contains a value too large for dtype('float32'): {_place(original, bad)}."

@@ -1,6 +1,5 @@
 """The contract that every denoiser keeps."""
 
-import inspect
 import warnings
 
 import numpy as np
@@ -8,9 +7,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from temdenoise._validation import check_images, check_pair
+from temdenoise._calls import keyword_only, only_taken
+from temdenoise._masking import fill_masked
+from temdenoise._validation import check_images, check_mask, check_pair
+from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settle_pixel_size
 from temdenoise.metrics.image_quality import psnr
-from temdenoise.noise import PoissonNoise
+from temdenoise.noise import PoissonNoise, draw_noise
 from temdenoise.noise._gain_hint import gain_hint
 
 # Seed of the noise that `score` draws: fixed, so that candidates are compared on the same noise.
@@ -22,21 +24,22 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     A denoiser is a scikit-learn transformer of image stacks. ``X`` is an array of shape
     (n_images, height, width) with electron counts per pixel, or values proportional to them, of any
-    real dtype; ``transform(X)`` returns float32 of the same shape, the estimated mean counts per
+    real dtype. ``transform(X)`` returns float32 of the same shape: the estimated mean counts per
     pixel (the Poisson rate). A rate cannot be negative, but an estimate may be where the method
-    allows it: it is returned as it is, because clipping would hide a bias from whoever averages
+    allows it. It is returned as it is, because clipping would hide a bias from whoever averages
     the result.
 
     Notes
     -----
-    To write a new method, subclass and define ``__init__`` with keyword-only parameters,
-    ``_parameter_constraints`` and ``_transform(X)``; and ``_fit(X, y)`` if there is something to
-    learn. A method that takes keywords with each call (``mask``, ``pixel_size``) overrides `fit` or
-    `transform` themselves with those keywords in the signature, and starts with
-    ``_check_fit_input`` or ``_check_transform_input``. The metadata requests of scikit-learn
-    (``set_transform_request`` and so on) follow from the signature; `score` takes what `transform`
-    takes. A method that can differentiate itself, as networks can, defines
-    ``pixel_gradient(image, pixel, **keywords)`` for `temdenoise.inspection.equivalent_filter`.
+    To write a new method, subclass and define ``_transform(X, mask)``. It gets checked float32
+    images whose masked pixels are filled already, and a mask of their shape, or None. It must not
+    write to ``X``. If there is something to learn, define ``_fit(X, y, mask)`` too. Parameters are
+    keyword-only arguments of ``__init__``, checked by ``_parameter_constraints``. A method that
+    needs the pixel size inherits from `ScaledDenoiser`. `temdenoise.testing.check_denoiser` tells
+    whether a method keeps the contract.
+
+    A method that can differentiate itself, as networks can, defines ``pixel_gradient(image, pixel,
+    **keywords)`` for `temdenoise.inspection.equivalent_filter`.
 
     Examples
     --------
@@ -45,7 +48,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     >>> class MeanDenoiser(BaseDenoiser):
     ...     '''Replace each image by its mean.'''
     ...
-    ...     def _transform(self, X):
+    ...     def _transform(self, X, mask):
     ...         return np.broadcast_to(X.mean(axis=(1, 2), keepdims=True), X.shape)
     >>> noisy = np.random.default_rng(0).poisson(0.45, size=(2, 8, 8))
     >>> MeanDenoiser().fit(noisy).transform(noisy).shape
@@ -56,10 +59,14 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     # Smallest image side, in pixels, the method can work on.
     _min_size = 1
+    # What fills masked pixels: the mean counts nearby, or Poisson noise of that mean.
+    _fill = "mean"
+    # Frames on either side that the estimate of a frame depends on.
+    _context = 0
 
     def __init_subclass__(cls, **kwargs):
         # `score` calls `transform`, so what may be routed to the one may be routed to the other.
-        cls.__metadata_request__score = dict.fromkeys(_keywords(cls.transform))
+        cls.__metadata_request__score = dict.fromkeys(keyword_only(cls.transform))
         # Images do not fit a data frame: keep `set_output` and the global configuration out. The
         # setting is not inherited by subclasses, so it is repeated for each of them.
         super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
@@ -70,7 +77,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.input_tags.three_d_array = True
         return tags
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, mask=None):
         """Check the images and learn what there is to learn.
 
         Parameters
@@ -79,6 +86,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             Images, in counts per pixel.
         y : array-like of shape (n_images, height, width), default=None
             Clean images of the same shape, for methods that learn from pairs.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
+            True marks pixels not to trust. They may hold anything, NaN too.
 
         Returns
         -------
@@ -88,42 +97,73 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Raises
         ------
         ValueError
-            If the images are not a valid stack (see the class), `y` does not fit them, or a
-            parameter is out of range.
+            If the images are not a valid stack (see the class), `y` or `mask` does not fit them, or
+            a parameter is out of range.
         """
-        X, y = self._check_fit_input(X, y)
-        self._fit(X, y)
+        self._validate_params()
+        X, y, mask = self._check_images(X, y, mask)
+        self._fit(fill_masked(X, mask), y, mask)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, mask=None):
         """Denoise images.
 
         Parameters
         ----------
         X : array-like of shape (n_images, height, width)
             Noisy images, in counts per pixel. Their size need not be that seen in `fit`.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
+            True marks pixels not to trust, such as a burnt-in label. They may hold anything, NaN
+            too. They are filled from their surroundings first; the estimate there says nothing.
 
         Returns
         -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel.
+        denoised : ImageStack of shape (n_images, height, width), dtype float32
+            Estimated mean counts per pixel. It knows the pixel size that `X` knows.
 
         Raises
         ------
         NotFittedError
             If `fit` was not called.
         ValueError
-            If the images are not a valid stack.
+            If the images are not a valid stack, or `mask` does not fit them.
 
         Warns
         -----
         UserWarning
             If the method needs counts and the values look like counts multiplied by a gain.
         """
-        X = self._check_transform_input(X)
-        denoised = np.require(self._transform(X), np.float32, requirements=["C", "W", "O"])
-        # The checks hand float32 input on uncopied: what goes out must not alias it.
-        return denoised.copy() if np.may_share_memory(denoised, X) else denoised
+        X, mask, pixel_size = self._check_call(X, mask)
+        return self._as_output(self._transform(self._filled(X, mask), mask), X, pixel_size)
+
+    def fit_transform(self, X, y=None, **params):
+        """Fit to images and denoise them.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        **params : dict
+            Keywords of `fit`, `transform` or both (as ``mask``): each gets those it takes.
+
+        Returns
+        -------
+        denoised : ImageStack of shape (n_images, height, width), dtype float32
+            Estimated mean counts per pixel.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        TypeError
+            If neither takes a keyword.
+        """
+        to_fit, to_transform = only_taken(self.fit, **params), only_taken(self.transform, **params)
+        if unknown := [
+            k for k, v in params.items() if v is not None and k not in to_fit | to_transform
+        ]:
+            raise TypeError(f"{type(self).__name__} takes no keyword {unknown[0]!r}.")
+        return self.fit(X, y, **to_fit).transform(X, **to_transform)
 
     def score(self, X, y=None, sample_weight=None, **transform_params):
         """Return the mean peak signal-to-noise ratio.
@@ -154,17 +194,17 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If the images are not a valid stack, or `y` does not fit them.
         """
         check_is_fitted(self)
-        name = type(self).__name__
+        pixel_size, mask = pixel_size_of(X), transform_params.get("mask")
+        options = {"estimator_name": type(self).__name__, "min_size": self._min_size, "mask": mask}
         if y is None:
-            clean = check_images(X, estimator_name=name, counts=True, min_size=self._min_size)
+            clean = check_images(X, counts=True, **options)
             noisy, clean = self._draw_noise(clean, _SCORE_SEED)
         else:
-            noisy, clean = check_pair(X, y, estimator_name=name, min_size=self._min_size)
+            noisy, clean = check_pair(X, y, **options)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, clean)
-        denoised = self.transform(noisy, **transform_params)
-        values = psnr(clean, denoised, mask=transform_params.get("mask"))
-        return float(np.average(values, weights=sample_weight))
+        denoised = self.transform(ImageStack(noisy, pixel_size), **transform_params)
+        return float(np.average(psnr(clean, denoised, mask=mask), weights=sample_weight))
 
     def _draw_noise(self, clean, seed):
         """Draw the noisy images that `score` denoises.
@@ -184,48 +224,139 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             Noisy images, and the clean ones on the same scale.
         """
         noise = getattr(self, "noise_", None)
-        noise = PoissonNoise() if noise is None else noise
-        return noise.sample(clean, return_clean=True, random_state=seed)
+        return draw_noise(PoissonNoise() if noise is None else noise, clean, seed)
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, mask):
         """Learn from checked input; the default only records the mean counts per pixel."""
-        self.dose_ = float(X.mean(dtype=np.float64))
+        trusted = True if mask is None else ~mask
+        self.dose_ = float(X.mean(dtype=np.float64, where=trusted))
 
-    def _transform(self, X):
+    def _transform(self, X, mask):
         """Denoise checked float32 images of shape (n_images, height, width); never write to X."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _transform")
+        raise TypeError(f"{type(self).__name__} must define _transform(X, mask).")
 
-    def _check_fit_input(self, X, y=None):
-        """Validate parameters and input of `fit`; return them as float32."""
-        self._validate_params()
-        return self._check_input(X, y)
+    def _check_call(self, X, mask):
+        """Check that the denoiser is fitted, and what `transform` was called with.
 
-    def _check_transform_input(self, X):
-        """Check that the denoiser is fitted, and its input; return it as float32.
+        Returns
+        -------
+        X : ndarray of shape (n_images, height, width), dtype float32
+            The images; masked pixels are 0 if they were no numbers.
+        mask : None or bool ndarray of the same shape
+        pixel_size : float or None
+            What the images know, in pm.
 
         Methods that count are told by a warning, of the line that called `transform`, where the
         values look like counts that a gain was put on.
         """
         check_is_fitted(self)
-        X = self._check_input(X)[0]
+        pixel_size = pixel_size_of(X)
+        X, _, mask = self._check_images(X, None, mask)
         if get_tags(self).input_tags.positive_only:
-            hint = gain_hint(X, getattr(self, "gain", 1.0))
+            hint = gain_hint(fill_masked(X, mask), getattr(self, "gain", 1.0))
             if hint:
                 warnings.warn(f"{type(self).__name__}: {hint}", UserWarning, stacklevel=3)
-        return X
+        return X, mask, pixel_size
 
-    def _check_input(self, X, y=None):
+    def _check_images(self, X, y=None, mask=None):
+        """Check a stack, its partner and its mask; return them as float32 and bool."""
         options = {
             "estimator_name": type(self).__name__,
             "counts": get_tags(self).input_tags.positive_only,
             "min_size": self._min_size,
+            "mask": mask,
         }
         if y is None:
-            return check_images(X, **options), None
-        return check_pair(X, y, **options)
+            X = check_images(X, **options)
+        else:
+            X, y = check_pair(X, y, **options)
+        return X, y, check_mask(mask, X.shape)
+
+    def _filled(self, X, mask):
+        return fill_masked(X, mask, with_noise=self._fill == "noise")
+
+    def _as_output(self, denoised, X, pixel_size):
+        """Return an estimate as `transform` promises it."""
+        denoised = np.require(denoised, np.float32, requirements=["C", "W", "O"])
+        if denoised.shape != X.shape:
+            raise ValueError(
+                f"{type(self).__name__}._transform returned shape {denoised.shape} for images of "
+                f"shape {X.shape}: it must return one estimate per pixel."
+            )
+        # The checks hand float32 input on uncopied: what goes out must not alias it.
+        denoised = denoised.copy() if np.may_share_memory(denoised, X) else denoised
+        return ImageStack(denoised, pixel_size)
 
 
-def _keywords(function):
-    """Names of the keyword-only parameters of a function."""
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+class ScaledDenoiser(BaseDenoiser):
+    """Base class of the denoisers that use the pixel size.
+
+    `fit` and `transform` take ``pixel_size``, in pm. Where it is not given, that of the images is
+    used, if they know it (`temdenoise.ImageStack`). A subclass defines ``_transform(X, mask,
+    pixel_size)``, with a pixel size in pm or None.
+    """
+
+    def transform(self, X, *, mask=None, pixel_size=None):
+        """Denoise images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Noisy images, in counts per pixel. Their size need not be that seen in `fit`.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
+            True marks pixels not to trust, such as a burnt-in label. They may hold anything, NaN
+            too. They are filled from their surroundings first; the estimate there says nothing.
+        pixel_size : float or "auto", default=None
+            Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" is for
+            methods that can find it.
+
+        Returns
+        -------
+        denoised : ImageStack of shape (n_images, height, width), dtype float32
+            Estimated mean counts per pixel. It knows the pixel size.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        TypeError
+            If `pixel_size` is neither a number nor "auto".
+        ValueError
+            If the images are not a valid stack, `mask` does not fit them, or `pixel_size` is not
+            positive, below 1 pm, or "auto" where the method cannot find it.
+
+        Warns
+        -----
+        PixelSizeWarning
+            If the keyword is not what the images say of themselves: the keyword counts. If the
+            method needs the pixel size and nobody says it.
+        UserWarning
+            If the method needs counts and the values look like counts multiplied by a gain.
+        """
+        known = self._settle_pixel_size(X, pixel_size)
+        X, mask, _ = self._check_call(X, mask)
+        used = self._find_pixel_size(X, mask) if known == "auto" else known
+        denoised = self._transform(self._filled(X, mask), mask, used)
+        return self._as_output(denoised, X, used)
+
+    def _settle_pixel_size(self, X, pixel_size):
+        """Pixel size in pm, "auto", or None: what the keyword says, else the images."""
+        check_is_fitted(self)
+        if isinstance(pixel_size, str) and pixel_size == "auto":
+            if not hasattr(self, "_find_pixel_size"):
+                raise ValueError(
+                    f"pixel_size='auto': {type(self).__name__} cannot find the pixel size. Give it "
+                    "in pm."
+                )
+            return "auto"
+        return settle_pixel_size(X, pixel_size, stacklevel=3)
+
+
+def warn_assumed(name, assumed, stacklevel=3):
+    """Say which pixel size a method assumes where nobody says it."""
+    warnings.warn(
+        f"{name} does not know the pixel size of the images and takes them for {assumed}. Give "
+        "pixel_size in pm, or images that know it (temdenoise.ImageStack).",
+        PixelSizeWarning,
+        stacklevel=stacklevel + 1,
+    )

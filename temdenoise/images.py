@@ -1,8 +1,17 @@
 """Images that know how large their pixels are."""
 
+import warnings
+
 import numpy as np
 
 from temdenoise._lengths import check_pixel_size
+
+# Pixel sizes that differ by less than this fraction are the same, said with other digits.
+_SAME = 0.005
+
+
+class PixelSizeWarning(UserWarning):
+    """The pixel size is not known, or two sources of it disagree."""
 
 
 class ImageStack(np.ndarray):
@@ -135,6 +144,53 @@ def pixel_size_of(images):
     """
     pixel_size = getattr(images, "pixel_size", None)
     return None if pixel_size is None else check_pixel_size(pixel_size)
+
+
+def settle_pixel_size(images, pixel_size=None, *, stacklevel=2):
+    """Pixel size of a call in pm: that of the keyword, else that of the images, else None.
+
+    Parameters
+    ----------
+    images : object
+        An `ImageStack`, or anything else.
+    pixel_size : float, optional
+        What the caller says.
+    stacklevel : int, default=2
+        Whose line a warning names: 1 is the caller of this function.
+
+    Returns
+    -------
+    pixel_size : float or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it cannot be a pixel size.
+
+    Warns
+    -----
+    PixelSizeWarning
+        If the keyword is not what the images say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.images import ImageStack, settle_pixel_size
+    >>> settle_pixel_size(ImageStack(np.ones((1, 4, 4)), 6.22))
+    6.22
+    """
+    known = pixel_size_of(images)
+    if pixel_size is None:
+        return known
+    pixel_size = check_pixel_size(pixel_size)
+    if known is not None and abs(known - pixel_size) > _SAME * pixel_size:
+        warnings.warn(
+            f"pixel_size={pixel_size:g} pm is given, but the images say {known:g} pm: "
+            f"{pixel_size:g} pm is used.",
+            PixelSizeWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return pixel_size
 
 
 def _keeps_sampling(index, n_axes):

@@ -5,8 +5,10 @@ from numbers import Integral
 
 import numpy as np
 
+from temdenoise._jobs import side_by_side
 
-def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None):
+
+def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None, n_jobs=1):
     """Apply a function to overlapping tiles of an image and join the results.
 
     Every tile is read with its surroundings; results closer than ``halo`` to a tile's inner edge
@@ -35,6 +37,9 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
         Width of the ramp in pixels. Default: a quarter of the halo, at least 1.
     out : ndarray or memmap, optional
         Where to write the result; made by the function as float32 if not given.
+    n_jobs : int or None, default=1
+        Threads that work on tiles of one row side by side, if the function may be called from
+        several; None is all CPUs. The result is the same.
 
     Returns
     -------
@@ -76,14 +81,10 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
     columns = _cover(width, tile, halo, multiple, blend)
     started = False
     for y in rows:
-        for x in columns:
-            part = image[..., y.start : y.stop, x.start : x.stop]
-            result = np.asarray(function(part))
-            if result.ndim not in (2, 3) or result.shape[-2:] != part.shape[-2:]:
-                raise ValueError(
-                    f"The function returned shape {result.shape} for a tile of shape {part.shape}; "
-                    "the last two axes must be the same."
-                )
+        results = side_by_side(
+            lambda x, y=y: _checked_result(function, image, y, x), columns, n_jobs=n_jobs
+        )
+        for x, result in zip(columns, results, strict=True):
             if not started:
                 out = _prepared(out, (*result.shape[:-2], height, width))
                 started = True
@@ -97,6 +98,18 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
                 result[..., y.inner, x.inner] * weight
             ).astype(np.float32, copy=False)
     return out
+
+
+def _checked_result(function, image, y, x):
+    """Return what the function makes of one tile."""
+    part = image[..., y.start : y.stop, x.start : x.stop]
+    result = np.asarray(function(part))
+    if result.ndim not in (2, 3) or result.shape[-2:] != part.shape[-2:]:
+        raise ValueError(
+            f"The function returned shape {result.shape} for a tile of shape {part.shape}; "
+            "the last two axes must be the same."
+        )
+    return result
 
 
 class _Span:

@@ -1,19 +1,17 @@
 """Convolutions without large copies of the image, as a whole or tile by tile."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
 from math import isqrt
-from threading import Lock
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from temdenoise._jobs import side_by_side
+
 # Values in what the layers read for a tile, 10 MB: malloc uses tensors of up to 32 MB again. Larger
 # ones come from the system page by page, which takes longer than filling them.
 _VALUES = 2_500_000
-# The number of threads is also that of threads to come: two that set it in turn would mix it up.
-_setting_threads = Lock()
 
 
 class EdgeConv2d(nn.Module):
@@ -60,7 +58,7 @@ class EdgeConv2d(nn.Module):
 class InTiles(nn.Module):
     """Apply convolutions to tiles of an image, so that what lies between them stays small.
 
-    Each of torch's threads has a tile of its own at a time.
+    Each thread has a tile of its own at a time.
 
     Parameters
     ----------
@@ -107,24 +105,15 @@ class InTiles(nn.Module):
 
 
 def _side_by_side(function, items):
-    """Call a function for all items in as many threads as torch uses, each of which computes alone.
-
-    Threads that share a tile wait for each other after every layer, and in all that is not shared.
-    """
-    n = torch.get_num_threads()
+    """Call a function for all items side by side, in the modes of the thread that asks."""
     low = {"enabled": torch.is_autocast_enabled("cpu"), "dtype": torch.get_autocast_dtype("cpu")}
 
-    def alone(item):
+    def in_these_modes(item):
         # modes are those of a thread, and only in this one an inference tensor may be written to
         with torch.inference_mode(), torch.autocast("cpu", **low):
             function(item)
 
-    with _setting_threads:
-        try:
-            with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                list(pool.map(alone, items))
-        finally:
-            torch.set_num_threads(n)  # of threads that are still to come
+    side_by_side(in_these_modes, items)
 
 
 def _tiles(length, side):

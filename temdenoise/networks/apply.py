@@ -1,39 +1,83 @@
 """Applying a trained network to images of any size, in tiles that fit into memory."""
 
+import contextlib
 import warnings
 
 import numpy as np
 import torch
 
 from temdenoise._device import choose_device, use_bfloat16
-from temdenoise.networks import fuse_for_inference
+from temdenoise._jobs import one_torch_thread, side_by_side
+from temdenoise.networks.fuse import fuse_for_inference
 from temdenoise.tiling import apply_tiled
 
 # Largest side of a tile in bins: what the paper's images need to be one tile.
 TILE = 1088
 # Quarter turns, and whether mirrored: the first n serve `orientations=n`.
 ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
-# What allocators say that have no exception of their own (those of processors and of Apple's GPUs).
+# What allocators say that have no exception of their own (those of CPUs and of Apple's GPUs).
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-class TiledNetwork:
-    """A denoiser's network, made ready for inference; where memory is short, tiles get smaller.
+def average_over_orientations(function, image, n, run=map):
+    """Mean of what a function makes of an image turned and mirrored, turned back.
 
     Parameters
     ----------
-    est : SBDDenoiser
-        Fitted. Its network is left as it is.
+    function : callable
+        Maps a tensor (rows, columns), or (columns, rows), to one of the same shape.
+    image : torch.Tensor of shape (rows, columns)
+    n : {1, 2, 4, 8}
+        Number of orientations.
+    run : callable, default=map
+        ``run(f, orientations)`` calls f for each of them.
+
+    Returns
+    -------
+    mean : torch.Tensor of shape (rows, columns)
     """
 
-    def __init__(self, est):
-        self.device = choose_device(est.device)
-        self.network = fuse_for_inference(est.network_).to(self.device)
-        self.orientations = ORIENTATIONS[: est.orientations]
+    def one(orientation):
+        turns, mirrored = orientation
+        turned = torch.rot90(image.flip(1) if mirrored else image, turns)
+        back = torch.rot90(function(turned), -turns)
+        return back.flip(1) if mirrored else back
+
+    return sum(run(one, ORIENTATIONS[:n])) / n
+
+
+class TiledNetwork:
+    """A network made ready for inference; where memory is short, tiles get smaller.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (1, 1, rows, columns) to the same shape. It is left as it is. One that says how far a
+        bin sees (``halo``) and where tiles may start (``grid``) is applied in tiles, any other to
+        whole images.
+    device : str, default="auto"
+        See `temdenoise._device.choose_device`.
+    orientations : {1, 2, 4, 8}, default=1
+        Number of orientations of the image to average over.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions, for networks that tolerate it.
+    """
+
+    def __init__(self, network, *, device="auto", orientations=1, precision="auto"):
+        self.device = choose_device(device)
+        self.network = fuse_for_inference(network).to(self.device)
+        self.orientations = orientations
         self.takes_level = getattr(self.network, "takes_level", False)
         rounds = getattr(self.network, "tolerates_bfloat16", False)
-        self.autocast = rounds and use_bfloat16(est.precision, self.device)
-        self.tile = max(TILE, 4 * self.network.halo)
+        self.autocast = rounds and use_bfloat16(precision, self.device)
+        self.halo = getattr(self.network, "halo", None)
+        self.grid = getattr(self.network, "grid", 1)
+        self.tile = None if self.halo is None else max(TILE, 4 * self.halo)
+
+    @property
+    def n_jobs(self):
+        """How many images may be worked on at once, as `side_by_side` takes it: a GPU has one."""
+        return None if self.device.type == "cpu" else 1
 
     def __call__(self, bins):
         """Return rates per bin of one image of counts per bin (rows, columns).
@@ -46,24 +90,34 @@ class TiledNetwork:
         options = {}
         if self.takes_level:
             options["level"] = float(bins.mean(dtype=np.float64))  # one for all tiles
-        total = np.zeros(bins.shape, dtype=np.float32)
-        for turns, mirrored in self.orientations:
-            turned = np.rot90(bins[:, ::-1] if mirrored else bins, turns).copy()
-            rates = np.rot90(self._in_tiles(turned, options), -turns)
-            total += rates[:, ::-1] if mirrored else rates
-        return total / len(self.orientations)
+
+        def estimate(turned):
+            return torch.from_numpy(self._in_tiles(turned.numpy(), options))
+
+        def run(function, orientations):
+            return side_by_side(function, orientations, n_jobs=self.n_jobs)
+
+        image = torch.from_numpy(np.ascontiguousarray(bins))
+        return average_over_orientations(estimate, image, self.orientations, run).numpy()
+
+    def _apply(self, tile, options):
+        batch = torch.from_numpy(np.array(tile))[None, None].to(self.device)
+        low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+        alone = one_torch_thread() if self.device.type == "cpu" else contextlib.nullcontext()
+        with torch.inference_mode(), low, alone:
+            return self.network(batch, **options)[0, 0].float().cpu().numpy()
 
     def _in_tiles(self, bins, options):
-        def apply(tile):
-            batch = torch.from_numpy(tile.copy())[None, None].to(self.device)
-            low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
-            with torch.inference_mode(), low:
-                return self.network(batch, **options)[0, 0].float().cpu().numpy()
-
-        halo, grid = self.network.halo, self.network.grid
         while True:
             try:
-                return apply_tiled(apply, bins, tile=self.tile, halo=halo, multiple=grid)
+                return apply_tiled(
+                    lambda tile: self._apply(tile, options),
+                    bins,
+                    tile=self.tile or max(bins.shape),
+                    halo=self.halo or 0,
+                    multiple=self.grid,
+                    n_jobs=self.n_jobs,
+                )
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -74,9 +128,8 @@ class TiledNetwork:
 
     def _shrink(self, side, error):
         """Halve the tiles for all that is still to come, and say so."""
-        halo, grid = self.network.halo, self.network.grid
-        least = 2 * halo + max(1, halo // 4) + grid
-        tried = min(self.tile, side)
+        tried = side if self.tile is None else min(self.tile, side)
+        least = tried if self.halo is None else 2 * self.halo + max(1, self.halo // 4) + self.grid
         if tried <= least:
             raise MemoryError(
                 f"The network does not fit into the memory of {str(self.device)!r}, not even with "
@@ -87,7 +140,7 @@ class TiledNetwork:
             f"{str(self.device)!r} is out of memory with tiles of {tried} bins: going on with "
             f"{self.tile}.",
             RuntimeWarning,
-            stacklevel=6,  # the line that called transform
+            stacklevel=2,
         )
 
 

@@ -88,6 +88,23 @@ class PoissonNoise(BaseEstimator):
             clean, noisy = _sample_numpy(clean, dose, random_state)
         return (noisy, clean) if return_clean else noisy
 
+    def on_bins(self, area):
+        """Noise of sums over `area` pixels: sums of Poisson counts are Poisson counts.
+
+        Parameters
+        ----------
+        area : float
+            Number of pixels in a bin.
+
+        Returns
+        -------
+        noise : PoissonNoise
+        """
+        dose = self._check_dose()
+        if isinstance(dose, tuple | list):
+            return PoissonNoise(dose=tuple(d * area for d in dose))
+        return PoissonNoise(dose=None if dose is None else dose * area)
+
     def _check_dose(self):
         if not isinstance(self.dose, tuple | list):
             return self.dose

@@ -183,6 +183,85 @@ class PoissonGaussianNoise(BaseEstimator):
                 image += read_noise * random_state.standard_normal(image.shape)
         return (noisy, clean) if return_clean else noisy
 
+    def on_bins(self, area):
+        """Noise of sums over `area` pixels.
+
+        Parameters
+        ----------
+        area : float
+            Number of pixels in a bin.
+
+        Returns
+        -------
+        noise : PoissonGaussianNoise
+            With the gain of the pixels, `area` times their offset, and their read noise added in
+            squares.
+
+        Raises
+        ------
+        NotFittedError
+            If a value is "auto" and `fit` was not called.
+        """
+        gain, offset, read_noise = self._values()
+        dose = PoissonNoise(dose=self.dose).on_bins(area).dose
+        return PoissonGaussianNoise(gain, offset * area, read_noise * area**0.5, dose=dose)
+
+    def in_electrons(self):
+        """Noise of the values once gain and offset are undone.
+
+        Returns
+        -------
+        noise : PoissonGaussianNoise
+            Of gain 1 and offset 0, with the read noise in electrons.
+
+        Raises
+        ------
+        NotFittedError
+            If a value is "auto" and `fit` was not called.
+        """
+        gain, _, read_noise = self._values()
+        return PoissonGaussianNoise(1.0, 0.0, read_noise / gain, dose=self.dose)
+
+    def to_electrons(self, values):
+        """Undo gain and offset.
+
+        Parameters
+        ----------
+        values : ndarray
+            In stored units.
+
+        Returns
+        -------
+        electrons : ndarray of the same shape and dtype
+
+        Raises
+        ------
+        NotFittedError
+            If a value is "auto" and `fit` was not called.
+        """
+        gain, offset, _ = self._values()
+        return (values - np.float32(offset)) / np.float32(gain)
+
+    def from_electrons(self, electrons):
+        """Put gain and offset on electrons.
+
+        Parameters
+        ----------
+        electrons : ndarray
+
+        Returns
+        -------
+        values : ndarray of the same shape and dtype
+            In stored units.
+
+        Raises
+        ------
+        NotFittedError
+            If a value is "auto" and `fit` was not called.
+        """
+        gain, offset, _ = self._values()
+        return np.float32(gain) * electrons + np.float32(offset)
+
     def _values(self):
         values = []
         for name in _NAMES:
@@ -253,7 +332,7 @@ def to_counts(
     if "auto" not in (gain, offset) and not return_noise and read_noise == "auto":
         read_noise = 0.0  # not used: no reason to look for it
     noise = PoissonGaussianNoise(gain, offset, read_noise).fit(movie, mask=mask, vacuum=vacuum)
-    counts = (movie - np.float32(noise.offset_)) / np.float32(noise.gain_)
+    counts = noise.to_electrons(movie)
     if noise.analysis_ is not None:
         for caveat in noise.analysis_.caveats:
             warnings.warn(f"Counts of a measured gain: {caveat}.", UserWarning, stacklevel=2)

@@ -9,21 +9,21 @@ from pathlib import Path
 from skorch.callbacks import Callback
 
 from temdenoise._files import replacing
-from temdenoise.training.net import plain_history
+from temdenoise.training.callbacks import finished_rows
 
-# First columns of the table, in this order; the rest is what callbacks of the user recorded.
-_COLUMNS = (
-    "epoch", "seconds", "learning_rate", "train_loss", "valid_loss", "valid_psnr",
-)  # fmt: skip
+# First columns of the table, in this order; the rest is the score and what callbacks of the user
+# recorded.
+_COLUMNS = ("epoch", "seconds", "learning_rate", "train_loss", "valid_loss")
 # What skorch notes for itself.
 _NO_COLUMNS = ("dur", "train_batch_count", "valid_batch_count")
 
 
 class ProgressBar(Callback):
-    """One line: epoch, share of the budget, validation PSNR, time left."""
+    """One line: epoch, share of the budget, validation score, time left."""
 
-    def __init__(self, budget):
+    def __init__(self, budget, score):
         self.budget = budget
+        self.score = score
 
     def on_train_begin(self, net, **kwargs):  # noqa: D102
         from tqdm.auto import tqdm
@@ -34,25 +34,27 @@ class ProgressBar(Callback):
             # begun where a resumed training was, tqdm would be silent until as much is done again
             initial=self.budget.used, miniters=0,
         )  # fmt: skip
-        self.psnr_ = "no PSNR yet"
+        self.value_ = "no score yet"
         if len(net.history):
-            self._read_psnr(net)
+            self._read_score(net)
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
         if training:
             self._show(net)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
-        self._read_psnr(net)
+        self._read_score(net)
         self._show(net)
 
-    def _read_psnr(self, net):
-        best = max(row["valid_psnr"] for row in net.history)
-        self.psnr_ = f"{net.history[-1, 'valid_psnr']:.2f} dB (best {best:.2f})"
+    def _read_score(self, net):
+        values = [row[self.score.name] for row in net.history]
+        best = max(values) if self.score.greater_is_better else min(values)
+        unit = f" {self.score.unit}" if self.score.unit else ""
+        self.value_ = f"{values[-1]:.4g}{unit} (best {best:.4g})"
 
     def _show(self, net):
         left = clock(self.budget.seconds_left)
-        self.bar_.set_postfix_str(f"epoch {len(net.history)}, {self.psnr_}, {left}", False)
+        self.bar_.set_postfix_str(f"epoch {len(net.history)}, {self.value_}, {left}", False)
         self.bar_.update(self.budget.used - self.bar_.n)
 
     def on_train_end(self, net, **kwargs):  # noqa: D102
@@ -79,16 +81,18 @@ class CSVLog(Callback):
         The file, from `check_log`.
     budget : Budget
         Knows the seconds.
+    score : Score
     """
 
-    def __init__(self, path, budget):
+    def __init__(self, path, budget, score):
         self.path = path
         self.budget = budget
+        self.score = score
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
         net.history.record("seconds", self.budget.seconds)
         net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
-        rows = plain_history(net.history)
+        rows = finished_rows(net.history, self.score)
         further = dict.fromkeys(
             name
             for row in rows
@@ -117,13 +121,13 @@ def check_log(path):
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of log='{path}' does not exist: make it.")
+        raise FileNotFoundError(f"The folder of log_file='{path}' does not exist: make it.")
     if path.is_dir():
-        raise FileExistsError(f"log='{path}' is a folder: give the name of a file.")
+        raise FileExistsError(f"log_file='{path}' is a folder: give the name of a file.")
     if path.exists():
         with open(path, "rb") as file:
             if not file.readline().startswith(",".join(_COLUMNS).encode()):
                 raise FileExistsError(
-                    f"log='{path}' exists and is not the log of a training: give another name."
+                    f"log_file='{path}' exists and is not the log of a training: give another name."
                 )
     return path

@@ -8,8 +8,8 @@ import numpy as np
 
 from temdenoise._lengths import check_pixel_size
 
-# The bin the default network is made for, in pm: an image holds nothing finer than twice that.
-FOURIER_UNET_BIN = 31.1
+# A bin wider than this, in pixels, is more likely a pixel size in another unit.
+MANY_PIXELS = 16
 
 
 @dataclass(frozen=True)
@@ -17,61 +17,80 @@ class Bins:
     """Square bins of pixels, as a network was trained on them."""
 
     binning: int  # side in pixels of the training
-    size: float  # that side in pm; of a range of pixel sizes, at its geometric mean
-    scale: tuple  # least and greatest factor on it in training
-    scale_blind: bool  # trained on a range of pixel sizes
+    size: float | None  # that side in pm, if known; of a range of pixel sizes, its geometric mean
+    zoom: tuple = (0.97, 1.03)  # least and greatest factor on it that the network knows
+    any_size: bool = False  # trained on a range of pixel sizes
+
+    @property
+    def pixel_size(self):
+        """Pixel size of the training in pm, None if it is not known."""
+        return None if self.size is None else self.size / self.binning
 
     def factor(self, pixel_size=None):
-        """Side of a bin in pixels of this size (pm): whole numbers where the training allows it."""
-        if pixel_size is None:
+        """Side of a bin in pixels of this size (pm): whole numbers where the training allows it.
+
+        Raises
+        ------
+        ValueError
+            If a pixel is coarser than a bin.
+        """
+        if pixel_size is None or self.size is None:
             return self.binning
         exact = self.size / check_pixel_size(pixel_size)
-        low, high = self.scale
+        low, high = self.zoom
         # frames of a range are treated alike, as if their size was not known
-        for whole in ([self.binning] if self.scale_blind else []) + [max(1, round(exact))]:
+        for whole in ([self.binning] if self.any_size else []) + [max(1, round(exact))]:
             if low <= whole / exact <= high:
                 return whole
         if exact < 1:
             raise ValueError(
                 f"pixel_size={pixel_size:g} pm is too coarse: this network works on "
-                f"{self.size:.3g} pm. Train one for it with SBDDenoiser(pixel_size="
-                f"{pixel_size:g}).fit(...)."
+                f"{self.size:.3g} pm. Train one for it (training_pixel_size={pixel_size:g})."
             )
         return exact
 
 
-def bins_of(est, size=None):
-    """Return the bins that the parameters of an `SBDDenoiser` stand for.
+def make_bins(pixel_size, *, binning, zoom, goal=None, size=None):
+    """Return the bins for frames of a pixel size.
 
     Parameters
     ----------
-    est : SBDDenoiser
+    pixel_size : float or (float, float)
+        Of the frames to denoise in pm, or a range of it.
+    binning : int or "auto"
+        Side of a bin in pixels.
+    zoom : (float, float)
+        Range of the factor on the side of a bin in training.
+    goal : float, optional
+        Side of a bin in pm that "auto" comes closest to; None: bins are pixels.
     size : float, optional
         Side of the bins in pm where it is known, as with stored weights.
+
+    Returns
+    -------
+    bins : Bins
 
     Raises
     ------
     ValueError
-        If `pixel_size` or `scale` is no range.
+        If `pixel_size` or `zoom` is no range.
     """
-    low, high = _range(est.scale, "scale")
-    middle = est.pixel_size
-    scale_blind = np.ndim(middle) > 0
-    if scale_blind:
-        finest, coarsest = _range(middle, "pixel_size")
-        middle = sqrt(finest * coarsest)
-        low, high = low * finest / middle, high * coarsest / middle
-    binning = est.binning
+    low, high = check_range(zoom, "zoom")
+    any_size = np.ndim(pixel_size) > 0
+    if any_size:
+        finest, coarsest = check_range(pixel_size, "training_pixel_size")
+        pixel_size = sqrt(finest * coarsest)
+        low, high = low * finest / pixel_size, high * coarsest / pixel_size
     if size is not None:
-        binning = max(1, round(size / middle))
+        binning = max(1, round(size / pixel_size))
     elif binning == "auto":
-        fourier = est.architecture == "fourier_unet"
-        binning = max(1, round(FOURIER_UNET_BIN / middle)) if fourier else 1
-    size = binning * middle if size is None else size
-    return Bins(int(binning), float(size), (low, high), scale_blind)
+        binning = 1 if goal is None else max(1, round(goal / pixel_size))
+    size = binning * pixel_size if size is None else size
+    return Bins(int(binning), float(size), (low, high), any_size)
 
 
-def _range(values, name):
+def check_range(values, name):
+    """Return a range as (low, high), or say what is wrong with it."""
     numbers = len(values) == 2 and all(isinstance(v, Real) for v in values)
     if not numbers or not 0 < values[0] <= values[1] < np.inf:
         raise ValueError(f"{name} must be (low, high) with 0 < low <= high, got {values!r}.")

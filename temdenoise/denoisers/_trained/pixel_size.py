@@ -4,7 +4,9 @@ import warnings
 
 import numpy as np
 
+from temdenoise._jobs import side_by_side
 from temdenoise._lengths import check_pixel_size
+from temdenoise._masking import fill_masked
 from temdenoise.noise import thin_counts
 
 # Enough electrons to tell scales apart, few enough pixels to try many.
@@ -19,7 +21,7 @@ _SEED = 741_592_653
 def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
     """Return the candidate (pm) whose denoised half predicts the other half best.
 
-    See `SBDDenoiser.estimate_pixel_size`.
+    See `temdenoise.SBDDenoiser.estimate_pixel_size`.
     """
     pixel_size, doubt = search(denoiser, X, mask, candidates)
     if doubt:
@@ -30,14 +32,14 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
 def search(denoiser, X, mask=None, candidates=None):
     """Return the best candidate (pm), and None or a sentence: why not to believe it."""
     refine = candidates is None
-    candidates = _default(denoiser.bin_size_) if refine else np.ravel(candidates)
+    candidates = _default(denoiser.bins_.size) if refine else np.ravel(candidates)
     candidates = [check_pixel_size(c) for c in candidates]
     if not candidates:
         raise ValueError("candidates must hold at least one pixel size, in pm.")
     for c in candidates:
         denoiser.bins_.factor(c)  # refuses what is too coarse
     # Not the whole factors that serve neighbouring candidates alike: they would tie.
-    factors = [max(1.0, denoiser.bin_size_ / c) for c in candidates]
+    factors = [max(1.0, denoiser.bins_.size / c) for c in candidates]
 
     step = max(1, len(X) // _MAX_IMAGES)
     middle = tuple(
@@ -59,14 +61,21 @@ def search(denoiser, X, mask=None, candidates=None):
             "The pixel size can only be found from electron counts (whole numbers): give "
             "pixel_size in pm."
         )
-    halves = thin_counts(X, 0.5, random_state=_SEED)
+    halves = [a.astype(np.float32) for a in thin_counts(X, 0.5, random_state=_SEED)]
+    halves[0] = fill_masked(halves[0], hidden if hidden.any() else None, with_noise=True)
+    network = denoiser._tiled_network()
 
     def gain(k):
         """How much better than an even image a candidate predicts, and how much that scatters."""
         better = variance = 0.0
-        for a, b, m in zip(*halves, hidden, strict=True):
+
+        def estimate(a):
+            return denoiser._denoise(a, factors[k], network)
+
+        estimates = side_by_side(estimate, halves[0], n_jobs=network.n_jobs)
+        for a, b, m, denoised in zip(*halves, hidden, estimates, strict=True):
             even = a.mean(where=~m, dtype=np.float64)
-            change = even - denoiser._denoise(a, m, factors[k])
+            change = even - denoised
             # (even - b)**2 - (denoised - b)**2, b being Poisson counts of about the rate `even`
             better += np.sum(change * (2 * (even - b) - change), where=~m, dtype=np.float64)
             variance += 4 * even * np.sum(change**2, where=~m, dtype=np.float64)

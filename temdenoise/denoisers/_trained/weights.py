@@ -9,22 +9,18 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from sklearn.utils.validation import check_is_fitted
-
 from temdenoise import __version__
 from temdenoise.denoisers._trained import hub
-from temdenoise.denoisers._trained.bins import bins_of
-from temdenoise.noise import PoissonNoise
+from temdenoise.denoisers._trained.own import qualified_name
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-# Parameters that say what the network is and was trained for; the rest belongs to a run.
-_KEPT = (
-    "architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning", "dose",
-    "scale", "stretch",
-)  # fmt: skip
-
-
+# Format 1 knew one class, and other names for its parameters.
+_FIRST_CLASS = "SBDDenoiser"
+_FIRST_NAMES = {
+    "architecture": "network", "scales": "n_scales", "pixel_size": "training_pixel_size",
+    "scale": "zoom",
+}  # fmt: skip
 # How weights may be stored; loaded, they are float32 again.
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -38,20 +34,20 @@ def bundled():
 
 
 def table():
-    """Describe the weights in the package; see `SBDDenoiser.list_pretrained`."""
+    """Describe the weights in the package; see `temdenoise.SBDDenoiser.list_pretrained`."""
     import pandas as pd
 
     rows = []
     for name in bundled():
         folder = _find(name)
         config = _read_config(folder)
-        params, info = _params(config), config.get("info", {})
+        params, info = config["params"], config.get("info", {})
         rows.append(
             {
                 "name": name,
                 "description": info.get("description", ""),
-                "architecture": params["architecture"],
-                "pixel_size": params["pixel_size"],
+                "network": params["network"],
+                "pixel_size": params["training_pixel_size"],
                 "dose": params["dose"],
                 "megabytes": round(folder.joinpath(WEIGHTS).stat().st_size / 1e6, 1),
             }
@@ -60,10 +56,9 @@ def table():
 
 
 def save(est, path, *, overwrite, info, dtype):
-    """Write an estimator's weights and settings; see `SBDDenoiser.save_pretrained`."""
+    """Write an estimator's weights and settings; see `TrainedDenoiser.save_pretrained`."""
     from safetensors.torch import save as serialise
 
-    check_is_fitted(est)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {dtype!r}.")
     path = Path(path)
@@ -79,9 +74,15 @@ def save(est, path, *, overwrite, info, dtype):
         "library_version": __version__,
         "sha256": hashlib.sha256(weights).hexdigest(),
         "dtype": dtype,
-        "params": {k: getattr(est, k) for k in _KEPT},
-        "bin_size": est.bin_size_,
-        "units": {"pixel_size": "pm", "bin_size": "pm", "dose": "mean counts/px at pixel_size"},
+        "class": type(est).__name__,
+        "params": est._stored_params(),
+        "binning": est.bins_.binning,
+        "bin_size": est.bins_.size,
+        "units": {
+            "training_pixel_size": "pm",
+            "bin_size": "pm",
+            "dose": "mean counts/px at training_pixel_size",
+        },
         "history": getattr(est, "history_", []),
         "info": getattr(est, "info_", {}) if info is None else info,
     }
@@ -136,32 +137,47 @@ def _write(path, contents):
         shutil.rmtree(scratch)
 
 
-def load(cls, name_or_path, *, device):
-    """Build a fitted estimator from a folder or a name; see `SBDDenoiser.from_pretrained`."""
+def load(cls, name_or_path, *, network, device):
+    """Build a fitted estimator from a folder or a name; see `TrainedDenoiser.from_pretrained`."""
     folder = _find(name_or_path)
     config = _read_config(folder)
+    if config["class"] != cls.__name__:
+        raise ValueError(
+            f"The weights in {folder} are of {config['class']}, not of {cls.__name__}: load them "
+            f"with {config['class']}.from_pretrained."
+        )
     weights = folder.joinpath(WEIGHTS).read_bytes()
     if hashlib.sha256(weights).hexdigest() != config["sha256"]:
         raise ValueError(f"{_damaged(folder)}: the checksum of {WEIGHTS} is not that in {CONFIG}.")
 
-    est = cls(**_params(config), device=device)
+    params = dict(config["params"])
+    if network is not None:
+        params["network"] = network
+    elif isinstance(params.get("network"), dict):
+        own = params["network"]["own"]
+        raise ValueError(
+            f"The weights in {folder} are of a network that is not of this package, {own}: pass it "
+            "as network=."
+        )
     try:
+        est = cls._from_stored(params, device)
         est._validate_params()
-        bins = bins_of(est, config["bin_size"])
+        bins = est._make_bins(None, size=config["bin_size"])
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
     est.network_ = _network(est, weights, config["dtype"], folder)
     est.bins_ = bins
-    est.noise_ = PoissonNoise(dose=est.dose)
     est.history_ = config.get("history", [])
     est.info_ = config.get("info", {})
+    est._finish_fit()
     return est
 
 
-def _params(config):
-    """Parameters of the estimator, with pairs as tuples again."""
-    params = {k: v for k, v in config["params"].items() if k in _KEPT}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+def stored_value(value):
+    """Return what JSON holds of a parameter: a network or loss of one's own by its name alone."""
+    if callable(value):
+        return {"own": qualified_name(value)}
+    return value
 
 
 def _damaged(folder):
@@ -196,16 +212,20 @@ def _read_config(folder):
         version = config["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
-    if version != FORMAT:
+    if version not in (1, FORMAT):
         raise ValueError(
             f"The weights in {folder} have format {version}; this version of temdenoise reads "
-            f"{FORMAT}: it takes another one to read them."
+            f"formats up to {FORMAT}: it takes another one to read them."
         )
     try:
-        config["bin_size"] = float(config["bin_size"])
-        sound = math.isfinite(config["bin_size"]) and config["bin_size"] > 0
+        if config["bin_size"] is not None:
+            config["bin_size"] = float(config["bin_size"])
+        sound = config["bin_size"] is None or 0 < config["bin_size"] < math.inf
         sound = sound and config.setdefault("dtype", "float32") in DTYPES
         sound = sound and isinstance(config["params"], dict) and isinstance(config["sha256"], str)
+        names = _FIRST_NAMES if version == 1 else {}
+        config["params"] = {names.get(k, k): _tuple(v) for k, v in config["params"].items()}
+        config.setdefault("class", _FIRST_CLASS)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
     if not sound:
@@ -215,18 +235,21 @@ def _read_config(folder):
     return config
 
 
+def _tuple(value):
+    """Pairs are tuples again."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _network(est, weights, dtype, folder):
     """Build the network the settings name, with these weights."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load as deserialise
 
-    from temdenoise.training.loop import network_of
-
     try:
         # shapes alone until they are known to fit: no random draw, and no memory on false promises
         with torch.device("meta"):
-            network = network_of(est)
+            network = est._make_network()
         state = deserialise(weights)
         known = {torch.float32, getattr(torch, dtype)}
         if any(v.is_floating_point() and v.dtype not in known for v in state.values()):
@@ -239,7 +262,7 @@ def _network(est, weights, dtype, folder):
         network.to(memory_format=torch.channels_last)
     except (RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise ValueError(
-            f"The weights in {folder} are not those of architecture={est.architecture!r} with the "
-            f"settings in {CONFIG}: {error}"
+            f"The weights in {folder} are not those of the network with the settings in {CONFIG}: "
+            f"{error}"
         ) from error
     return network.eval()

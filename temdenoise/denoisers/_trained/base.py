@@ -1,0 +1,554 @@
+"""What all trained methods have: parameters, training, application, storage."""
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from temdenoise._jobs import map_images
+from temdenoise._masking import fill_masked
+from temdenoise.base import ScaledDenoiser, warn_assumed
+from temdenoise.binning import bin_counts, unbin
+from temdenoise.denoisers._trained.bins import Bins
+from temdenoise.denoisers._trained.own import check_network, name_of
+from temdenoise.denoisers._trained.parts import Part, fingerprint, number_of_batches, split
+from temdenoise.denoisers._trained.signature import merge_doc, merge_signature
+from temdenoise.images import settle_pixel_size
+from temdenoise.networks.apply import TiledNetwork
+
+# Stacks of more images than this show a progress bar.
+_A_HANDFUL = 4
+# Parameters that do not change what a training computes, or that say when it ends.
+_NOT_IN_CHECKPOINT = (
+    "checkpoint_file", "log_file", "verbose", "device", "max_minutes", "warm_start",
+    "random_state", "orientations", "callbacks", "accelerate",
+)  # fmt: skip
+
+
+class TrainedDenoiser(ScaledDenoiser):
+    """Base class of the denoisers that train a network.
+
+    It owns the parameters of training and application, and `fit`, ``transform``, storage and
+    gradient. A method defines what is its own: ``__init__(self, *, own, **training)``,
+    ``_parameter_constraints`` of its own parameters, and
+
+    - ``_make_network()``: a new torch.nn.Module that maps counts per bin (n, 1, rows, columns) to
+      estimates of the same shape;
+    - ``_make_batches(X, y, part)``: `temdenoise.training.batches.Batches` of the images of a
+      `Part`, which says on what bins, how many, and with which seed;
+    - ``_loss``: a name in `temdenoise.training.losses`, or a method ``_loss(prediction, target)``
+      that returns a scalar tensor;
+    - ``_stored``: names of the parameters without which its weights cannot be used.
+
+    It may also define ``_make_bins(pixel_size)``, ``_score`` (`temdenoise.training.scores.Score`),
+    and ``_default_weights``. The parameters of this class appear in the signature of each method.
+
+    Parameters
+    ----------
+    max_epochs : int, default=30
+        Epochs, each of `steps_per_epoch` steps.
+    steps_per_epoch : int, default=50
+        Steps in an epoch. Every step draws a new batch.
+    max_minutes : float, optional
+        Minutes after which training stops, if the epochs are not over before. The learning rates
+        follow whichever is nearer its end, so results depend on the machine's speed.
+    batch_size : int, default=16
+        Patches in a step.
+    patch_size : int, default=400
+        Side of training patches, in pixels of the frames to denoise. Smaller images are used whole.
+    optimizer : {"muon", "adam"}, default="muon"
+        Muon makes the steps of the convolutions' kernels orthogonal. It reaches the PSNR of Adam,
+        which the paper uses, in half as many steps. Both have decoupled weight decay.
+    learning_rate : float, default=1.2e-3
+        Highest learning rate.
+    schedule : {"cosine", "plateau"}, default="cosine"
+        "cosine" lowers the rate along a cosine over the budget. "plateau" halves it when the
+        validation score has not improved for four epochs, as the paper does.
+    early_stopping : int, optional
+        Stop after this many epochs without a better validation score.
+    validation_fraction : float, default=0.1
+        Share of the images held out for validation. These are the last ones, not shuffled, so that
+        neighbours in a defocus series or movie stay together.
+    warm_start : bool, default=False
+        Start from the weights of the last fit, or of `from_pretrained`.
+    checkpoint_file : str or path-like, optional
+        File in which training is kept after every epoch. A fit with the same settings on the same
+        images continues from it, as if it had never stopped. If it was finished, it returns at
+        once.
+    log_file : str or path-like, optional
+        CSV file with a row for each epoch: seconds trained, learning rate, losses, validation
+        score, and what `callbacks` recorded. It is complete after every epoch. A training that is
+        continued from its checkpoint continues it. An older log is replaced, other files are not.
+    callbacks : list of skorch callbacks, optional
+        Further callbacks, or pairs (name, callback), for instance ``skorch.callbacks.TensorBoard``.
+        They are used as they are and see the net of ``net_``. Its batches are ``(noisy, {"target":
+        ..., "unit": ...})`` in counts per bin. A continued training knows their settings only if it
+        is given them again.
+    accelerate : bool, default=False
+        Share the training among the processes that ``accelerate launch`` started, one for each GPU.
+        Each draws `batch_size` patches of its own in every step, and their gradients are averaged.
+        All end with the same weights. Only the main one writes files and shows progress. In a
+        process started otherwise it trains alone. Needs ``pip install 'temdenoise[accelerate]'``.
+    orientations : {1, 2, 4, 8}, default=4
+        Denoising averages over this many orientations of the image: as it is; turned by 180
+        degrees; all quarter turns; those mirrored too.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of the convolutions. "auto" takes bfloat16 where the CPU or GPU is fast at it.
+        Denoising follows it with networks that tolerate it; the others denoise in float32.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Determines weights, patches and noise. On a CPU a refit is bit-identical unless
+        `max_minutes` cuts it short.
+    verbose : bool, default=False
+        Show a progress bar, when training and when denoising more than a handful of images.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The network with the best averaged weights.
+    net_ : skorch.NeuralNet
+        The trained net, for a look inside; not there after `from_pretrained`. It holds the network,
+        but neither the images nor the state of the optimizer.
+    history_ : list of dict
+        Losses, validation score and duration of each epoch that was finished.
+    bins_ : object
+        The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
+        in pm, and ``zoom``, the range of factors on it in training.
+    info_ : dict
+        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+    """
+
+    _parameter_constraints: dict = {
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "steps_per_epoch": [Interval(Integral, 1, None, closed="left")],
+        "max_minutes": [None, Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions({"muon", "adam"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"cosine", "plateau"})],
+        "early_stopping": [None, Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "checkpoint_file": [None, str, os.PathLike],
+        "log_file": [None, str, os.PathLike],
+        "callbacks": [None, list, tuple],
+        "accelerate": ["boolean"],
+        "orientations": [Options(Integral, {1, 2, 4, 8})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    # Groups of the HTML representation; a method's own parameters come first.
+    _parameter_groups = {
+        "Training": (
+            "max_epochs", "steps_per_epoch", "max_minutes", "batch_size", "patch_size",
+            "optimizer", "learning_rate", "schedule", "early_stopping", "validation_fraction",
+        ),
+        "Running": (
+            "warm_start", "checkpoint_file", "log_file", "callbacks", "accelerate",
+            "orientations", "precision", "device", "random_state", "verbose",
+        ),
+    }  # fmt: skip
+
+    _fill = "noise"
+    _stored: tuple = ()
+    _loss = "relative_mse"
+    # Weights that `from_pretrained` loads unless told of others.
+    _default_weights = None
+
+    def __init_subclass__(cls, **kwargs):
+        own = cls.__dict__.get("_parameter_constraints", {})
+        cls._parameter_constraints = {**TrainedDenoiser._parameter_constraints, **own}
+        merge_signature(cls, TrainedDenoiser)
+        merge_doc(cls, TrainedDenoiser)
+        super().__init_subclass__(**kwargs)
+
+    def __init__(
+        self,
+        *,
+        max_epochs=30,
+        steps_per_epoch=50,
+        max_minutes=None,
+        batch_size=16,
+        patch_size=400,
+        optimizer="muon",
+        learning_rate=1.2e-3,
+        schedule="cosine",
+        early_stopping=None,
+        validation_fraction=0.1,
+        warm_start=False,
+        checkpoint_file=None,
+        log_file=None,
+        callbacks=None,
+        accelerate=False,
+        orientations=4,
+        precision="auto",
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.max_minutes = max_minutes
+        self.batch_size = batch_size
+        self.patch_size = patch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.checkpoint_file = checkpoint_file
+        self.log_file = log_file
+        self.callbacks = callbacks
+        self.accelerate = accelerate
+        self.orientations = orientations
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.non_deterministic = self.max_minutes is not None
+        return tags
+
+    def _get_params_html(self, *args, **kwargs):
+        from temdenoise.denoisers._trained.repr import GroupedParams
+
+        return GroupedParams.of(super()._get_params_html(*args, **kwargs), self._parameter_groups)
+
+    # --- what a method may define -----------------------------------------------------------------
+
+    @property
+    def _score(self):
+        from temdenoise.training.scores import PSNR
+
+        return PSNR
+
+    def _make_network(self):
+        raise TypeError(f"{type(self).__name__} must define _make_network().")
+
+    def _make_batches(self, X, y, part):
+        raise TypeError(f"{type(self).__name__} must define _make_batches(X, y, part).")
+
+    def _make_bins(self, pixel_size, size=None):
+        """Bins for frames of a pixel size in pm (None: not known); `size` is that of the weights.
+
+        By default bins are pixels.
+        """
+        return Bins(1, pixel_size if size is None else size)
+
+    def _frames_pixel_size(self, X, y, pixel_size):
+        """Pixel size in pm of the images of `fit`, from what the keyword or the images say."""
+        return settle_pixel_size(X, pixel_size, stacklevel=3)
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def fit(self, X, y=None, *, mask=None, pixel_size=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Images, in counts per pixel; see the class for which.
+        y : array-like of shape (n_images, height, width), default=None
+            Targets of the noisy images `X`, clean or noisy themselves.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
+            True marks pixels not to trust. They are filled from their surroundings.
+        pixel_size : float, default=None
+            Pixel size of `X` in pm. By default that of `X`, if it knows it
+            (`temdenoise.ImageStack`).
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the images are not a valid stack, smaller than a bin, or too coarse for the bins; if
+            a parameter is out of range, the checkpoint is damaged or belongs to another training,
+            the network or the loss does not return what it must, or the loss becomes NaN in the
+            first epoch.
+        TypeError
+            If `callbacks` holds something else than skorch callbacks, or the network is no module.
+        FileNotFoundError
+            If the folder of the checkpoint or the log does not exist.
+        FileExistsError
+            If the log would replace a file that is not one.
+
+        Warns
+        -----
+        PixelSizeWarning
+            If nobody says the pixel size and the method needs it, or if the keyword is not what the
+            images say.
+        """
+        self._check_parameters()
+        pixel_size = self._frames_pixel_size(X, y, pixel_size)
+        X, y, mask = self._check_images(X, y, mask)
+        X = fill_masked(X, mask)
+        y = None if y is None else fill_masked(y, mask)
+        net, history, bins = self._train(X, y, pixel_size)
+        # only now: a fit that fails leaves what was there before
+        self.net_, self.network_, self.history_, self.bins_ = net, net.module_, history, bins
+        self._size_assumed = pixel_size is None
+        self._finish_fit()
+        vars(self).pop("info_", None)  # of the weights before these
+        return self
+
+    def check_settings(self, *, resume=False):
+        """Refuse settings with which `fit` could not begin, before there are any images.
+
+        Parameters
+        ----------
+        resume : bool, default=False
+            Also read the checkpoint, which then must be one of these settings.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            As `fit`.
+        """
+        from temdenoise.training.checkpoint import read_checkpoint
+
+        self._check_parameters()
+        if resume:
+            read_checkpoint(self.checkpoint_file, self._settings(), "cpu")
+
+    def _check_parameters(self):
+        """Find what is wrong with the parameters without any image."""
+        self._validate_params()
+        check_network(self._make_network)
+
+    def _finish_fit(self):
+        """Set what else a fit learns; also after loading."""
+
+    def _settings(self):
+        """Parameters that must be the same for a checkpoint to be continued from."""
+        params = self.get_params(deep=False).items()
+        settings = {k: name_of(v) for k, v in params if k not in _NOT_IN_CHECKPOINT}
+        if isinstance(self.random_state, Integral):  # others do not tell what they will give
+            settings["random_state"] = repr(int(self.random_state))
+        return settings
+
+    def _train(self, X, y, pixel_size):
+        from temdenoise.training.loop import Training
+        from temdenoise.training.losses import find_loss
+        from temdenoise.training.options import TrainingOptions
+
+        bins = self._make_bins(pixel_size)
+        names = TrainingOptions.__dataclass_fields__
+        training = Training(
+            TrainingOptions(**{name: getattr(self, name) for name in names}),
+            random_state=self.random_state,
+            settings=lambda: (
+                self._settings() | {"data": fingerprint(pixel_size, bins.binning, X, y)}
+            ),
+        )
+        stacks = [split(stack, self.validation_fraction) for stack in (X, y) if stack is not None]
+        batches = []
+        counts = number_of_batches(self.steps_per_epoch).items()
+        for k, ((name, n_batches), seed) in enumerate(zip(counts, training.seeds[1:], strict=True)):
+            part = Part(
+                name=name, bins=bins, pixel_size=pixel_size, shape=X.shape[1:],
+                patch_size=self.patch_size, batch_size=self.batch_size, n_batches=n_batches,
+                seed=seed, device=training.device,
+            )  # fmt: skip
+            images = [stack[k] for stack in stacks]
+            batches.append(
+                self._make_batches(images[0], images[1] if y is not None else None, part)
+            )
+        net, history = training.run(
+            self._start_network, *batches, loss=find_loss(self._loss), score=self._score
+        )
+        return net, history, bins
+
+    def _start_network(self):
+        """Network to train: a new one, or that of the last fit."""
+        module = self._make_network()
+        if self.warm_start and hasattr(self, "network_"):
+            try:
+                module.load_state_dict(self.network_.state_dict())
+            except RuntimeError as error:
+                raise ValueError(
+                    "warm_start=True needs the network of the last fit, but parameters that build "
+                    f"it changed since: {error}"
+                ) from error
+        return module
+
+    # --- application ------------------------------------------------------------------------------
+
+    def _transform(self, X, mask, pixel_size):
+        factor = self._factor(pixel_size, stacklevel=4)
+        network = self._tiled_network()
+        quiet = not self.verbose or len(X) <= _A_HANDFUL
+        with tqdm(total=len(X), desc="denoise", unit="image", disable=quiet) as bar:
+            return map_images(
+                lambda out, image: np.copyto(out, self._denoise(image, factor, network)),
+                X,
+                n_jobs=network.n_jobs,
+                progress=bar.update,
+            )
+
+    def _factor(self, pixel_size, stacklevel):
+        """Side of a bin in pixels of this size; say so where it can only be guessed."""
+        bins = self.bins_
+        if pixel_size is None and bins.size is not None and not bins.any_size:
+            if not getattr(self, "_size_assumed", False):  # said at the fit then
+                assumed = f"{bins.pixel_size:.3g} pm, those of the training"
+                warn_assumed(type(self).__name__, assumed, stacklevel=stacklevel)
+            return bins.binning
+        return bins.factor(pixel_size)
+
+    def _tiled_network(self):
+        return TiledNetwork(
+            self.network_,
+            device=self.device,
+            orientations=self.orientations,
+            precision=self.precision,
+        )
+
+    def _denoise(self, image, factor, network):
+        """Estimate of one image (height, width), on bins of `factor` pixels."""
+        rates = network(bin_counts(image[None], factor)[0])
+        if not np.isfinite(rates).all():
+            raise ValueError(
+                f"The network of {type(self).__name__} returned NaN or infinity: train it again, "
+                "or lower learning_rate."
+            )
+        return unbin(rates[None] / factor**2, factor, image.shape)[0]
+
+    def pixel_gradient(self, image, pixel, *, pixel_size=None):
+        """Differentiate one denoised pixel with respect to the noisy image.
+
+        `temdenoise.inspection.equivalent_filter` calls it, and says what it means.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width)
+            One noisy image, in counts per pixel.
+        pixel : tuple of two int
+            Row and column of the denoised pixel.
+        pixel_size : float or "auto", default=None
+            As for ``transform``.
+
+        Returns
+        -------
+        value : float
+            The denoised pixel in counts/px.
+        gradient : ndarray of shape (height, width), dtype float64
+            Its derivative with respect to each pixel of `image`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As ``transform``.
+        """
+        from temdenoise.denoisers._trained.gradient import pixel_gradient
+
+        stack = image[np.newaxis]
+        known = self._settle_pixel_size(image, pixel_size)
+        self._check_call(stack, None)
+        used = self._find_pixel_size(np.asarray(stack), None) if known == "auto" else known
+        return pixel_gradient(self, np.asarray(image), pixel, self._factor(used, stacklevel=3))
+
+    # --- storage ----------------------------------------------------------------------------------
+
+    def save_pretrained(self, path, *, overwrite=False, info=None, dtype="float32"):
+        """Write weights and settings into a folder: model.safetensors and config.json.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder.
+        overwrite : bool, default=False
+            Replace weights that are there.
+        info : dict, optional
+            What else to record: training set, measured figures, licence ... Nothing but what JSON
+            can hold. By default what was recorded with the weights loaded, if they were.
+        dtype : {"float32", "float16", "bfloat16"}, default="float32"
+            How to store the weights. Half precision halves the file and rounds every weight, by at
+            most 0.05 % ("float16") or 0.4 % ("bfloat16"), which hardly shows in the images. Once
+            loaded, they are float32 again.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        ValueError
+            If `dtype` is none of these, or too narrow for the weights.
+        FileExistsError
+            If the folder holds weights and `overwrite` is False, or is a file.
+        TypeError
+            If `info` holds what JSON cannot.
+        """
+        from temdenoise.denoisers._trained.weights import save
+
+        check_is_fitted(self)
+        save(self, path, overwrite=overwrite, info=info, dtype=dtype)
+
+    def _stored_params(self):
+        """Parameters as JSON holds them."""
+        from temdenoise.denoisers._trained.weights import stored_value
+
+        return {name: stored_value(getattr(self, name)) for name in self._stored}
+
+    @classmethod
+    def _from_stored(cls, params, device):
+        """Return an estimator with stored parameters."""
+        return cls(**params, device=device)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path=None, *, network=None, device="auto"):
+        """Load trained weights; nothing in them is executed.
+
+        Parameters
+        ----------
+        name_or_path : str or path-like, default=None
+            A name of weights in the package, or a folder written by `save_pretrained`. Of the two,
+            the package's: write "./general" for a folder of that name. ``"hf://owner/name"`` is a
+            Hugging Face repository that holds what `save_pretrained` wrote,
+            ``"hf://owner/name@revision"`` a certain branch, tag or commit of it. Its two files are
+            downloaded once and kept in the user's cache. By default the weights that this method
+            has in the package, if it has any.
+        network : callable or torch.nn.Module, optional
+            The network of the weights, if they are not of one of the package's: what was given as
+            ``network`` for the training.
+        device : str, default="auto"
+            As the parameter of the class.
+
+        Returns
+        -------
+        denoiser : object of this class
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such name, folder or repository.
+        ValueError
+            If the files are damaged, do not belong together, or are of another class or network.
+        ConnectionError
+            If the repository cannot be reached and is not in the cache.
+        ImportError
+            If a repository is named and huggingface_hub is missing: ``pip install
+            'temdenoise[hub]'``.
+        """
+        from temdenoise.denoisers._trained.weights import load
+
+        if name_or_path is None:
+            if cls._default_weights is None:
+                raise ValueError(
+                    f"There are no weights of {cls.__name__} in the package: give the folder of "
+                    "yours."
+                )
+            name_or_path = cls._default_weights
+        return load(cls, name_or_path, network=network, device=device)

@@ -1,0 +1,80 @@
+"""Networks, losses and noise of the user's own: checked before they are used, and named."""
+
+import copy
+
+import torch
+from sklearn.base import BaseEstimator
+
+# Side of the image, in bins, that a network of one's own is tried on.
+_SIDE = 64
+
+
+def build(network):
+    """Return a new module: of a factory what it makes, of a module a copy.
+
+    Raises
+    ------
+    TypeError
+        If it is no torch.nn.Module.
+    """
+    is_module = isinstance(network, torch.nn.Module)
+    module = copy.deepcopy(network) if is_module else network()
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"network must be a torch.nn.Module, or a class or function that returns one, got "
+            f"{type(module).__name__}."
+        )
+    return module
+
+
+def check_network(make_network):
+    """Refuse a network that does not return one finite estimate per bin, before any training.
+
+    Parameters
+    ----------
+    make_network : callable
+        Returns a torch.nn.Module.
+
+    Raises
+    ------
+    TypeError
+        If it returns something else.
+    ValueError
+        If the network changes the shape, returns NaN, or has nothing to train.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        module = make_network()  # shapes alone: no memory
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"The network must be a torch.nn.Module, got {type(module).__name__}.")
+    if type(module).__module__.startswith("temdenoise."):
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        module = make_network().eval()
+        counts = torch.poisson(torch.full((2, 1, _SIDE, _SIDE + 8), 4.0))
+        estimate = module(counts)
+    name = type(module).__name__
+    if not isinstance(estimate, torch.Tensor) or estimate.shape != counts.shape:
+        got = tuple(estimate.shape) if isinstance(estimate, torch.Tensor) else type(estimate)
+        raise ValueError(
+            f"The network {name} must map (n, 1, rows, columns) to the same shape, but made "
+            f"{got} of {tuple(counts.shape)}."
+        )
+    if not torch.isfinite(estimate).all():
+        raise ValueError(f"The network {name} returns NaN or infinity for counts.")
+    if not any(p.requires_grad for p in module.parameters()):
+        raise ValueError(f"The network {name} has no parameters to train.")
+
+
+def name_of(value):
+    """Name a parameter's value, the same in every process: no addresses in memory."""
+    if isinstance(value, torch.nn.Module):
+        return f"{qualified_name(type(value))}: {value!r}"
+    if callable(value) and not isinstance(value, BaseEstimator):
+        return qualified_name(value)
+    return repr(value)
+
+
+def qualified_name(value):
+    """Return module and name of a class or function; for an object, of its class."""
+    value = value if hasattr(value, "__qualname__") else type(value)
+    return f"{value.__module__}.{value.__qualname__}"

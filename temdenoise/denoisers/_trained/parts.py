@@ -1,0 +1,85 @@
+"""What a trained method makes its batches from."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from temdenoise.denoisers._trained.bins import Bins
+
+# Batches of validation, drawn once and the same for all epochs.
+_VALIDATION_BATCHES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The images to train on, or those to validate with: all that batches need but the images."""
+
+    name: str  # "train" or "valid"
+    bins: Bins
+    pixel_size: float | None  # of the images in pm; None: that of the frames to denoise
+    shape: tuple  # height and width of the images in pixels
+    patch_size: int  # in pixels of the frames to denoise
+    batch_size: int
+    n_batches: int
+    seed: int
+    device: torch.device
+
+    @property
+    def zoom(self):
+        """Side of a bin in pixels of the images."""
+        if self.pixel_size is None or self.bins.size is None:
+            return float(self.bins.binning)
+        return self.bins.size / self.pixel_size
+
+    @property
+    def common(self):
+        """Keywords that all kinds of `temdenoise.training.batches.Batches` take.
+
+        Raises
+        ------
+        ValueError
+            If an image does not hold a bin.
+        """
+        return {
+            "batch_size": self.batch_size,
+            "size": self._patch_bins(),
+            "binning": self.bins.binning,
+            "n_batches": self.n_batches,
+            "seed": self.seed,
+        }
+
+    def _patch_bins(self):
+        """Side of a patch in bins: what was asked for, or what the images hold."""
+        side = self.zoom * (self.bins.zoom[1] if self.bins.any_size else 1.0)
+        fits = int(min(self.shape) * 1.01 / side)
+        if fits < 1:
+            raise ValueError(
+                f"X holds images of {self.shape} pixels, but a bin of the network is {side:.3g} "
+                "pixels wide: give larger images, or lower binning."
+            )
+        return min(max(1, self.patch_size // self.bins.binning), fits)
+
+
+def split(X, fraction):
+    """Cut the last images off for validation; a single image serves both."""
+    if len(X) == 1:
+        return X, X
+    n = min(max(1, round(fraction * len(X))), len(X) - 1)
+    return X[:-n], X[-n:]
+
+
+def number_of_batches(steps_per_epoch):
+    """Batches of each part."""
+    return {"train": steps_per_epoch, "valid": _VALIDATION_BATCHES}
+
+
+def fingerprint(pixel_size, binning, *stacks):
+    """Tell the data of a training from others."""
+    digest = hashlib.sha256(repr((pixel_size, binning)).encode())
+    for stack in stacks:
+        if stack is not None:
+            digest.update(repr(stack.shape).encode())
+            digest.update(np.ascontiguousarray(stack))
+    return digest.hexdigest()

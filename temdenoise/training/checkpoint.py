@@ -1,0 +1,106 @@
+"""What a training that was stopped goes on from."""
+
+import contextlib
+import json
+import os
+import zipfile
+
+import torch
+from skorch.callbacks import Callback
+
+from temdenoise.training.callbacks import finished_rows
+
+# What a checkpoint holds.
+_STATE = (
+    "settings", "seeds", "module", "averaged", "optimizer", "best", "history", "steps", "seconds",
+)  # fmt: skip
+
+
+class Checkpoint(Callback):
+    """Write all there is to resume from after every epoch; never a half-written file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    budget : Budget
+    best : KeepBestWeights
+    settings : dict of str
+        What must be the same for a training to be resumed.
+    seeds : list of int
+        What the weights, patches and noise were drawn from.
+    """
+
+    def __init__(self, path, budget, best, settings, seeds):
+        self.path = os.fspath(path)
+        self.budget = budget
+        self.best = best
+        self.settings = settings
+        self.seeds = seeds
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: D102
+        state = {
+            "settings": self.settings,
+            "seeds": self.seeds,
+            "module": net.bare_module.state_dict(),
+            "averaged": net.averaged_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "best": self.best.weights_,
+            "history": json.dumps(finished_rows(net.history, self.best.score), default=float),
+            "steps": self.budget.steps,
+            "seconds": self.budget.seconds,
+        }
+        partial = self.path + ".partial"
+        try:
+            torch.save(state, partial)
+            os.replace(partial, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(partial)
+
+    def resume(self, net, state):
+        """Put a net where `state`, from `read_checkpoint`, says."""
+        net.bare_module.load_state_dict(state["module"])
+        net.averaged_.load_state_dict(state["averaged"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        self.best.weights_ = state["best"]
+        net.history = type(net.history)(json.loads(state["history"]))
+        self.budget.steps, self.budget.seconds = state["steps"], state["seconds"]
+
+
+def read_checkpoint(path, settings, device):
+    """Read the state of a training, None if there is no file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If even the folder of the file does not exist.
+    ValueError
+        If the file is damaged, or of a training with other settings.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"The folder of checkpoint_file={path!r} does not exist: make it."
+            )
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (entry := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise ValueError(f"checksum of {entry}")
+        state = torch.load(path, map_location=device, weights_only=True)
+        known = {key: state[key] for key in _STATE}["settings"]
+    except Exception as error:  # whatever unpickling random bytes raises
+        raise ValueError(
+            f"{path} is no checkpoint or is damaged ({type(error).__name__}): remove it to start "
+            "anew, or give another path."
+        ) from error
+    changed = [k for k, v in settings.items() if known.get(k, v) != v]
+    if changed:
+        raise ValueError(
+            f"The checkpoint {path} belongs to a training with other {', '.join(changed)}: give "
+            "another path, or remove it to start anew."
+        )
+    return state
