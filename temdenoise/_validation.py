@@ -158,7 +158,7 @@ def check_mask(mask, shape):
     return mask
 
 
-def check_offset(X, offset, read_noise):
+def check_offset(X, offset, read_noise, mask=None):
     """Refuse values below that of a pixel without electrons, unless there is read noise.
 
     Parameters
@@ -169,15 +169,18 @@ def check_offset(X, offset, read_noise):
         Value of a pixel without electrons.
     read_noise : float
         Standard deviation of the Gaussian noise.
+    mask : None or bool ndarray of the shape of `X`
+        True marks pixels that may hold anything.
 
     Raises
     ------
     ValueError
         If `X` holds a value below `offset` and `read_noise` is zero.
     """
-    if read_noise == 0 and X.min() < np.float32(offset):
+    lowest = X.min(where=True if mask is None else ~mask, initial=np.inf)
+    if read_noise == 0 and lowest < np.float32(offset):
         raise ValueError(
-            f"X holds {X.min():g}, below offset={offset:g}: without read noise no value can be. "
+            f"X holds {lowest:g}, below offset={offset:g}: without read noise no value can be. "
             "Give the read_noise of the detector, or correct the offset."
         )
 

@@ -313,7 +313,8 @@ class ScaledDenoiser(BaseDenoiser):
         Returns
         -------
         denoised : ImageStack of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel. It knows the pixel size.
+            Estimated mean counts per pixel. It knows the pixel size that was given, or that `X`
+        knows.
 
         Raises
         ------
@@ -333,11 +334,12 @@ class ScaledDenoiser(BaseDenoiser):
         UserWarning
             If the method needs counts and the values look like counts multiplied by a gain.
         """
-        known = self._settle_pixel_size(X, pixel_size)
-        X, mask, _ = self._check_call(X, mask)
-        used = self._find_pixel_size(X, mask) if known == "auto" else known
+        said = self._settle_pixel_size(X, pixel_size)
+        X, mask, known = self._check_call(X, mask)
+        used = self._find_pixel_size(X, mask) if said == "auto" else said
         denoised = self._transform(self._filled(X, mask), mask, used)
-        return self._as_output(denoised, X, used)
+        # The size that suits a method is no calibration of the images.
+        return self._as_output(denoised, X, known if said == "auto" else used)
 
     def _settle_pixel_size(self, X, pixel_size):
         """Pixel size in pm, "auto", or None: what the keyword says, else the images."""

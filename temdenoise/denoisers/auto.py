@@ -1,23 +1,23 @@
 """The denoiser that fits the images."""
 
 import os
-from inspect import signature
 
 from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from temdenoise._lengths import check_pixel_size
-from temdenoise._validation import check_mask
-from temdenoise.base import BaseDenoiser
-from temdenoise.denoisers.sbd import MANY_PIXELS, SBDDenoiser
+from temdenoise._calls import only_taken
+from temdenoise.base import ScaledDenoiser
+from temdenoise.denoisers._trained.bins import MANY_PIXELS
+from temdenoise.denoisers.sbd import SBDDenoiser
+from temdenoise.images import pixel_size_of
 
 # Weights trained at one dose serve this factor on either side of it.
 _DOSE_MARGIN = 2.0
 
 
-class AutoDenoiser(BaseDenoiser):
+class AutoDenoiser(ScaledDenoiser):
     """Trained weights where they fit the images, else the windowed Fourier filter.
 
     A network is at its best on images like those it was trained on. Those of the images given, in
@@ -80,10 +80,10 @@ class AutoDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = True
         return tags
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, mask):
         from temdenoise.denoisers.windowed_fourier import WindowedFourierDenoiser
 
-        super()._fit(X, y)
+        super()._fit(X, y, mask)
         self.sbd_ = SBDDenoiser.from_pretrained(self.weights, device=self.device)
         if self.fallback is None:
             self.fallback_ = WindowedFourierDenoiser(device=self.device).fit(X)
@@ -104,9 +104,9 @@ class AutoDenoiser(BaseDenoiser):
             Electron counts per pixel.
         mask : None or bool array-like of shape (height, width) or (n_images, height, width)
             True marks pixels not to trust.
-        pixel_size : None, "auto" or float, default=None
-            Length of a pixel's side, in pm. None: it is not known. "auto": it is looked for, as by
-            `SBDDenoiser.estimate_pixel_size`.
+        pixel_size : float or "auto", default=None
+            Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" looks for
+            it, as `SBDDenoiser.estimate_pixel_size` does.
 
         Returns
         -------
@@ -123,11 +123,11 @@ class AutoDenoiser(BaseDenoiser):
             If the images are not a valid stack or hold negative values, `mask` does not fit them,
             or `pixel_size` is not positive.
         """
-        check_is_fitted(self)
-        X, _ = self._check_input(X)  # the method chosen looks for a gain, which is enough
-        mask = check_mask(mask, X.shape)
-        choice = self._choose(X, mask, pixel_size)
-        return choice.denoiser.transform(X, mask=mask, **choice.params)
+        known = pixel_size_of(X)
+        X, mask, said = self._checked(X, mask, pixel_size)
+        choice = self._choose(X, mask, said)
+        denoised = choice.denoiser.transform(X, mask=mask, **choice.params)
+        return self._as_output(denoised, X, known if said in (None, "auto") else said)
 
     def choose(self, X, *, mask=None, pixel_size=None):
         """Choose the method for images, without denoising them.
@@ -149,19 +149,23 @@ class AutoDenoiser(BaseDenoiser):
         NotFittedError, TypeError, ValueError
             As `transform`.
         """
+        return self._choose(*self._checked(X, mask, pixel_size))
+
+    def _checked(self, X, mask, pixel_size):
+        """Images, mask and pixel size of a call; the method chosen looks for a gain."""
         check_is_fitted(self)
-        X, _ = self._check_input(X)
-        return self._choose(X, check_mask(mask, X.shape), pixel_size)
+        said = self._settle_pixel_size(X, pixel_size)
+        X, _, mask = self._check_images(X, None, mask)
+        return X, mask, said
 
     def _choose(self, X, mask, pixel_size):
-        if isinstance(pixel_size, str) and pixel_size == "auto":
+        unknown = None
+        if pixel_size == "auto":
             pixel_size, unknown = self._find_pixel_size(X, mask)
         elif pixel_size is None:
             unknown = (
                 "the pixel size is not known (give pixel_size in pm, or 'auto' to look for it)"
             )
-        else:
-            pixel_size, unknown = check_pixel_size(pixel_size), None
         if unknown:
             return self._fall_back(unknown, None)
 
@@ -186,12 +190,11 @@ class AutoDenoiser(BaseDenoiser):
         )
 
     def _fall_back(self, reason, pixel_size):
-        takes_scale = "pixel_size" in signature(self.fallback_.transform).parameters
         return Bunch(
             method="windowed-fourier" if self.fallback is None else type(self.fallback_).__name__,
             reason=reason,
             denoiser=self.fallback_,
-            params={"pixel_size": pixel_size} if takes_scale else {},
+            params=only_taken(self.fallback_.transform, pixel_size=pixel_size),
         )
 
     def _find_pixel_size(self, X, mask):
@@ -209,7 +212,7 @@ class AutoDenoiser(BaseDenoiser):
     def _pixel_sizes(self):
         """Smallest and largest pixel size in pm that the weights serve."""
         bins = self.sbd_.bins_
-        return bins.size / MANY_PIXELS, bins.size * max(1.0, bins.scale[1])
+        return bins.size / MANY_PIXELS, bins.size * max(1.0, bins.zoom[1])
 
     def _doses(self, pixel_size):
         """Lowest and highest mean counts per pixel of this size that the weights serve."""

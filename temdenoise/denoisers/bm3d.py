@@ -1,15 +1,13 @@
 """Block-matching and 3-D filtering (BM3D)."""
 
+from contextlib import nullcontext
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._jobs import map_images
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask
+from temdenoise._jobs import map_images, one_torch_thread
 from temdenoise.base import BaseDenoiser
 from temdenoise.tiling import apply_tiled
 
@@ -45,9 +43,8 @@ class BM3DDenoiser(BaseDenoiser):
         images of any kind; "fast" takes half of its time, "high" almost twice as long; "crystal",
         for lattices that fill the image, takes a third longer and gains up to 1 dB there.
     n_jobs : int or None, default=None
-        Number of images denoised at once, in threads; None is one, unless set by joblib's
-        parallel_config, and -1 all processors. They share torch's threads; a single image uses
-        these anyway.
+        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
+        joblib's parallel_config, and workers that share a machine.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
 
@@ -91,57 +88,22 @@ class BM3DDenoiser(BaseDenoiser):
         self.n_jobs = n_jobs
         self.device = device
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, mask):
         from temdenoise._device import choose_device
 
         choose_device(self.device)
-        super()._fit(X, y)
+        super()._fit(X, y, mask)
 
-    def transform(self, X, *, mask=None):
-        """Denoise images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Noisy images, in counts per pixel.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering, and `sigma` is estimated without them.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        ValueError
-            If the images are not a valid stack, `mask` does not fit them or leaves too little to
-            estimate `sigma` from, or there is no such device.
-        """
-        import torch
-
+    def _transform(self, X, mask):
         from temdenoise._device import choose_device
 
-        X = self._check_transform_input(X)
-        mask = check_mask(mask, X.shape)
-        sigmas = self._sigmas(X, mask)
-        X = fill_masked(X, mask)
         device = choose_device(self.device)
-        n_jobs = min(effective_n_jobs(self.n_jobs), len(X))
-        n_threads = torch.get_num_threads()
-
-        def denoise_into(*job):
-            # More threads than processors would wait for each other.
-            torch.set_num_threads(max(1, n_threads // n_jobs))
-            self._denoise_into(*job, device)
-
-        try:
-            return map_images(denoise_into, X, sigmas, n_jobs=n_jobs)
-        finally:
-            torch.set_num_threads(n_threads)  # also what threads to come start with
+        return map_images(
+            partial(self._denoise_into, device),
+            X,
+            self._sigmas(X, mask),
+            n_jobs=self.n_jobs if device.type == "cpu" else 1,
+        )
 
     def _sigmas(self, X, mask):
         if self.sigma != "auto":
@@ -151,7 +113,7 @@ class BM3DDenoiser(BaseDenoiser):
         trusted = X if mask is None else np.where(mask, np.nan, X)
         return [estimate_sigma(image) for image in trusted]
 
-    def _denoise_into(self, out, image, sigma, device):
+    def _denoise_into(self, device, out, image, sigma):
         mean = image.mean(dtype=np.float64)
         centred = image - np.float32(mean)
         # Noise below what float32 can tell, sigma 0 included, is none.
@@ -159,7 +121,8 @@ class BM3DDenoiser(BaseDenoiser):
             out[:] = image
             return
         filter_tile = partial(self._filter, sigma=np.float32(sigma), device=device)
-        filtered = apply_tiled(filter_tile, centred, tile=_TILE, halo=_HALO)
+        n_jobs = self.n_jobs if device.type == "cpu" else 1
+        filtered = apply_tiled(filter_tile, centred, tile=_TILE, halo=_HALO, n_jobs=n_jobs)
         # Few large counts stand out of skewed noise and are weighed down: the mean is given back.
         out[:] = filtered - np.float32(filtered.mean(dtype=np.float64) - mean)
 
@@ -168,5 +131,7 @@ class BM3DDenoiser(BaseDenoiser):
 
         from temdenoise.denoisers._classical.bm3d.algorithm import PROFILES, bm3d
 
-        image = torch.from_numpy(np.ascontiguousarray(tile / sigma)).to(device)
-        return bm3d(image, PROFILES[self.profile]).cpu().numpy() * sigma
+        alone = one_torch_thread() if device.type == "cpu" else nullcontext()
+        with alone:
+            image = torch.from_numpy(np.ascontiguousarray(tile / sigma)).to(device)
+            return bm3d(image, PROFILES[self.profile]).cpu().numpy() * sigma

@@ -7,13 +7,11 @@ import numpy as np
 from scipy import fft
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._lengths import check_pixel_size
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask
-from temdenoise.base import BaseDenoiser
+from temdenoise._jobs import map_images
+from temdenoise.base import ScaledDenoiser
 
 
-class LowPassDenoiser(BaseDenoiser):
+class LowPassDenoiser(ScaledDenoiser):
     """Linear low-pass filter, the simplest baseline.
 
     One of the methods compared in Section 5 of "Deep denoising for scientific discovery: a case
@@ -26,8 +24,10 @@ class LowPassDenoiser(BaseDenoiser):
         which is a Gaussian blur of standard deviation ``1 / (2 pi c)``; one up to c and zero
         beyond; or ``1 / sqrt(1 + (f / c)**(2 order))``.
     cutoff : float, default=0.025
-        Cutoff frequency, in cycles per pixel (0.5 is the highest along an axis); or in 1/Angstrom
-        where `transform` is given a `pixel_size`. The default is a blur of 6.4 px.
+        Cutoff frequency, in the unit of `unit`. In cycles per pixel 0.5 is the highest along an
+        axis; the default is a blur of 6.4 px.
+    unit : {"1/px", "1/angstrom"}, default="1/px"
+        Unit of the cutoff. "1/angstrom" needs the pixel size of the images.
     order : int, default=2
         Steepness of the Butterworth filter; not used by the others.
 
@@ -56,65 +56,44 @@ class LowPassDenoiser(BaseDenoiser):
     _parameter_constraints: dict = {
         "kind": [StrOptions({"gaussian", "ideal", "butterworth"})],
         "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "unit": [StrOptions({"1/px", "1/angstrom"})],
         "order": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, *, kind="gaussian", cutoff=0.025, order=2):
+    def __init__(self, *, kind="gaussian", cutoff=0.025, unit="1/px", order=2):
         self.kind = kind
         self.cutoff = cutoff
+        self.unit = unit
         self.order = order
 
-    def transform(self, X, *, mask=None, pixel_size=None):
-        """Filter images.
+    def _transform(self, X, mask, pixel_size):
+        response = self._response(X.shape[1:], self._cutoff(X, pixel_size)).astype(np.float32)
+        # The type-2 cosine transform is the Fourier transform of the image reflected at its borders
+        # without end, so that this multiplication is the reflecting convolution.
+        return map_images(
+            lambda out, image: np.copyto(
+                out, fft.idctn(fft.dctn(image, type=2) * response, type=2)
+            ),
+            X,
+        )
 
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Noisy images, in counts per pixel.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering.
-        pixel_size : float, default=None
-            Length of a pixel's side, in pm. If given, `cutoff` is in 1/Angstrom.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        TypeError
-            If `pixel_size` is not a number.
-        ValueError
-            If the images are not a valid stack, `mask` does not fit them, or `pixel_size` is not
-            positive.
-
-        Warns
-        -----
-        UserWarning
-            If the cutoff is below half a cycle over the images' longer side.
-        """
-        X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
-        cutoff = self.cutoff
-        if pixel_size is not None:
-            cutoff = cutoff * check_pixel_size(pixel_size) / 100  # 100 pm = 1 Angstrom
-            if 2 * max(X.shape[1:]) * cutoff < 1:
-                warnings.warn(
-                    f"At {pixel_size=:g} pm a cutoff of {self.cutoff:g} 1/Angstrom leaves "
-                    "nothing but the images' mean: is it in pm?",
-                    stacklevel=2,
-                )
-        response = self._response(X.shape[1:], cutoff).astype(np.float32)
-        denoised = np.empty_like(X)
-        for out, image in zip(denoised, X, strict=True):
-            # The type-2 cosine transform is the Fourier transform of the image reflected at its
-            # borders without end, so that this multiplication is the reflecting convolution.
-            out[:] = fft.idctn(fft.dctn(image, type=2) * response, type=2)
-        return denoised
+    def _cutoff(self, X, pixel_size):
+        """Cutoff in cycles per pixel."""
+        if self.unit == "1/px":
+            return self.cutoff
+        if pixel_size is None:
+            raise ValueError(
+                "unit='1/angstrom' needs the pixel size: give pixel_size in pm, or images that "
+                "know it (temdenoise.ImageStack)."
+            )
+        cutoff = self.cutoff * pixel_size / 100  # 100 pm = 1 Angstrom
+        if 2 * max(X.shape[1:]) * cutoff < 1:
+            warnings.warn(
+                f"At {pixel_size=:g} pm a cutoff of {self.cutoff:g} 1/Angstrom leaves nothing but "
+                "the images' mean: is it in pm?",
+                stacklevel=4,
+            )
+        return cutoff
 
     def _response(self, shape, cutoff):
         """Transfer function at the frequencies of the cosine transform, k / (2 n) cycles/px."""

@@ -6,8 +6,6 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._jobs import map_images
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 
 
@@ -33,8 +31,8 @@ class NLMDenoiser(BaseDenoiser):
     patch_distance : int, default=11
         How far apart the pixels averaged may be, in pixels along each axis.
     n_jobs : int or None, default=None
-        Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
-        all processors.
+        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
+        joblib's parallel_config, and workers that share a machine.
 
     Attributes
     ----------
@@ -66,35 +64,8 @@ class NLMDenoiser(BaseDenoiser):
         self.patch_distance = patch_distance
         self.n_jobs = n_jobs
 
-    def transform(self, X, *, mask=None):
-        """Filter images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Noisy images.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering, and `sigma` is estimated without them.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated means.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        ValueError
-            If the images are not a valid stack, or `mask` does not fit them or leaves too little to
-            estimate `sigma` from.
-        """
-        X = self._check_transform_input(X)
-        mask = check_mask(mask, X.shape)
-        sigmas = self._sigmas(X, mask)
-        X = fill_masked(X, mask)
-        return map_images(self._filter_into, X, sigmas, n_jobs=self.n_jobs)
+    def _transform(self, X, mask):
+        return map_images(self._filter_into, X, self._sigmas(X, mask), n_jobs=self.n_jobs)
 
     def _sigmas(self, X, mask):
         if self.sigma != "auto":

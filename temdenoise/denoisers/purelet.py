@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._jobs import map_images
-from temdenoise._masking import fill_masked, trusted_pixels
-from temdenoise._validation import check_mask, check_offset
+from temdenoise._masking import trusted_pixels
+from temdenoise._validation import check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._classical.purelet import purelet
@@ -62,8 +62,8 @@ class PURELETDenoiser(BaseDenoiser):
         If given, the image is denoised in square tiles of this side, in pixels, each with
         coefficients of its own, that overlap by half and are averaged. The paper takes 128.
     n_jobs : int or None, default=None
-        Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
-        all processors.
+        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
+        joblib's parallel_config, and workers that share a machine.
 
     Attributes
     ----------
@@ -85,6 +85,11 @@ class PURELETDenoiser(BaseDenoiser):
     bands together minimise the risk of the image, and not of each band. Where one stands out
     little from the noise of PURE itself, it is shrunk (as by James and Stein), or small images and
     tiles would suffer from as many coefficients as there are.
+
+    Masked pixels do not count: the coefficients are those of least risk in the others, and a bin
+    that holds a masked pixel is left out. Details of scales at which an image, or a tile, has fewer
+    than 4 windows of trusted bins are dropped. ``transform`` warns of an image that is far smoother
+    than its noise would leave it; its details are dropped too.
 
     With ``cycle_spins="all"`` windows that would cross the border are left out, so nothing is
     padded. With a number of positions the image is mirrored at its borders.
@@ -139,42 +144,8 @@ class PURELETDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = self.read_noise == 0 and self.offset == 0
         return tags
 
-    def transform(self, X, *, mask=None):
-        """Denoise images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Noisy images, in counts per pixel, or as `gain`, `offset` and `read_noise` say.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before denoising. The coefficients are those of least risk in the others;
-            a bin that holds a masked pixel does not count. Details of scales at which an image, or
-            a tile, has fewer than 4 windows of trusted bins are dropped.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean of each pixel, in the units of `X`.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        ValueError
-            If the images are not a valid stack, or smaller than a bin, hold values below `offset`
-            without read noise, or `mask` does not fit them.
-
-        Warns
-        -----
-        UserWarning
-            If an image, or a tile of it, is far smoother than its noise would leave it. The details
-            are dropped there: the result is a mean over windows of the coarsest scale.
-        """
-        X = self._check_transform_input(X)
-        mask = check_mask(mask, X.shape)
+    def _transform(self, X, mask):
         trusted = trusted_pixels(mask, len(X))
-        X = fill_masked(X, mask)
         doubts = []
         denoise_into = partial(self._denoise_into, doubts)
         denoised = map_images(denoise_into, X, trusted, n_jobs=self.n_jobs)
@@ -185,19 +156,19 @@ class PURELETDenoiser(BaseDenoiser):
                 "details cannot be told from noise, and were dropped. Correct these numbers, or "
                 "give raw counts: not an image that is clean, filtered or interpolated.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return denoised
 
-    def _check_input(self, X, y=None):
-        X, y = super()._check_input(X, y)
+    def _check_images(self, X, y=None, mask=None):
+        X, y, mask = super()._check_images(X, y, mask)
         if self.binning != "auto" and self.binning > min(X.shape[1:]):
             raise ValueError(
                 f"binning={self.binning} is larger than the images of {X.shape[1]} x {X.shape[2]} "
                 'pixels; take less, or "auto".'
             )
-        check_offset(X, self.offset, self.read_noise)
-        return X, y
+        check_offset(X, self.offset, self.read_noise, mask)
+        return X, y, mask
 
     def _denoise_into(self, doubts, out, image, trusted):
         """Denoise one image; where one of its tiles is too smooth, add to the list `doubts`."""

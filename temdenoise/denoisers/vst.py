@@ -12,8 +12,7 @@ from sklearn.utils._param_validation import (
 )
 
 from temdenoise._jobs import map_images
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask, check_offset
+from temdenoise._validation import check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._classical.band_limit import find_binning
@@ -63,8 +62,8 @@ class VSTDenoiser(BaseDenoiser):
     inverse : {"exact_unbiased", "asymptotic", "algebraic"}, default="exact_unbiased"
         How to come back, see `temdenoise.variance_stabilization.inverse_anscombe`.
     n_jobs : int or None, default=None
-        Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
-        all processors.
+        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
+        joblib's parallel_config, and workers that share a machine.
 
     Attributes
     ----------
@@ -130,13 +129,13 @@ class VSTDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = self.offset == 0 and self.read_noise == 0
         return tags
 
-    def _check_input(self, X, y=None):
-        X, y = super()._check_input(X, y)
-        check_offset(X, self.offset, self.read_noise)
-        return X, y
+    def _check_images(self, X, y=None, mask=None):
+        X, y, mask = super()._check_images(X, y, mask)
+        check_offset(X, self.offset, self.read_noise, mask)
+        return X, y, mask
 
-    def _fit(self, X, y):
-        super()._fit(X, y)
+    def _fit(self, X, y, mask):
+        super()._fit(X, y, mask)
         inner = self._inner()
         try:
             stabilized = generalized_anscombe(X, **self._noise()).astype(np.float32)
@@ -146,33 +145,7 @@ class VSTDenoiser(BaseDenoiser):
             message = str(error).replace("The '", "The 'denoiser__", 1)
             raise InvalidParameterError(message) from error
 
-    def transform(self, X, *, mask=None):
-        """Denoise images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Electron counts per pixel, or values with `gain`, `offset` and `read_noise`.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before denoising.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean value per pixel. Interpolation may carry it a little below that of no
-            electrons.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        ValueError
-            If the images are not a valid stack, hold values below `offset` without read noise, or
-            `mask` does not fit them.
-        """
-        X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
+    def _transform(self, X, mask):
         return map_images(self._denoise_into, X, n_jobs=self.n_jobs)
 
     def _inner(self):

@@ -7,8 +7,6 @@ from scipy import ndimage
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._jobs import map_images
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask
 from temdenoise.base import BaseDenoiser
 
 
@@ -28,8 +26,8 @@ class WienerDenoiser(BaseDenoiser):
         Variance of the noise. "poisson": the local mean, as for electron counts, which must not be
         negative then. A float: that variance everywhere, in (counts per pixel)**2.
     n_jobs : int or None, default=None
-        Number of threads over images; None is one, unless set by joblib's parallel_config, and -1
-        all processors.
+        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
+        joblib's parallel_config, and workers that share a machine.
 
     Attributes
     ----------
@@ -67,32 +65,7 @@ class WienerDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = self.noise == "poisson"
         return tags
 
-    def transform(self, X, *, mask=None):
-        """Filter images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Noisy images, in counts per pixel.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering.
-
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        ValueError
-            If the images are not a valid stack, negative counts are met with ``noise="poisson"``,
-            or `mask` does not fit them.
-        """
-        X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
+    def _transform(self, X, mask):
         return map_images(self._filter_into, X, n_jobs=self.n_jobs)
 
     def _filter_into(self, out, image):

@@ -1,15 +1,14 @@
 """Windowed Fourier filter, for crystals."""
 
 import math
+from contextlib import nullcontext
 from numbers import Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._lengths import check_pixel_size
-from temdenoise._masking import fill_masked
-from temdenoise._validation import check_mask
-from temdenoise.base import BaseDenoiser
+from temdenoise._jobs import map_images, one_torch_thread
+from temdenoise.base import ScaledDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._classical.band_limit import find_binning
 from temdenoise.tiling import apply_tiled
@@ -25,7 +24,7 @@ _TILE = 1536
 _MANY_PIXELS = 16
 
 
-class WindowedFourierDenoiser(BaseDenoiser):
+class WindowedFourierDenoiser(ScaledDenoiser):
     """Keep what stands out of the shot noise in a local Fourier transform.
 
     A crystal's image has few strong Fourier coefficients in a window, where shot noise has the same
@@ -45,13 +44,14 @@ class WindowedFourierDenoiser(BaseDenoiser):
         Power from which a coefficient is kept, in units of ``log(n**2 / 2)`` times the power of the
         noise, for windows of n x n bins: at 1, about one coefficient of noise passes per window.
     binning : "auto" or float, default="auto"
-        Side of a bin in pixels; or in nm where `transform` is given a `pixel_size`. It may be a
-        fraction of pixels, see `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels,
-        where the pixel size is given; otherwise what each image's spectrum allows, at most 6
-        pixels.
+        Side of a bin, in the unit of `unit`. It may be a fraction of pixels, see
+        `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels, where the pixel size is
+        known; otherwise what each image's spectrum allows, at most 6 pixels.
     window_size : "auto", float or tuple of float, default="auto"
-        Side of the windows in pixels; or in nm where `transform` is given a `pixel_size`. The
-        estimates of several sizes are averaged. "auto": 72 and 96 bins.
+        Side of the windows, in the unit of `unit`. The estimates of several sizes are averaged.
+        "auto": 72 and 96 bins.
+    unit : {"px", "nm"}, default="px"
+        Unit of bins and windows. "nm" needs the pixel size of the images.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1" ...; "auto" takes a GPU if there is one.
 
@@ -92,16 +92,25 @@ class WindowedFourierDenoiser(BaseDenoiser):
             tuple,
             list,
         ],
+        "unit": [StrOptions({"px", "nm"})],
         "device": [str],
     }
 
     def __init__(
-        self, *, mode="wiener", threshold=0.8, binning="auto", window_size="auto", device="auto"
+        self,
+        *,
+        mode="wiener",
+        threshold=0.8,
+        binning="auto",
+        window_size="auto",
+        unit="px",
+        device="auto",
     ):
         self.mode = mode
         self.threshold = threshold
         self.binning = binning
         self.window_size = window_size
+        self.unit = unit
         self.device = device
 
     def __sklearn_tags__(self):
@@ -109,50 +118,34 @@ class WindowedFourierDenoiser(BaseDenoiser):
         tags.input_tags.positive_only = True
         return tags
 
-    def transform(self, X, *, mask=None, pixel_size=None):
-        """Filter images.
+    def _transform(self, X, mask, pixel_size):
+        from temdenoise._device import choose_device
 
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width)
-            Electron counts per pixel.
-        mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-            True marks pixels not to trust: they are replaced by the mean around the closest
-            trusted pixel before filtering.
-        pixel_size : float, default=None
-            Length of a pixel's side, in pm. If given, `binning` and `window_size` are in nm.
+        device = choose_device(self.device)
+        unit = self._unit(pixel_size)
 
-        Returns
-        -------
-        denoised : ndarray of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel. Beside strong edges it may fall below zero.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` was not called.
-        TypeError
-            If `pixel_size` is not a number.
-        ValueError
-            If the images are not a valid stack or hold negative values, `mask` does not fit them,
-            `pixel_size` is not positive, a bin or window is smaller than a pixel or bin, or a bin
-            is larger than the images.
-        """
-        X = self._check_transform_input(X)
-        X = fill_masked(X, check_mask(mask, X.shape))
-        unit = 1.0  # px
-        if pixel_size is not None:
-            unit = 1000 / check_pixel_size(pixel_size)  # px in a nm
-        denoised = np.empty_like(X)
-        for out, image in zip(denoised, X, strict=True):
+        def denoise_into(out, image):
             factor = self._bin_factor(image, pixel_size, unit)
             windows = self._window_sizes(factor / unit)
             bins = bin_counts(image[None], factor)[0]
-            out[:] = unbin(self._filter(bins, windows)[None] / factor**2, factor, image.shape)[0]
-        return denoised
+            rates = self._filter(bins, windows, device) / factor**2
+            out[:] = unbin(rates[None], factor, image.shape)[0]
 
-    def _fit(self, X, y):
-        super()._fit(X, y)
+        return map_images(denoise_into, X, n_jobs=None if device.type == "cpu" else 1)
+
+    def _unit(self, pixel_size):
+        """Pixels in the unit of bins and windows."""
+        if self.unit == "px":
+            return 1.0
+        if pixel_size is None:
+            raise ValueError(
+                "unit='nm' needs the pixel size: give pixel_size in pm, or images that know it "
+                "(temdenoise.ImageStack)."
+            )
+        return 1000 / pixel_size
+
+    def _fit(self, X, y, mask):
+        super()._fit(X, y, mask)
         self._window_sizes(1.0)  # refuses what no pixel size can mend
 
     def _bin_factor(self, image, pixel_size, unit):
@@ -160,13 +153,14 @@ class WindowedFourierDenoiser(BaseDenoiser):
         if self.binning == "auto":
             if pixel_size is None:
                 return find_binning(image)
-            return _checked(max(1, round(_BIN_SIZE * unit)), image.shape, pixel_size)
+            factor = max(1, round(_BIN_SIZE * 1000 / pixel_size))
+            return _checked(factor, image.shape, pixel_size)
         factor = self.binning * unit
         if factor < 1:
-            in_nm = "" if pixel_size is None else f" nm at pixel_size={pixel_size:g} pm"
+            at = "" if self.unit == "px" else f" nm at pixel_size={pixel_size:g} pm"
             raise ValueError(
-                f"binning={self.binning:g}{in_nm} is {factor:.3g} pixels, but a bin cannot be "
-                "smaller than a pixel; binning is in nm where pixel_size is given, else in pixels."
+                f"binning={self.binning:g}{at} is {factor:.3g} pixels, but a bin cannot be "
+                f"smaller than a pixel; unit={self.unit!r} says what it is in."
             )
         return _checked(factor, image.shape, pixel_size)
 
@@ -183,25 +177,25 @@ class WindowedFourierDenoiser(BaseDenoiser):
             )
         return [max(1, round(float(s) / bin_size)) for s in sizes]
 
-    def _filter(self, bins, windows):
+    def _filter(self, bins, windows, device):
         """Rates per bin of counts per bin (rows, columns)."""
         import torch
 
-        from temdenoise._device import choose_device
         from temdenoise.networks.windowed_fourier import (
             windowed_fourier_threshold,
             windowed_fourier_wiener,
         )
 
-        device = choose_device(self.device)
         # Wider windows would only repeat the image and its mirror image.
         windows = [min(n, 2 * max(bins.shape)) for n in windows]
         sizes = [(n, max(1, n // 3)) for n in windows]
         floors = [self.threshold * max(0.0, math.log(n**2 / 2)) for n in windows]
         mode = "soft" if self.mode == "soft" else "hard"
 
+        alone = one_torch_thread if device.type == "cpu" else nullcontext
+
         def apply(tile):
-            with torch.inference_mode():
+            with torch.inference_mode(), alone():
                 counts = torch.from_numpy(tile.copy())[None, None].to(device)
                 rates = sum(
                     windowed_fourier_threshold(counts, *size, floor, mode)
@@ -224,6 +218,7 @@ class WindowedFourierDenoiser(BaseDenoiser):
             tile=max(_TILE, 6 * halo),
             halo=halo,
             multiple=multiple if multiple <= halo else 1,
+            n_jobs=None if device.type == "cpu" else 1,
         )
 
 
