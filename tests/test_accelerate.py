@@ -101,7 +101,7 @@ def two(images, tmp_path_factory):
     options = {
         # batch norm has statistics of its own in each process; no seed, which must be agreed on;
         # and a time that no two clocks measure alike
-        "architecture": "unet", "random_state": None, "schedule": "cosine", "max_time": 60,
+        "network": "unet", "random_state": None, "schedule": "cosine", "max_time": 60,
         "checkpoint": str(folder / "run.pt"), "log": str(folder / "log.csv"), "verbose": True,
     }  # fmt: skip
     return *run_two(folder, images, **options), folder
@@ -131,7 +131,7 @@ def test_gradients_are_those_of_the_double_batch(two):
         assert torch.equal(grad, second["grads"][name])
     total = None
     for seen in (first, second):
-        network = build_network("unet", scales=2, base_channels=4)
+        network = build_network("unet", n_scales=2, base_channels=4)
         network.load_state_dict(seen["start"])
         noisy, target = seen["batches"][0]
         DenoisingNet.get_loss(None, network.train()(noisy), target).backward()
@@ -158,9 +158,9 @@ def test_a_finished_training_is_taken_up_by_both(two, images, tmp_path):
     for name, value in first["weights"].items():
         assert torch.equal(checkpoint["best"][name], value)
     # by one process it is another training
-    options = {"architecture": "unet", "random_state": None, "max_time": 60}
+    options = {"network": "unet", "random_state": None, "max_time": 60}
     with pytest.raises(ValueError, match="with other number of processes"):
-        tiny(checkpoint=folder / "run.pt", **options).fit(images)
+        tiny(checkpoint_file=folder / "run.pt", **options).fit(images)
 
 
 def test_diverging_ends_both(images, tmp_path):

@@ -30,7 +30,7 @@ class Hungry(nn.Module):
 def trained():
     return SBDDenoiser(
         # its tiles join exactly, which those of a U-Net with bilinear upsampling do not
-        architecture="small_unet", pixel_size=24.9, patch_size=20 * 25, batch_size=2,
+        network="small_unet", pixel_size=24.9, patch_size=20 * 25, batch_size=2,
         steps_per_epoch=2, max_epochs=1, orientations=1, device="cpu", random_state=0,
     ).fit(lattice_images(3, 30, 30))  # fmt: skip
 
@@ -102,12 +102,12 @@ def test_the_trained_network_stays_as_it_was(trained, counts):
     assert all(p.requires_grad for p in trained.network_.parameters())
 
 
-@pytest.mark.parametrize("architecture", ["unet", "dncnn", "small_unet", "fourier_unet"])
+@pytest.mark.parametrize("network", ["unet", "dncnn", "small_unet", "fourier_unet"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 7), (33, 5), (47, 31)])
 def test_images_of_any_size(architecture, shape):
     options = {"unet": {"scales": 4, "base_channels": 2}, "fourier_unet": {"base_channels": 2}}
     denoiser = SBDDenoiser(
-        architecture=architecture, pixel_size=24.9, patch_size=16 * 25, batch_size=1,
+        network=architecture, pixel_size=24.9, patch_size=16 * 25, batch_size=1,
         steps_per_epoch=1, max_epochs=1, orientations=4, device="cpu", random_state=0,
         **options.get(architecture, {}),
     ).fit(lattice_images(2, 20, 20))  # fmt: skip

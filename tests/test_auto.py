@@ -82,7 +82,7 @@ def test_the_pixel_size_is_looked_for_if_asked(auto, movie):
 @pytest.mark.parametrize(("dose", "doses"), [(None, (0, np.inf)), (0.5, (0.25, 1.0))])
 def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     own = SBDDenoiser(
-        architecture="dncnn", pixel_size=12.0, dose=dose, scale=(1.0, 1.0), patch_size=16,
+        network="dncnn", pixel_size=12.0, dose=dose, zoom=(1.0, 1.0), patch_size=16,
         batch_size=1, max_epochs=1, steps_per_epoch=1, device="cpu", random_state=0,
     ).fit(movie[:, :64, :64])  # fmt: skip
     own.save_pretrained(tmp_path / "own")

@@ -53,7 +53,7 @@ DENOISERS = {
     # Noisy images, which many of these tests fit on, can only be taken for clean ones without bins.
     "sbd": (
         SBDDenoiser(
-            scales=2, base_channels=4, binning=1, patch_size=16, batch_size=2, max_epochs=1,
+            n_scales=2, base_channels=4, binning=1, patch_size=16, batch_size=2, max_epochs=1,
             steps_per_epoch=2, precision="float32", device="cpu", random_state=0,
         ),
         {"base_channels": [2, 4]},

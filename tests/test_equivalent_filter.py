@@ -101,7 +101,7 @@ def test_wiener_against_its_derivative(noisy):
 def fitted(architecture, **options):
     """A small network after one step: its weights do not matter."""
     est = SBDDenoiser(
-        architecture=architecture, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
+        network=architecture, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
         precision="float32", orientations=2, random_state=0, device="cpu", **options,
     )  # fmt: skip
     return est.fit(lattice_images(2, 64, 64))
@@ -109,12 +109,12 @@ def fitted(architecture, **options):
 
 @pytest.fixture(scope="module")
 def unet():
-    return fitted("unet", scales=1, base_channels=4)
+    return fitted("unet", n_scales=1, base_channels=4)
 
 
 @pytest.fixture(scope="module")
 def fourier_unet():
-    return fitted("fourier_unet", scales=2, base_channels=8)
+    return fitted("fourier_unet", n_scales=2, base_channels=8)
 
 
 def assert_is_gradient_of_transform(est, image, pixel, **params):
@@ -163,7 +163,7 @@ def test_bins_and_the_way_back(fourier_unet, shape, pixel, pixel_size):
     assert np.isfinite(result.constant)
 
 
-@pytest.mark.parametrize("architecture", ["dncnn", "small_unet"])
+@pytest.mark.parametrize("network", ["dncnn", "small_unet"])
 def test_other_architectures(architecture):
     assert_is_gradient_of_transform(fitted(architecture), image_of((26, 28)), (13, 9))
 

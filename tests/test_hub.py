@@ -18,7 +18,7 @@ COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
 def fit(seed):
     return SBDDenoiser(
-        pixel_size=24.9, scales=1, base_channels=4, patch_size=20 * 25, batch_size=1,
+        pixel_size=24.9, n_scales=1, base_channels=4, patch_size=20 * 25, batch_size=1,
         steps_per_epoch=1, max_epochs=1, device="cpu", random_state=seed,
     ).fit(lattice_images(2, 30, 30))  # fmt: skip
 

@@ -251,7 +251,7 @@ def test_a_training_interrupted_is_continued(tmp_path):
     settings["parameters"]["max_time"] = "1e-06"
     (out / "settings.json").write_text(json.dumps(settings))
     result = generalization_matrix(
-        estimator.set_params(max_time=1e-6), images, groups, out=out, return_estimators=True
+        estimator.set_params(max_minutes=1e-6), images, groups, out=out, return_estimators=True
     )
     assert len(result.estimators["a"].history_) == spent["steps"]
     assert np.isfinite(result.matrix).all(axis=None)

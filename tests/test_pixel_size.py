@@ -32,7 +32,7 @@ class OnePeriod(torch.nn.Module):
 def denoiser():
     """Works on bins of 24 pm, in which it expects a lattice of 144 pm."""
     est = SBDDenoiser(
-        architecture="unet", scales=1, base_channels=1, pixel_size=24.0, max_epochs=1,
+        network="unet", n_scales=1, base_channels=1, pixel_size=24.0, max_epochs=1,
         steps_per_epoch=1, batch_size=1, patch_size=8, random_state=0, device="cpu",
     ).fit(lattice_images(2, 16, 16, period=8.0))  # fmt: skip
     assert isinstance(est.network_, UNet)

@@ -65,9 +65,9 @@ def replace_weights(folder, state):
     [
         {},
         {"pixel_size": 8.5, "scale": (0.9, 1.1), "dose": 2.0},
-        {"architecture": "unet", "bias_free": False, "binning": 2},
-        {"architecture": "dncnn", "scales": None, "base_channels": None, "binning": 4},
-        {"architecture": "small_unet", "scales": None, "base_channels": None},
+        {"network": "unet", "bias_free": False, "binning": 2},
+        {"network": "dncnn", "scales": None, "base_channels": None, "binning": 4},
+        {"network": "small_unet", "scales": None, "base_channels": None},
         {"base_channels": np.int64(4), "pixel_size": np.float32(6.25), "scale": [0.9, 1.1]},
     ],
 )
@@ -76,14 +76,14 @@ def test_round_trip(images, tmp_path, options):
     denoiser.save_pretrained(tmp_path / "new" / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "new" / "weights", device="cpu")
     loaded.precision = denoiser.precision
-    for pixel_size in (None, denoiser.bin_size_ / 2.3):
+    for pixel_size in (None, denoiser.bins_.size / 2.3):
         np.testing.assert_array_equal(
             loaded.transform(images, pixel_size=pixel_size),
             denoiser.transform(images, pixel_size=pixel_size),
         )
     assert loaded.score(images) == denoiser.score(images)
     assert loaded.history_ == denoiser.history_
-    for name in ("architecture", "scales", "base_channels", "bias_free", "pixel_size", "binning"):
+    for name in ("network", "scales", "base_channels", "bias_free", "pixel_size", "binning"):
         assert getattr(loaded, name) == getattr(denoiser, name)
     loaded.save_pretrained(tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").read_bytes() == (
@@ -96,7 +96,7 @@ def test_round_trip_of_a_range_of_pixel_sizes(images, tmp_path):
     denoiser.save_pretrained(tmp_path / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "weights", device="cpu")
     assert loaded.pixel_size == (5.0, 8.0)
-    assert loaded.bin_size_ == denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
+    assert loaded.bins_.size == denoiser.bins_.size == pytest.approx(5 * 40**0.5)
     assert loaded.bins_ == denoiser.bins_
     edit(tmp_path / "weights", pixel_size=[8.0, 5.0])
     with pytest.raises(ValueError, match="damaged or were changed: in config.json, pixel_size"):
@@ -201,10 +201,10 @@ def test_damaged_config(folder):
         ({"bin_size": "wide"}, "damaged"),
         ({"bin_size": -1.0}, "damaged"),
         ({"bin_size": float("nan")}, "damaged"),
-        ({"architecture": "unet"}, "not those of architecture='unet'"),
-        ({"architecture": "small_unet"}, "not those of architecture='small_unet'"),
-        ({"architecture": "alexnet"}, "damaged.*architecture"),
-        ({"base_channels": 5}, "not those of architecture='fourier_unet'"),
+        ({"network": "unet"}, "not those of network='unet'"),
+        ({"network": "small_unet"}, "not those of network='small_unet'"),
+        ({"network": "alexnet"}, "damaged.*architecture"),
+        ({"base_channels": 5}, "not those of network='fourier_unet'"),
         ({"base_channels": 10**7}, "not those of"),  # and no attempt to build such a network
         ({"scales": 3}, "not those of"),
         ({"scales": 99}, "damaged.*scales"),
@@ -296,7 +296,7 @@ def test_half_precision(trained, images, tmp_path, dtype, digits):
 
 
 def test_statistics_of_norms_are_stored_in_full(images, tmp_path):
-    denoiser = SBDDenoiser(**{**TINY, "architecture": "unet", "bias_free": False}).fit(images)
+    denoiser = SBDDenoiser(**{**TINY, "network": "unet", "bias_free": False}).fit(images)
     denoiser.save_pretrained(tmp_path / "w", dtype="bfloat16")
     stored = load_file(tmp_path / "w" / "model.safetensors")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "w", device="cpu").network_.state_dict()
@@ -309,7 +309,7 @@ def test_statistics_of_norms_are_stored_in_full(images, tmp_path):
 def test_weights_too_large_for_half_precision(trained, tmp_path):
     copy = SBDDenoiser(**trained.get_params())
     vars(copy).update(vars(trained))
-    copy.network_ = type(trained.network_)(scales=2, base_channels=4)
+    copy.network_ = type(trained.network_)(n_scales=2, base_channels=4)
     copy.network_.head.weight.data[0, 0, 0, 0] = 1e6
     with pytest.raises(ValueError, match="head.weight do not fit into float16: give dtype="):
         copy.save_pretrained(tmp_path / "w", dtype="float16")
@@ -348,7 +348,7 @@ def test_list_pretrained(general):
     assert list(table.index) == weights.bundled()
     row = table.loc["general"]
     assert "Pt/CeO2" in row["description"]
-    assert row["architecture"] == general.architecture
+    assert row["network"] == general.architecture
     assert row["pixel_size"] == general.pixel_size
     assert row["dose"] == general.dose
     assert table.loc["white", "dose"] == 0.45

@@ -71,7 +71,7 @@ def test_progress_bar_of_a_resumed_training(images, tmp_path, monkeypatch, capsy
 
 
 def test_log_is_the_history(images, tmp_path):
-    denoiser = tiny(log=tmp_path / "log.csv").fit(images)
+    denoiser = tiny(log_file=tmp_path / "log.csv").fit(images)
     table = rows(tmp_path / "log.csv")
     names = ["epoch", "seconds", "learning_rate", "train_loss", "valid_loss", "valid_psnr"]
     assert list(table[0]) == names
@@ -103,17 +103,17 @@ def test_resumed_log_has_every_epoch_once(images, tmp_path, monkeypatch):
 
 def test_a_new_training_replaces_its_log_but_nothing_else(images, tmp_path):
     path = tmp_path / "log.csv"
-    tiny(log=path).fit(images)
-    tiny(log=path, max_epochs=1).fit(images)
+    tiny(log_file=path).fit(images)
+    tiny(log_file=path, max_epochs=1).fit(images)
     assert len(rows(path)) == 1
     path.write_text("image,dose\n1,0.45\n")
     with pytest.raises(FileExistsError, match="is not the log of a training: give another"):
-        tiny(log=path).fit(images)
+        tiny(log_file=path).fit(images)
     assert path.read_text() == "image,dose\n1,0.45\n"
     with pytest.raises(FileExistsError, match="is a folder"):
-        tiny(log=tmp_path).fit(images)
-    with pytest.raises(FileNotFoundError, match="folder of log=.* does not exist"):
-        tiny(log=tmp_path / "no" / "log.csv").fit(images)
+        tiny(log_file=tmp_path).fit(images)
+    with pytest.raises(FileNotFoundError, match="folder of log_file=.* does not exist"):
+        tiny(log_file=tmp_path / "no" / "log.csv").fit(images)
 
 
 # --- callbacks ------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_skorchs_callbacks(images, tmp_path):
     )
     norms = Norms(2.0)
     denoiser = tiny(callbacks=[scoring, ("norms", norms)])
-    denoiser.set_params(log=tmp_path / "log.csv").fit(images)
+    denoiser.set_params(log_file=tmp_path / "log.csv").fit(images)
     table = rows(tmp_path / "log.csv")
     assert {"error", "norm"} <= set(table[0])
     assert not any(name.endswith("_best") for name in table[0])
@@ -165,12 +165,12 @@ def test_callbacks_act_on_the_training(images):
 
 
 def test_clones_and_copies(images):
-    denoiser = tiny(callbacks=[Norms(3.0)], log="log.csv", max_epochs=1)
+    denoiser = tiny(callbacks=[Norms(3.0)], log_file="log.csv", max_epochs=1)
     copy = clone(denoiser)
     assert copy.callbacks[0] is not denoiser.callbacks[0]
     assert copy.callbacks[0].factor == 3.0
     assert copy.log == "log.csv"
-    copy.set_params(log=None).fit(images)
+    copy.set_params(log_file=None).fit(images)
     assert "norm" in pickle.loads(pickle.dumps(copy)).history_[0]
 
 

@@ -120,7 +120,7 @@ def test_training_improves_on_raw_and_on_where_it_starts():
 def test_pairs(images, counts):
     # targets of another meaning: the network learns to give three times the counts
     options = {"steps_per_epoch": 60, "learning_rate": 1e-2, "optimizer": "adam"}
-    denoiser = tiny(architecture="unet", patch_size=20 * 25, **options)
+    denoiser = tiny(network="unet", patch_size=20 * 25, **options)
     denoised = denoiser.fit(counts, 3 * images).transform(counts)
     assert denoised.mean() == pytest.approx(3 * images.mean(), rel=0.1)
     with pytest.raises(ValueError, match="leave pixel_size out when y is given"):
@@ -149,7 +149,7 @@ def test_warm_start_continues(images, counts, trained):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options"),
+    ("network", "options"),
     [
         ("fourier_unet", {"scales": 5, "base_channels": 4}),
         ("fourier_unet", {"scales": 1, "base_channels": 4}),
@@ -160,7 +160,7 @@ def test_warm_start_continues(images, counts, trained):
     ],
 )
 def test_architectures(images, architecture, options):
-    denoiser = tiny(architecture=architecture, patch_size=16 * 25, **options).fit(images)
+    denoiser = tiny(network=architecture, patch_size=16 * 25, **options).fit(images)
     odd = PoissonNoise(random_state=0).sample(images[:2, :33, :39])
     denoised = denoiser.transform(odd)
     assert denoised.shape == odd.shape
@@ -171,10 +171,10 @@ def test_architectures(images, architecture, options):
     assert np.isfinite(small).all()
 
 
-@pytest.mark.parametrize("architecture", ["dncnn", "small_unet"])
+@pytest.mark.parametrize("network", ["dncnn", "small_unet"])
 def test_options_a_network_does_not_have(images, architecture):
     with pytest.raises(ValueError, match="scales and base_channels cannot be chosen"):
-        tiny(architecture=architecture).fit(images)
+        tiny(network=architecture).fit(images)
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,14 @@ def test_options_a_network_does_not_have(images, architecture):
         ({"pixel_size": 10.0}, 3),
         ({"pixel_size": 30.0}, 1),
         ({"pixel_size": 6.22, "binning": 2}, 2),
-        ({"pixel_size": 6.22, "architecture": "unet"}, 1),
-        ({"pixel_size": 6.22, "architecture": "unet", "binning": 3}, 3),
+        ({"pixel_size": 6.22, "network": "unet"}, 1),
+        ({"pixel_size": 6.22, "network": "unet", "binning": 3}, 3),
     ],
 )
 def test_binning(options, bins):
     clean = lattice_images(3, 50, 61, period=40.0)
     denoiser = tiny(patch_size=32, orientations=1, **options).fit(clean)
-    assert denoiser.bin_size_ == pytest.approx(bins * options["pixel_size"])
+    assert denoiser.bins_.size == pytest.approx(bins * options["pixel_size"])
     counts = PoissonNoise(random_state=0).sample(clean)
     denoised = denoiser.transform(counts)
     # it is the network on block sums, splined back
@@ -242,7 +242,7 @@ def test_too_coarse_bins(counts, images):
         ({"dose": ("a", 1.0)}, "dose must be"),
         ({"dose": (1.0, 2.0, 3.0)}, "dose must be"),
         ({"dose": 0}, "dose"),
-        ({"architecture": "resnet"}, "architecture"),
+        ({"network": "resnet"}, "network"),
         ({"scales": 6}, "scales must be 1 to 5"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
@@ -262,11 +262,11 @@ def test_bad_parameters(images, options, message):
 # --- transform ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["fourier_unet", "unet"])
+@pytest.mark.parametrize("network", ["fourier_unet", "unet"])
 def test_tiles_join_without_seams(architecture, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        denoiser = tiny(architecture=architecture, scales=3).fit(lattice_images(2, 40, 40))
+        denoiser = tiny(network=architecture, n_scales=3).fit(lattice_images(2, 40, 40))
     # half of it lattice, half vacuum, and brighter to one side: tiles have different means
     clean = lattice_images(1, 450, 430, level=20.0, period=9.0)
     clean[:, :, 200:] = 20.0
@@ -325,14 +325,14 @@ def scale_blind():
 )
 def test_a_range_of_pixel_sizes_is_treated_alike(scale_blind, pixel_size, factor):
     # outside of it, bins of a size that was trained on
-    assert scale_blind.bin_size_ == pytest.approx(30.0)
+    assert scale_blind.bins_.size == pytest.approx(30.0)
     assert scale_blind.bins_.factor(pixel_size) == factor
 
 
 def test_patches_are_of_all_pixel_sizes_in_the_range():
     # one lattice of a known period; what period do patches have, in bins?
     clean = lattice_images(2, 256, 256, period=32.0)
-    est = tiny(pixel_size=(4.0, 9.0), binning=2, rotation=0, scale=(1.0, 1.0), batch_size=64)
+    est = tiny(pixel_size=(4.0, 9.0), binning=2, rotation=0, zoom=(1.0, 1.0), batch_size=64)
     bins, _ = est._check_parameters()
     data = TrainingData(X=clean, y=None, pixel_size=3.0, bins=bins)
     patches, _ = _datasets(est, data, torch.device("cpu"), [0, 1])
@@ -474,13 +474,13 @@ def test_fit_on_a_pixel_size_of_its_own(counts):
     fine = np.stack([unbin(image[None], 2, (80, 96))[0] for image in wide])
     a = tiny().fit(wide)
     b = tiny().fit(fine, pixel_size=12.45)
-    assert a.bin_size_ == b.bin_size_ == 24.9
+    assert a.bins_.size == b.bins_.size == 24.9
     values = [d.history_[0]["valid_psnr"] for d in (a, b)]
     assert values[0] == pytest.approx(values[1], abs=1.5)
 
 
 def test_the_papers_networks_learn_on_bins(images, counts):
-    options = {"architecture": "unet", "scales": 2, "base_channels": 8, "binning": 4}
+    options = {"network": "unet", "scales": 2, "base_channels": 8, "binning": 4}
     denoiser = tiny(**options, pixel_size=6.22, patch_size=40, steps_per_epoch=20, max_epochs=3)
     denoiser.fit(images, pixel_size=6.22)
     assert denoiser.history_[-1]["valid_psnr"] > denoiser.history_[0]["valid_psnr"]
@@ -498,6 +498,6 @@ def test_bfloat16_denoises_all_but_alike():
     )
     error = rounded - exact
     assert 0 < np.sqrt(np.mean(error**2)) < 1e-3 * exact.mean()
-    unet = tiny(architecture="unet", binning=2).fit(clean)
+    unet = tiny(network="unet", binning=2).fit(clean)
     both = [unet.set_params(precision=p).transform(noisy) for p in ("float32", "bfloat16")]
     np.testing.assert_array_equal(*both)

@@ -16,7 +16,7 @@ from skorch.history import History
 from temdenoise import SBDDenoiser
 from temdenoise._device import use_bfloat16
 from temdenoise.training import net as training_net
-from temdenoise.training.net import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
+from temdenoise.training.callbacks import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
 
 TINY = {
     "pixel_size": 24.9,
@@ -161,7 +161,7 @@ def test_history_keeps_finished_epochs_only(uninterrupted):
 
 def test_max_time_ends_training_early(images):
     start = time.monotonic()
-    denoiser = tiny(max_epochs=10**6, max_time=0.5 / 60).fit(images)
+    denoiser = tiny(max_epochs=10**6, max_minutes=0.5 / 60).fit(images)
     steps = sum(row["train_batch_count"] for row in denoiser.history_)
     assert 1 <= steps < 10**5
     assert time.monotonic() - start < 60  # a million epochs take days
@@ -328,7 +328,7 @@ def test_killed_and_resumed_is_as_if_never_stopped(images, tmp_path, options):
     assert done.returncode == -signal.SIGKILL
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images.npy", "run.pt"]
 
-    resumed = SBDDenoiser(**options, checkpoint=str(checkpoint)).fit(images)
+    resumed = SBDDenoiser(**options, checkpoint_file=str(checkpoint)).fit(images)
     expected = SBDDenoiser(**options).fit(images)
     assert_same_weights(resumed, expected)
     assert [row["valid_psnr"] for row in resumed.history_] == [
@@ -339,21 +339,21 @@ def test_killed_and_resumed_is_as_if_never_stopped(images, tmp_path, options):
 
 def test_finished_checkpoint_returns_at_once(images, tmp_path, uninterrupted, monkeypatch):
     checkpoint = tmp_path / "run.pt"  # path-like, and given as such
-    tiny(checkpoint=checkpoint).fit(images)
+    tiny(checkpoint_file=checkpoint).fit(images)
 
     def no_more_steps(self, *args, **kwargs):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(training_net.DenoisingNet, "train_step", no_more_steps)
-    again = tiny(checkpoint=checkpoint, verbose=True).fit(images)
+    again = tiny(checkpoint_file=checkpoint, verbose=True).fit(images)
     assert_same_weights(again, uninterrupted)
     assert len(again.history_) == 4
 
 
 def test_checkpoint_that_stopped_early_returns_at_once(images, tmp_path):
     options = {"max_epochs": 50, "early_stopping": 1, "learning_rate": 1e-12}
-    first = tiny(checkpoint=tmp_path / "run.pt", **options).fit(images)
-    again = tiny(checkpoint=tmp_path / "run.pt", **options).fit(images)
+    first = tiny(checkpoint_file=tmp_path / "run.pt", **options).fit(images)
+    again = tiny(checkpoint_file=tmp_path / "run.pt", **options).fit(images)
     assert 1 < len(again.history_) == len(first.history_) < 50
     assert_same_weights(first, again)
 
@@ -382,10 +382,10 @@ def test_resumes_without_a_fixed_seed_on_the_same_draws(images, tmp_path, monkey
 )
 def test_checkpoint_of_another_training(images, tmp_path, changed, name):
     checkpoint = tmp_path / "run.pt"
-    tiny(max_epochs=1, checkpoint=checkpoint).fit(images)
+    tiny(max_epochs=1, checkpoint_file=checkpoint).fit(images)
     before = checkpoint.read_bytes()
     with pytest.raises(ValueError, match=f"belongs to a training with other ({name})"):
-        tiny(max_epochs=1, checkpoint=checkpoint, **changed).fit(images)
+        tiny(max_epochs=1, checkpoint_file=checkpoint, **changed).fit(images)
     assert checkpoint.read_bytes() == before
 
 
@@ -400,7 +400,7 @@ def test_checkpoint_of_other_images(images, tmp_path):
 
 def test_damaged_checkpoint(images, tmp_path):
     checkpoint = tmp_path / "run.pt"
-    tiny(max_epochs=1, checkpoint=checkpoint).fit(images)
+    tiny(max_epochs=1, checkpoint_file=checkpoint).fit(images)
     good = checkpoint.read_bytes()
     torch.save({"settings": {}}, tmp_path / "other.pt")
     damages = [b"", b"no checkpoint at all", good[: len(good) // 2], good[:200] + good[300:]]
@@ -412,20 +412,20 @@ def test_damaged_checkpoint(images, tmp_path):
     for bad in damages:
         checkpoint.write_bytes(bad)
         with pytest.raises(ValueError, match=r"run.pt is no checkpoint or is damaged.*remove it"):
-            tiny(max_epochs=1, checkpoint=checkpoint).fit(images)
+            tiny(max_epochs=1, checkpoint_file=checkpoint).fit(images)
         assert checkpoint.read_bytes() == bad
 
 
 def test_checkpoint_in_no_folder(images, tmp_path):
-    with pytest.raises(FileNotFoundError, match="folder of checkpoint=.* does not exist"):
-        tiny(checkpoint=tmp_path / "no" / "run.pt").fit(images)
+    with pytest.raises(FileNotFoundError, match="folder of checkpoint_file=.* does not exist"):
+        tiny(checkpoint_file=tmp_path / "no" / "run.pt").fit(images)
     with pytest.raises(ValueError, match="no checkpoint or is damaged"):
-        tiny(checkpoint=tmp_path).fit(images)
+        tiny(checkpoint_file=tmp_path).fit(images)
 
 
 def test_a_failed_write_leaves_the_last_checkpoint(images, tmp_path, monkeypatch):
     checkpoint = tmp_path / "run.pt"
-    tiny(max_epochs=2, checkpoint=checkpoint).fit(images)
+    tiny(max_epochs=2, checkpoint_file=checkpoint).fit(images)
     before = checkpoint.read_bytes()
     save = torch.save
 
@@ -437,6 +437,6 @@ def test_a_failed_write_leaves_the_last_checkpoint(images, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(training_net, "read_checkpoint", lambda *args: None)
         with pytest.raises(OSError, match="No space left"):
-            tiny(max_epochs=2, checkpoint=checkpoint).fit(images)
+            tiny(max_epochs=2, checkpoint_file=checkpoint).fit(images)
     assert checkpoint.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
