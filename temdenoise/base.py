@@ -61,6 +61,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _min_size = 1
     # What fills masked pixels: the mean counts nearby, or Poisson noise of that mean.
     _fill = "mean"
+    # What `fit` learns from where it is given one stack: "noisy" images, or "clean" ones.
+    _fits_on = "noisy"
     # Frames on either side that the estimate of a frame depends on.
     _context = 0
 

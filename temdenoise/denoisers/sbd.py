@@ -131,6 +131,7 @@ class SBDDenoiser(TrainedDenoiser):
         "network", "n_scales", "base_channels", "bias_free", "noise", "dose",
         "training_pixel_size", "binning", "zoom", "stretch",
     )  # fmt: skip
+    _fits_on = "clean"
     _default_weights = "general"
 
     def __init__(
