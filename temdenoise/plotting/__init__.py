@@ -1,9 +1,9 @@
 """Pictures of what denoising did, of how far to trust it, and of the noise.
 
-What shows one panel takes ``ax``, axes to draw on; what shows several takes ``figure``, and a part of
-a figure (``figure.subfigures``) will do. Without either, a new figure is made that pyplot does not
-know: nothing has to be closed, ``figure.savefig(path)`` saves it, and a notebook shows it. In a
-script, pass axes or a figure of pyplot's and call ``matplotlib.pyplot.show()``.
+What shows one panel takes ``ax``, axes to draw on. What shows several takes ``figure``, a figure or
+a part of one (``figure.subfigures``). Without either a new figure is made, outside pyplot: nothing
+has to be closed, ``figure.savefig(path)`` saves it, and a notebook shows it. In a script, make axes
+or a figure with ``matplotlib.pyplot``, pass them, and call ``matplotlib.pyplot.show()``.
 """
 
 import lazy_loader

@@ -60,11 +60,6 @@ def get_figure(figure, figsize=None):
     return figure
 
 
-def settle_pixel_size(pixel_size, images):
-    """Return the pixel size in pm that was given, else what the images know."""
-    return pixel_size_of(images) if pixel_size is None else check_pixel_size(pixel_size)
-
-
 def unit_of(pixel_size):
     """Length of a pixel on the axes, and its unit."""
     if pixel_size is None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from temdenoise.images import settle_pixel_size
 from temdenoise.plotting._axes import (
     add_circles,
     add_scale_bar,
     get_figure,
-    settle_pixel_size,
     show_image,
 )
 
@@ -23,7 +23,7 @@ def plot_denoising(
     atoms : pandas.DataFrame, optional
         Table of :func:`temdenoise.find_atoms`; adds a third panel with the atoms marked.
     pixel_size : float, optional
-        Pixel size in pm; adds a scale bar. Default: that of the images, if they know it.
+        Pixel size in pm; adds a scale bar. By default that of `noisy`, if it knows it.
     title : str, optional
         Title of the figure.
     limits : tuple of two floats, optional
@@ -53,7 +53,7 @@ def plot_denoising(
     >>> [axes.get_title() for axes in figure.axes[:2]]
     ['noisy', 'denoised']
     """
-    pixel_size = settle_pixel_size(settle_pixel_size(pixel_size, noisy), denoised)
+    pixel_size = settle_pixel_size(noisy, pixel_size)
     noisy, denoised = np.asarray(noisy), np.asarray(denoised)
     if noisy.ndim != 2 or noisy.shape != denoised.shape:
         raise ValueError(

@@ -5,11 +5,11 @@ from itertools import cycle
 import numpy as np
 from matplotlib.patches import Circle
 
+from temdenoise.images import settle_pixel_size
 from temdenoise.inspection import equivalent_filter
 from temdenoise.plotting._axes import (
     Display,
     get_axes,
-    settle_pixel_size,
     show_image,
     symmetric_limit,
     unit_of,
@@ -79,7 +79,7 @@ class EquivalentFilterDisplay(Display):
         IndexError, TypeError, ValueError
             As `equivalent_filter`.
         """
-        pixel_size = settle_pixel_size(pixel_size, X)
+        pixel_size = settle_pixel_size(X, pixel_size)
         result = equivalent_filter(estimator, X, pixel, **options)
         return cls(result, pixel_size=pixel_size).plot(ax)
 

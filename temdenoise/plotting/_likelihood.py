@@ -3,12 +3,12 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
+from temdenoise.images import pixel_size_of
 from temdenoise.inspection import likelihood_map
 from temdenoise.plotting._axes import (
     Display,
     get_axes,
     pick_image,
-    settle_pixel_size,
     show_image,
     symmetric_limit,
 )
@@ -77,8 +77,8 @@ class LikelihoodMapDisplay(Display):
         **options
             ``atoms``, ``vacuum``, ``radius``, ``mask``, ``split`` and ``random_state`` of
             `likelihood_map`. With a split it is the first half that is denoised and drawn. A `mask`
-            is of the shape of one image, and passed on to ``estimator.transform`` if that has a parameter
-            of this name.
+            is of the shape of one image, and passed on to ``estimator.transform`` if that has a
+            parameter of this name.
 
         Returns
         -------
@@ -128,8 +128,8 @@ class LikelihoodMapDisplay(Display):
         TypeError, ValueError
             As `likelihood_map`.
         """
-        pixel_size = settle_pixel_size(pixel_size, noisy)
         result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
+        pixel_size = pixel_size_of(noisy) if pixel_size is None else pixel_size
         return cls(result, result.denoised, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from temdenoise.images import settle_pixel_size
 from temdenoise.inspection import profile_along
-from temdenoise.plotting._axes import Display, get_axes, settle_pixel_size, unit_of
+from temdenoise.plotting._axes import Display, get_axes, unit_of
 
 
 class ProfileDisplay(Display):
@@ -107,7 +108,7 @@ class ProfileDisplay(Display):
         TypeError, ValueError
             As `profile_along`.
         """
-        pixel_size = settle_pixel_size(pixel_size, movie)
+        pixel_size = settle_pixel_size(movie, pixel_size)
         profile = profile_along(movie, denoised, start, end, **options)
         return cls(profile, pixel_size=pixel_size).plot(ax)
 

@@ -4,12 +4,12 @@ import numpy as np
 
 from temdenoise._calls import transform_keywords
 from temdenoise.atoms import confirm_atoms
+from temdenoise.images import ImageStack, settle_pixel_size
 from temdenoise.inspection._regions import check_image
 from temdenoise.plotting._axes import (
     Display,
     get_figure,
     pick_image,
-    settle_pixel_size,
     show_image,
     unit_of,
 )
@@ -110,7 +110,8 @@ class AtomVerdictDisplay(Display):
             As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
         noisy, mask = pick_image(estimator, X, image, options.get("mask"))
-        pixel_size = settle_pixel_size(pixel_size, noisy)
+        pixel_size = settle_pixel_size(noisy, pixel_size)
+        noisy = ImageStack(noisy, pixel_size)
         keywords = transform_keywords(
             estimator, pixel_size=pixel_size, mask=mask, params=transform_params
         )
@@ -149,7 +150,7 @@ class AtomVerdictDisplay(Display):
         ValueError
             If the shapes differ, or the table lacks a column.
         """
-        pixel_size = settle_pixel_size(pixel_size, noisy)
+        pixel_size = settle_pixel_size(noisy, pixel_size)
         noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
         if noisy.shape != denoised.shape:
             raise ValueError(
