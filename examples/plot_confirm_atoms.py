@@ -146,7 +146,7 @@ at_corner(together)
 
 # %%
 
-rows = plt.figure(figsize=(8, 8.6), layout="constrained").subfigures(2)
+rows = plt.figure(figsize=(8, 10), layout="constrained").subfigures(2)
 for k, title in enumerate(("frames 1 to 4", "frames 5 to 8")):
     estimate = denoiser.transform(sums[k : k + 1], pixel_size=pixel_size)[0]
     table = together[together["frame"] == k]
