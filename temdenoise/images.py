@@ -6,12 +6,12 @@ import numpy as np
 
 from temdenoise._lengths import check_pixel_size
 
-# Pixel sizes that differ by less than this fraction are the same, said with other digits.
+# Two pixel sizes that differ by less are the same: files and people round them.
 _SAME = 0.005
 
 
 class PixelSizeWarning(UserWarning):
-    """The pixel size is not known, or two sources of it disagree."""
+    """The pixel size is not known, or the one given is not that of the images."""
 
 
 class ImageStack(np.ndarray):
@@ -146,49 +146,53 @@ def pixel_size_of(images):
     return None if pixel_size is None else check_pixel_size(pixel_size)
 
 
-def settle_pixel_size(images, pixel_size=None, *, stacklevel=2):
-    """Pixel size of a call in pm: that of the keyword, else that of the images, else None.
+def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
+    """Pixel size to use: the one given, else the one that the images know.
 
     Parameters
     ----------
     images : object
         An `ImageStack`, or anything else.
     pixel_size : float, optional
-        What the caller says.
-    stacklevel : int, default=2
-        Whose line a warning names: 1 is the caller of this function.
+        The pixel size that was given, in pm.
+    stacklevel : int, default=3
+        Stack level of the warning: 3 is the line that called the caller of this function.
 
     Returns
     -------
     pixel_size : float or None
+        In pm; None if it is neither given nor known.
 
     Raises
     ------
-    TypeError, ValueError
-        If it cannot be a pixel size.
+    TypeError
+        If a pixel size is not a real number.
+    ValueError
+        If it is not positive and finite.
 
     Warns
     -----
     PixelSizeWarning
-        If the keyword is not what the images say.
+        If the two differ by more than 0.5 %. The one given is used.
 
     Examples
     --------
     >>> import numpy as np
     >>> from temdenoise.images import ImageStack, settle_pixel_size
-    >>> settle_pixel_size(ImageStack(np.ones((1, 4, 4)), 6.22))
-    6.22
+    >>> image = ImageStack(np.ones((64, 64)), pixel_size=6.22)
+    >>> settle_pixel_size(image), settle_pixel_size(image, 6.2201)
+    (6.22, 6.2201)
     """
     known = pixel_size_of(images)
     if pixel_size is None:
         return known
     pixel_size = check_pixel_size(pixel_size)
-    if known is not None and abs(known - pixel_size) > _SAME * pixel_size:
+    if known is not None and abs(pixel_size - known) > _SAME * known:
         warnings.warn(
-            f"pixel_size={pixel_size:g} pm is given, but the images say {known:g} pm: "
-            f"{pixel_size:g} pm is used.",
+            f"pixel_size={pixel_size:g} pm is used, but the images have a pixel size of "
+            f"{known:g} pm. Leave pixel_size out, or correct that of the images.",
             PixelSizeWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel,
         )
     return pixel_size
 

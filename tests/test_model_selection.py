@@ -15,7 +15,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr, ssim
 from temdenoise.base import BaseDenoiser
 from temdenoise.metrics import multimetric_scorer, psnr_scorer
-from temdenoise.model_selection import GeneralizationMatrixDisplay, generalization_matrix
+from temdenoise.model_selection import generalization_matrix
+from temdenoise.plotting import GeneralizationMatrixDisplay
 
 
 class MeanImageDenoiser(BaseDenoiser):

@@ -138,7 +138,6 @@ def _denoise_file(stack, metadata, files, arguments):
     from temdenoise import find_atoms, write_stack
     from temdenoise._validation import check_mask
     from temdenoise.cli._counts import find_conversion
-    from temdenoise.plotting import plot_denoising
 
     start = time.perf_counter()
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)
@@ -181,6 +180,8 @@ def _denoise_file(stack, metadata, files, arguments):
     if "atoms" in files:
         write_table(files["atoms"], frames_table(tables, work.calibration))
     if "figure" in files:
+        from temdenoise.plotting import plot_denoising
+
         figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
         write_figure(files["figure"], figure)
     if to_electrons.n_raised:

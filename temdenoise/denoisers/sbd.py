@@ -226,7 +226,7 @@ class SBDDenoiser(TrainedDenoiser):
         return options
 
     def _frames_pixel_size(self, X, y, pixel_size):
-        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=3)
+        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=4)
         at = self.training_pixel_size
         if y is not None:
             single = np.ndim(at) == 0

@@ -248,7 +248,7 @@ class TrainedDenoiser(ScaledDenoiser):
 
     def _frames_pixel_size(self, X, y, pixel_size):
         """Pixel size in pm of the images of `fit`, from what the keyword or the images say."""
-        return settle_pixel_size(X, pixel_size, stacklevel=3)
+        return settle_pixel_size(X, pixel_size, stacklevel=4)
 
     # --- training ---------------------------------------------------------------------------------
 

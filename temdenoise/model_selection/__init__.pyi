@@ -1,0 +1,5 @@
+__all__ = [
+    "generalization_matrix",
+]
+
+from ._generalization import generalization_matrix
