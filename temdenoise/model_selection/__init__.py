@@ -4,7 +4,16 @@ scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) s
 they are; here is what they lack.
 """
 
+from temdenoise.model_selection._benchmark import BenchmarkResult, benchmark
 from temdenoise.model_selection._display import GeneralizationMatrixDisplay
+from temdenoise.model_selection._evaluate import Evaluation, evaluate
 from temdenoise.model_selection._generalization import generalization_matrix
 
-__all__ = ["GeneralizationMatrixDisplay", "generalization_matrix"]
+__all__ = [
+    "BenchmarkResult",
+    "Evaluation",
+    "GeneralizationMatrixDisplay",
+    "benchmark",
+    "evaluate",
+    "generalization_matrix",
+]
