@@ -1,6 +1,7 @@
 """The experiment of the paper's Table 5.1 on any denoiser."""
 
 import json
+import textwrap
 from dataclasses import dataclass
 from importlib.resources import files
 from numbers import Integral
@@ -44,7 +45,7 @@ class BenchmarkResult:
     conditions: str
 
     def __repr__(self):
-        return f"{_as_text(self.table).to_string()}\n\n{self.conditions}"
+        return f"{_as_text(self.table).to_string()}\n\n{textwrap.fill(self.conditions, 100)}"
 
     def _repr_html_(self):
         return f"{_as_text(self.table).to_html()}<p>{self.conditions}</p>"
@@ -136,7 +137,7 @@ def benchmark(denoiser, *, name=None, transform_params=None, n_jobs=None, verbos
         "ssim": scores["ssim"].mean(),
         "ssim_std": scores["ssim"].std(ddof=0),
     }
-    own = pd.DataFrame(own, index=pd.Index([label], name="method"), columns=table.columns)
+    own = pd.DataFrame(own, pd.Index([label], name="method"), table.columns, dtype=float)
     described = images.frame.drop(columns=["model", "contrast"]).reset_index(drop=True)
     described.insert(0, "number", numbers)
     return BenchmarkResult(

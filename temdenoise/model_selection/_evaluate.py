@@ -157,7 +157,8 @@ def evaluate(
     divided by the root of their number. Images of one group are not independent of each other:
     with groups, the standard error of all images is that over groups, of which each counts with its
     share of the images; for groups of one size it is the standard deviation of their means divided
-    by the root of the number of groups. It is NaN for a single image, or a single group.
+    by the root of the number of groups. It says little for fewer than about five groups, and is NaN
+    for a single image, or a single group.
 
     An estimate that cannot be scored scores worst, as `temdenoise.metrics.make_denoising_scorer`
     says.
@@ -168,10 +169,11 @@ def evaluate(
     >>> from temdenoise import LowPassDenoiser
     >>> from temdenoise.model_selection import evaluate
     >>> clean = np.full((4, 64, 64), 0.45)
-    >>> result = evaluate(LowPassDenoiser().fit(clean), clean, groups=list("aabb"))
+    >>> denoiser = LowPassDenoiser().fit(clean)
+    >>> result = evaluate(denoiser, clean, groups=list("aabb"))
     >>> result.images.columns.tolist(), result.summary.index.tolist()
     (['group', 'psnr', 'ssim'], ['a', 'b', 'all'])
-    >>> bool(result.summary.loc["all", "psnr"] > 35)
+    >>> bool(np.isclose(result.summary.loc["all", "psnr"], denoiser.score(clean)))
     True
     """
     if hasattr(denoiser, "fit"):
@@ -276,7 +278,7 @@ def _row(images, groups=None):
 
 
 def _cluster_sem(scores, groups):
-    """Standard error of the mean over images that are independent only from group to group."""
+    """Return the standard error of a mean over images that are independent group by group."""
     sums = (scores - scores.mean()).groupby(groups).sum()
     n = len(sums)
     if n < 2:
