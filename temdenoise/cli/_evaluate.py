@@ -18,6 +18,8 @@ from temdenoise.cli._shared import (
 _PIXEL_SIZE = 6.22
 # The methods that use the pixel size; the cutoff of lowpass is in cycles/px here.
 _SCALED = ("auto", "sbd", "windowed-fourier")
+# So many images are simulated before other processes would have started.
+_N_ALONE = 10
 # Images that a method which is not pretrained is fitted to.
 _N_FIT = 4
 
@@ -162,14 +164,14 @@ def _clean_images(arguments):
         optics=arguments.optics,
         pixel_size=pixel_size,
         random_state=arguments.random_state,
-        n_jobs=-1,
+        n_jobs=-1 if arguments.n_images > _N_ALONE else None,
         verbose=sys.stderr.isatty(),
     )
     return np.asarray(simulated.data), pixel_size, simulated.frame
 
 
 def _groups(table, name):
-    """Return the groups of the images: a column of their table, or of the .npz file that holds it."""
+    """Return the groups of the images: a column of their table, or of their .npz file."""
     import numpy as np
 
     if name is None:

@@ -218,9 +218,7 @@ def evaluate(
                 denoised = denoise(denoiser, noisy, params)
                 scale = params.get("pixel_size", of_clean)
                 for name, metric in metrics.items():
-                    totals[name][part] += image_scores(
-                        metric, clean, denoised, mask=hidden, pixel_size=scale
-                    )
+                    totals[name][part] += _scores(metric, clean, denoised, hidden, scale)
                 bar.update(part.stop - part.start)
     images = pd.DataFrame({name: total / n_realizations for name, total in totals.items()})
     images.index.name = "image"
@@ -237,6 +235,21 @@ def _pair(X, y, mask, noise, rng):
         return check_pair(X, without_hidden(y, mask), estimator_name="evaluate")
     clean = check_images(X, estimator_name="evaluate", counts=True)
     return draw_noise(noise, clean, rng)
+
+
+def _scores(metric, clean, denoised, mask, pixel_size):
+    """Score one image after the other: a metric may return one number for all it is given."""
+    denoised = np.asarray(denoised)
+    if denoised.shape != clean.shape:
+        image_scores(metric, clean, denoised)  # says what is wrong
+    scores = []
+    for k in range(len(clean)):
+        one = slice(k, k + 1)
+        hidden = None if mask is None else mask[one]
+        scores.append(
+            image_scores(metric, clean[one], denoised[one], mask=hidden, pixel_size=pixel_size)[0]
+        )
+    return np.array(scores)
 
 
 def _metrics(scoring):
