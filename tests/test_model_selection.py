@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, 
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr, ssim
 from temdenoise.base import BaseDenoiser
+from temdenoise.images import ImageStack, pixel_size_of
 from temdenoise.metrics import multimetric_scorer, psnr_scorer
 from temdenoise.model_selection import GeneralizationMatrixDisplay, generalization_matrix
 
@@ -334,3 +335,40 @@ def test_display_runs_the_experiment():
     pd.testing.assert_frame_equal(
         display.matrix, generalization_matrix(MeanImageDenoiser(), images, groups).matrix
     )
+
+
+class ScaleDenoiser(MeanImageDenoiser):
+    """Note the pixel size of what it is fitted on and what it denoises."""
+
+    seen = ()
+
+    def fit(self, X, y=None):
+        type(self).seen = (*self.seen, pixel_size_of(X))
+        return super().fit(X, y)
+
+    def transform(self, X):
+        type(self).seen = (*self.seen, pixel_size_of(X))
+        return super().transform(X)
+
+
+def test_images_that_know_their_pixel_size(tmp_path):
+    images = ImageStack(numbered(8), 19.5)
+    options = {"test_size": 0.25, "out": tmp_path / "out"}
+    generalization_matrix(ScaleDenoiser(), images, list("aaaabbbb"), **options)
+    assert set(ScaleDenoiser.seen) == {19.5}
+    other = ImageStack(images, 6.22)
+    with pytest.raises(ValueError, match="begun with other pixel_size"):
+        generalization_matrix(ScaleDenoiser(), other, list("aaaabbbb"), **options)
+
+
+class PlainNoise:
+    """Noise that takes no keywords."""
+
+    def sample(self, clean):
+        return clean
+
+
+def test_noise_of_ones_own():
+    images, groups = numbered(8), list("aaaabbbb")
+    result = generalization_matrix(MeanImageDenoiser(), images, groups, noise=PlainNoise())
+    assert result.matrix.equals(generalization_matrix(MeanImageDenoiser(), images, groups).matrix)

@@ -88,9 +88,10 @@ class _DenoisingScorer(_Scorer):
             if any(needs_pixel_size(metric) for metric in metrics.values()):
                 params = with_found_pixel_size(estimator, noisy, params)
             denoised = denoise(estimator, noisy, params)
+            given = params.get("pixel_size")
             options = {
                 "mask": check_mask(params.get("mask"), clean.shape),
-                "pixel_size": params.get("pixel_size", of_clean),
+                "pixel_size": of_clean if given is None else given,
             }
             for name, metric in metrics.items():
                 worst = worst_score(metric, greater_is_better=self.greater_is_better)
@@ -265,7 +266,25 @@ def known_pixel_sizes(X, y):
 
 
 def with_found_pixel_size(estimator, noisy, params):
-    """Put the number in place of pixel_size="auto" that `transform` would find by itself."""
+    """Put the number in place of pixel_size="auto" that `transform` would find by itself.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted denoiser.
+    noisy : ndarray of shape (n_images, height, width)
+    params : dict
+        Keywords of a call.
+
+    Returns
+    -------
+    params : dict
+
+    Raises
+    ------
+    ValueError
+        If the estimator cannot find a pixel size.
+    """
     pixel_size = params.get("pixel_size")
     if not (isinstance(pixel_size, str) and pixel_size == "auto"):
         return params
