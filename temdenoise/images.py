@@ -25,11 +25,11 @@ class ImageStack(np.ndarray):
     images taken out: ``stack[3]``,             every second pixel: ``stack[:, ::2, ::2]``
     ``stack[2:5]``, ``stack[mask]``
     crops and flips: ``stack[:, 10:40, ::-1]``  an index or a new axis in the last two axes
-    copies, casts, pickles                      reshaping, padding, repeating, matrix products
+    copies, casts, `numpy.round`                reshaping, padding, repeating, matrix products
     arithmetic, also with plain arrays          arithmetic of stacks whose pixel sizes differ
     mean over the images                        mean over rows or columns
     height and width exchanged, `numpy.rot90`   another axis moved to the end
-    \\                                           `numpy.concatenate`, `numpy.stack`
+    pickles, memory maps, other processes       `numpy.concatenate`, `numpy.stack`
     ==========================================  ================================================
 
     Parameters

@@ -294,8 +294,8 @@ def _stored_pixel_size(value, path):
         return check_pixel_size(value.item())
     except (TypeError, ValueError):
         raise _Unsuitable(
-            f"{str(path)!r} says pixel_size = {value.tolist()!r}; store one positive number, in pm, "
-            "or leave it out."
+            f"{str(path)!r} says pixel_size = {value.tolist()!r}; store one positive "
+            "number, in pm, or leave it out."
         ) from None
 
 

@@ -17,7 +17,9 @@ from temdenoise import ImageStack
 from temdenoise.images import pixel_size_of
 
 SIZE = 6.22
-COUNTS = np.random.default_rng(0).poisson(2.0, (12, 12, 12)).astype(np.float32)  # a cube, on purpose
+COUNTS = (
+    np.random.default_rng(0).poisson(2.0, (12, 12, 12)).astype(np.float32)
+)  # a cube, on purpose
 OTHER = np.random.default_rng(1).random((12, 12, 12)).astype(np.float32)
 
 
@@ -343,7 +345,9 @@ def _seen(x):
 def test_large_stacks_reach_other_processes_as_memory_maps():
     large = ImageStack(np.ones((40, 128, 128), np.float32), SIZE, {"a": 1})  # 2.6 MB
     expected = (True, SIZE, {"a": 1}, 128.0 * 128, True)
-    assert joblib.Parallel(n_jobs=2)(joblib.delayed(_seen)(x) for x in [large] * 2) == [expected] * 2
+    assert (
+        joblib.Parallel(n_jobs=2)(joblib.delayed(_seen)(x) for x in [large] * 2) == [expected] * 2
+    )
     scores = cross_val_score(NeedsPixelSize(), large, cv=3, n_jobs=2, error_score="raise")
     assert scores.tolist() == [1.0] * 3
 

@@ -14,7 +14,14 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from temdenoise import ImageStack, LowPassDenoiser, find_atoms, make_ptceo2
 from temdenoise._jobs import one_torch_thread
 from temdenoise.datasets import _ptceo2, make_ptceo2_surface
-from temdenoise.datasets._catalogue import DEFECTS_OF, catalogue, images_of, lean, vary_optics, whole_set
+from temdenoise.datasets._catalogue import (
+    DEFECTS_OF,
+    catalogue,
+    images_of,
+    lean,
+    vary_optics,
+    whole_set,
+)
 from temdenoise.datasets._contrast import condition_contrast, image_contrast
 from temdenoise.datasets._ptceo2 import VACUUM
 from temdenoise.datasets._ptceo2_surface import surface_models

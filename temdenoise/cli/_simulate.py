@@ -10,10 +10,10 @@ def add_parser(commands):
     parser = commands.add_parser(
         "simulate",
         help="simulate clean Pt/CeO2 images from physics",
-        description="Simulate clean images of Pt nanoparticles on CeO2 by multislice. The models are "
-        "drawn at random; the four structures and their defects take turns, so that few images show "
-        "all of them. OUT.npz holds the images as 'data', 'pixel_size' in pm, the structure of each "
-        "image as 'groups', and the tables as 'frame_...' and 'columns_...'.",
+        description="Simulate clean images of Pt nanoparticles on CeO2 by multislice. The models "
+        "are drawn at random. The four structures and their defects take turns, so that a few "
+        "images show all structures. OUT.npz holds 'data' (the images), 'pixel_size' (pm), "
+        "'groups' (the structure of each image), and the tables as 'frame_...' and 'columns_...'.",
     )
     parser.add_argument(
         "-n",
