@@ -294,7 +294,7 @@ def test_metadata_of_one_stack_is_not_that_of_another(stack, derive):
     assert ImageStack(COUNTS).metadata == {}
 
 
-# --- scikit-learn, joblib, memory maps --------------------------------------------------------------
+# --- scikit-learn, joblib, memory maps ------------------------------------------------------------
 
 
 class NeedsPixelSize(TransformerMixin, BaseEstimator):

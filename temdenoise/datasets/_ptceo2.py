@@ -423,9 +423,10 @@ def _spread_rows(frame, sizes, seed):
     wanted = min(sum(sizes), len(frame))
     n_models = frame["model"].nunique()
     sizes = np.array([*sizes, *[max(sizes)] * n_models][:n_models])
-    while len(rows := _draw_defoci(frame, sizes, seed)) < wanted:
+    held = frame.groupby("model", sort=False).size().to_numpy()
+    while np.minimum(sizes, held).sum() < wanted:
         sizes += 1
-    return rows
+    return _draw_defoci(frame, sizes, seed)
 
 
 def _draw_defoci(frame, sizes, seed):
