@@ -590,7 +590,7 @@ def test_real_counted_movie_is_poisson():
     """A .tif of electron counts whose label lies in rows 0-29 and columns 0-140."""
     from temdenoise import read_stack
 
-    movie, _ = read_stack(os.environ["TEMDENOISE_COUNTED_MOVIE"])
+    movie = read_stack(os.environ["TEMDENOISE_COUNTED_MOVIE"])
     mask = np.zeros(movie.shape[1:], bool)
     mask[:30, :141] = True
     for frames in (movie, movie[:1]):

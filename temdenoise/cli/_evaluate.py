@@ -144,8 +144,8 @@ def _clean_images(arguments):
     if arguments.images is not None:
         if not arguments.images.exists():
             raise FileNotFoundError(f"there is no file {str(arguments.images)!r}")
-        images, metadata = read(arguments.images)
-        pixel_size = arguments.pixel_size or metadata.pixel_size
+        images = read(arguments.images)
+        pixel_size = arguments.pixel_size or images.pixel_size
         if pixel_size is None and (arguments.method in ("auto", "sbd")):
             raise ValueError(
                 f"{str(arguments.images)!r} does not say its pixel size, which --method "

@@ -110,8 +110,8 @@ def generalization_matrix(
         Determines which models are held out, the images drawn, and the noise.
     out : str or path-like, optional
         Folder in which each finished row is kept, and the checkpoint of the one in training if the
-        estimator has a parameter ``checkpoint_file``. However a run was stopped, the same call goes on
-        where it was. Needs an integer `random_state`.
+        estimator has a parameter ``checkpoint_file``. However a run was stopped, the same call goes
+        on where it was. Needs an integer `random_state`.
     return_estimators : bool, default=False
         Return the fitted estimators too. With `out`, rows that were finished before are fitted
         again for it; from their checkpoint, if they keep one.
