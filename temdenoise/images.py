@@ -1,8 +1,17 @@
 """Images that know how large their pixels are."""
 
+import warnings
+
 import numpy as np
 
 from temdenoise._lengths import check_pixel_size
+
+# Two pixel sizes that differ by less are the same: files and people round them.
+_SAME = 0.005
+
+
+class PixelSizeWarning(UserWarning):
+    """The pixel size that was given is not the one that the images know."""
 
 
 class ImageStack(np.ndarray):
@@ -135,6 +144,57 @@ def pixel_size_of(images):
     """
     pixel_size = getattr(images, "pixel_size", None)
     return None if pixel_size is None else check_pixel_size(pixel_size)
+
+
+def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
+    """Pixel size to use: the one given, else the one that the images know.
+
+    Parameters
+    ----------
+    images : object
+        An `ImageStack`, or anything else.
+    pixel_size : float, optional
+        The pixel size that was given, in pm.
+    stacklevel : int, default=3
+        Stack level of the warning: 3 is the line that called the caller of this function.
+
+    Returns
+    -------
+    pixel_size : float or None
+        In pm; None if it is neither given nor known.
+
+    Raises
+    ------
+    TypeError
+        If a pixel size is not a real number.
+    ValueError
+        If it is not positive and finite.
+
+    Warns
+    -----
+    PixelSizeWarning
+        If the two differ by more than 0.5 %. The one given is used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.images import ImageStack, settle_pixel_size
+    >>> image = ImageStack(np.ones((64, 64)), pixel_size=6.22)
+    >>> settle_pixel_size(image), settle_pixel_size(image, 6.2201)
+    (6.22, 6.2201)
+    """
+    known = pixel_size_of(images)
+    if pixel_size is None:
+        return known
+    pixel_size = check_pixel_size(pixel_size)
+    if known is not None and abs(pixel_size - known) > _SAME * known:
+        warnings.warn(
+            f"pixel_size={pixel_size:g} pm is used, but the images have a pixel size of "
+            f"{known:g} pm. Leave pixel_size out, or correct that of the images.",
+            PixelSizeWarning,
+            stacklevel=stacklevel,
+        )
+    return pixel_size
 
 
 def _keeps_sampling(index, n_axes):
