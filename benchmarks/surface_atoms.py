@@ -77,7 +77,7 @@ def compare(clean, faint, denoised, shape):
     false = ours & unmatched(found, surface)
     lost = true & unmatched(surface, denoised)
     phantom = ours & unmatched(found, clean)
-    certain = surface["log"].to_numpy() >= 1.5 * THRESHOLD
+    certain = surface["response"].to_numpy() >= 1.5 * THRESHOLD
     invented = phantom & unmatched(found, faint)
     hits = true & ~lost
     scores = {

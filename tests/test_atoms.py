@@ -56,7 +56,7 @@ def test_response_intensity_and_radius_of_one_column():
     assert len(atoms) == 1
     row = atoms.iloc[0]
     np.testing.assert_allclose(row[["x", "y"]].to_numpy(dtype=float), [160.3, 149.6], atol=5e-3)
-    np.testing.assert_allclose(row["log"], height / (2 * image.mean()), rtol=1e-2)
+    np.testing.assert_allclose(row["response"], height / (2 * image.mean()), rtol=1e-2)
     np.testing.assert_allclose(row["intensity"], VACUUM + height, rtol=2e-3)
     np.testing.assert_allclose(row["radius"], np.sqrt(2) * sigma)
 
@@ -66,8 +66,8 @@ def test_threshold_is_the_same_at_every_dose(lattice):
     image = render(*lattice, height=heights)
     atoms = find_atoms(image, threshold=0.2)
     assert 0 < len(atoms) < len(heights)
-    assert atoms["log"].min() > 0.2
-    assert (atoms["log"].diff().dropna() <= 0).all()
+    assert atoms["response"].min() > 0.2
+    assert (atoms["response"].diff().dropna() <= 0).all()
     brighter = find_atoms(37 * image, threshold=0.2)
     pd.testing.assert_frame_equal(
         brighter.drop(columns="intensity"), atoms.drop(columns="intensity"), rtol=1e-4
@@ -174,7 +174,7 @@ def test_no_column_gives_an_empty_table(lattice, value):
     some = find_atoms(render(*lattice))
     assert len(none) == 0
     pd.testing.assert_series_equal(none.dtypes, some.dtypes)
-    assert list(none.columns) == ["x", "y", "radius", "intensity", "log"]
+    assert list(none.columns) == ["x", "y", "radius", "intensity", "response"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 2), (3, 300)])

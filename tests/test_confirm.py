@@ -13,7 +13,7 @@ from temdenoise.inspection import AtomVerdictDisplay
 
 PIXEL_SIZE = 6.0
 COLUMNS = [
-    "x", "y", "log", "region", "in_frame", "n_halves", "height_drawn", "height_counted", "p_value",
+    "x", "y", "response", "region", "in_frame", "n_halves", "height_drawn", "height_counted", "p_value",
     "q_value", "verdict",
 ]  # fmt: skip
 TRUE = [(60.0, 60.0), (120.0, 60.0), (180.0, 60.0), (60.0, 120.0), (120.0, 120.0)]
@@ -110,7 +110,7 @@ def test_the_tested_half_has_no_part_in_what_is_tested(counts):
 
 
 def test_rate_of_false_discoveries():
-    # 25 true columns and 25 phantoms in each frame: a share of at most q of those confirmed is
+    # 25 true columns and 25 phantoms in each frame: a share of at most fdr of those confirmed is
     # false, on average, and a test that confirmed whatever is drawn would have one half
     shape = (600, 660)
     sites = [(60.0 + 60 * i, 60.0 + 120 * j) for i in range(10) for j in range(5)]
@@ -120,7 +120,7 @@ def test_rate_of_false_discoveries():
     shares, found = [], []
     for _ in range(6):
         a, b = rng.poisson(scene(true, height=0.25, shape=shape) / 2, size=(2, *shape))
-        table = confirm_atoms_from_halves(a, b, drawn, drawn, q=0.1, pixel_size=PIXEL_SIZE)
+        table = confirm_atoms_from_halves(a, b, drawn, drawn, fdr=0.1, pixel_size=PIXEL_SIZE)
         kept = table[table["verdict"] == "confirmed"]
         false = [len(at(kept, site)) for site in sites[25:]]
         shares.append(sum(false) / max(len(kept), 1))
@@ -368,9 +368,9 @@ def test_masks_with_messages_of_their_own(counts):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"q": 0}, ValueError, "between 0 and 1"),
-        ({"q": 1.5}, ValueError, "between 0 and 1"),
-        ({"q": "5 %"}, TypeError, "q must be a number"),
+        ({"fdr": 0}, ValueError, "above 0 and below 1"),
+        ({"fdr": 1.5}, ValueError, "above 0 and below 1"),
+        ({"fdr": "5 %"}, TypeError, "fdr must be a number"),
         ({"split": "half"}, ValueError, "split must be"),
         ({"pixel_size": -6}, ValueError, "pixel_size"),
         ({"threshold": 0}, ValueError, "threshold"),

@@ -98,7 +98,7 @@ def test_features_are_what_they_say(classifier):
     assert atoms["neighbours"].tolist() == [2, 2, 1, 1]  # within 400 pm
     assert (atoms["surface"] == 1).all()
     np.testing.assert_allclose(atoms["roundness"], 1, atol=0.25)
-    np.testing.assert_allclose(atoms["log_response"], np.log(atoms["log"]))
+    np.testing.assert_allclose(atoms["log_response"], np.log(atoms["response"]))
     assert (atoms["z"] > 10).all()
     assert (atoms["probability"] > 0.9).all()
 

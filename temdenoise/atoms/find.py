@@ -162,7 +162,7 @@ def find_atoms(
     order = np.argsort(-strength, kind="stable")
     atoms = _table(*(v[order] for v in (x, y, radius, intensity, strength)), pixel_size=pixel_size)
     if sigma is None and hold_pairs(image, atoms[["x", "y"]].to_numpy(), sigmas[0], dark=dark):
-        warn_of_pairs(sigmas[0], stacklevel=3)
+        _warn_of_pairs(sigmas[0], stacklevel=3)
     return atoms
 
 
@@ -313,8 +313,30 @@ def default_sigma(pixel_size, *, stacklevel=3):
     return sigma
 
 
-def warn_of_pairs(sigma, *, stacklevel=3):
-    """Warn that blobs found at the default scale, in px, hold two columns each."""
+def warn_if_pairs(image, atoms, sigma, *, polarity="auto", mask=None, stacklevel=3):
+    """Warn if most blobs of an image, found at the default scale, hold two columns each.
+
+    Parameters
+    ----------
+    image : array-like of shape (height, width)
+        The image.
+    atoms : pandas.DataFrame
+        Columns x and y in px.
+    sigma : float
+        The scale in px at which they were found.
+    polarity, mask
+        As for `find_atoms`.
+    stacklevel : int, default=3
+        Stack level of the warning: 3 is the line that called the caller of this function.
+    """
+    if polarity == "auto":
+        polarity = column_polarity(image, sigma=sigma, mask=mask)
+    image, _, _ = _centred(image, mask)
+    if hold_pairs(image, atoms[["x", "y"]].to_numpy(), sigma, dark=polarity == "dark"):
+        _warn_of_pairs(sigma, stacklevel=stacklevel + 1)
+
+
+def _warn_of_pairs(sigma, *, stacklevel):
     warnings.warn(
         f"At the default sigma={sigma:.3g} (pixels), most blobs of the image hold a pair of "
         f"columns, as in dumbbells. Give sigma={FINER * sigma:.2g} to find both.",

@@ -4,6 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
+from temdenoise.images import settle_pixel_size
 from temdenoise.inspection._axes import get_axes, show_image, unit_of
 from temdenoise.inspection.filters import equivalent_filter
 
@@ -54,7 +55,7 @@ class EquivalentFilterDisplay:
             As for `equivalent_filter`.
         pixel_size : float, optional
             Pixel size in pm, for the axes only; what ``est.transform`` needs is in
-            `transform_params`.
+            `transform_params`. By default that of `X`, if it knows it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -72,7 +73,7 @@ class EquivalentFilterDisplay:
             As `equivalent_filter`.
         """
         result = equivalent_filter(est, X, pixel, **options)
-        return cls(result, pixel_size=pixel_size).plot(ax=ax)
+        return cls(result, pixel_size=settle_pixel_size(X, pixel_size)).plot(ax=ax)
 
     def plot(self, ax=None, *, limit=None, cmap="RdBu_r", fractions=(0.5, 0.9)):
         """Draw.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
+from temdenoise.images import first_with_pixel_size, pixel_size_of, settle_pixel_size
 from temdenoise.inspection._axes import get_axes, pick_image, show_image, unit_of
 from temdenoise.inspection.likelihood import likelihood_map
 
@@ -63,8 +64,8 @@ class LikelihoodMapDisplay:
         transform_params : dict, optional
             Keywords of ``est.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            As for `likelihood_map`. It is not passed on to ``est.transform``, where it may have
-            another meaning.
+            As for `likelihood_map`, by default that of `X`, if it knows it. One that is given is
+            not passed on to ``est.transform``, where it may have another meaning; that of `X` is.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -85,13 +86,16 @@ class LikelihoodMapDisplay:
         TypeError, ValueError
             As ``est.transform`` and `likelihood_map`, or if `image` is not an integer.
         """
+        pixel_size = settle_pixel_size(X, pixel_size)
         noisy, mask = pick_image(est, X, image, options.get("mask"))
         if options.get("split") is not None:
             denoised = est
             options["transform_params"] = transform_params
         else:
-            keywords = transform_keywords(est, mask=mask, params=transform_params)
-            denoised = est.transform(noisy[np.newaxis], **keywords)[0]
+            keywords = transform_keywords(
+                est, pixel_size=pixel_size_of(X), mask=mask, params=transform_params
+            )
+            denoised = np.asarray(est.transform(noisy[np.newaxis], **keywords)[0])
         return cls.from_predictions(noisy, denoised, pixel_size=pixel_size, ax=ax, **options)
 
     @classmethod
@@ -122,6 +126,8 @@ class LikelihoodMapDisplay:
             As `likelihood_map`.
         """
         result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(noisy, denoised))
         return cls(result, result.denoised, pixel_size=pixel_size).plot(ax=ax)
 
     def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from temdenoise.images import first_with_pixel_size, pixel_size_of
 from temdenoise.inspection._axes import get_axes, unit_of
 from temdenoise.inspection.profiles import profile_along
 
@@ -59,7 +60,8 @@ class ProfileDisplay:
         transform_params : dict, optional
             Keywords of ``est.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -91,7 +93,8 @@ class ProfileDisplay:
         start, end : tuple of two float
             Ends of the line (x, y) in px.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -107,7 +110,9 @@ class ProfileDisplay:
         TypeError, ValueError
             As `profile_along`.
         """
-        profile = profile_along(movie, denoised, start, end, **options)
+        profile = profile_along(movie, denoised, start, end, pixel_size=pixel_size, **options)
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(movie, denoised))
         return cls(profile, pixel_size=pixel_size).plot(ax=ax)
 
     def plot(self, ax=None):

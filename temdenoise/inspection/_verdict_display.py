@@ -4,6 +4,7 @@ import numpy as np
 
 from temdenoise._calls import transform_keywords
 from temdenoise.atoms import confirm_atoms
+from temdenoise.images import first_with_pixel_size, pixel_size_of, settle_pixel_size
 from temdenoise.inspection._axes import pick_image, show_image, unit_of
 from temdenoise.inspection._regions import check_image
 
@@ -61,7 +62,7 @@ class AtomVerdictDisplay:
     def from_estimator(
         cls, est, X, *, image=0, transform_params=None, pixel_size=None, axes=None, **options
     ):
-        """Denoise a frame, ask the counts for its columns, and draw.
+        """Denoise a frame, test its columns on the counts, and draw.
 
         Parameters
         ----------
@@ -74,11 +75,12 @@ class AtomVerdictDisplay:
         transform_params : dict, optional
             Keywords of ``est.transform``.
         pixel_size : float, optional
-            Pixel size in pm, as for `temdenoise.atoms.confirm_atoms`.
+            Pixel size in pm, as for `temdenoise.atoms.confirm_atoms`; by default that of `X`, if it
+            knows it.
         axes : sequence of two matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
-            ``q``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
+            ``fdr``, ``sigma``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
             `temdenoise.atoms.confirm_atoms`; a `mask` is of the shape of one image.
 
         Returns
@@ -93,11 +95,12 @@ class AtomVerdictDisplay:
         TypeError, ValueError
             As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
+        pixel_size = settle_pixel_size(X, pixel_size)
         noisy, mask = pick_image(est, X, image, options.get("mask"))
         keywords = transform_keywords(
             est, pixel_size=pixel_size, mask=mask, params=transform_params
         )
-        denoised = est.transform(noisy[np.newaxis], **keywords)[0]
+        denoised = np.asarray(est.transform(noisy[np.newaxis], **keywords)[0])
         atoms = confirm_atoms(
             est, noisy, pixel_size=pixel_size, transform_params=transform_params, **options
         )
@@ -130,11 +133,14 @@ class AtomVerdictDisplay:
         ValueError
             If the shapes differ, or the table lacks a column.
         """
+        known = pixel_size_of(first_with_pixel_size(noisy, denoised))
         noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
         if noisy.shape != denoised.shape:
             raise ValueError(
                 f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
             )
+        if pixel_size is None:
+            pixel_size = known
         missing = [name for name in ("x", "y", "verdict") if name not in atoms]
         if missing:
             raise ValueError(
