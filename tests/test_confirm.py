@@ -404,7 +404,7 @@ def test_what_cannot_denoise_is_refused(counts):
         ({"denoised_b": scene(TRUE)[1:]}, ValueError, r"denoised_b has shape \(179, 240\)"),
         ({"denoised_a": np.full(SHAPE, np.nan)}, ValueError, "denoised_a holds 43200 pixels"),
         ({"denoised_b": np.ones(SHAPE, dtype=complex)}, TypeError, "denoised_b must hold real"),
-        ({"denoised": -scene(TRUE)}, ValueError, "negative"),
+        ({"denoised": -scene(TRUE)}, ValueError, "denoised has a negative mean"),
         ({"b": np.ma.masked_less(np.eye(*SHAPE), 1)}, ValueError, "b is a masked array"),
     ],
 )

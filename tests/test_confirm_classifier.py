@@ -163,10 +163,11 @@ def test_a_model_that_was_tampered_with(classifier, denoiser, tmp_path, change):
 
 def test_numpy_scalars_are_numbers(classifier, denoiser, tmp_path):
     # parameters do not go into what was fitted
-    scalars = {"pixel_size": np.float32(6.22), "threshold": np.float32(0.05)}
+    scalars = {"threshold": np.float32(0.05), "sigma": np.float32(8)}
     scalars["dose"] = (np.float32(0.5), np.float64(2))
     copy = AtomClassifier(denoiser)
     vars(copy).update(vars(classifier))
+    copy.pixel_size_ = np.float32(6.22)
     copy.set_params(**scalars).save(tmp_path / "model.json")
     loaded = AtomClassifier.load(tmp_path / "model.json", denoiser)
     assert (loaded.pixel_size, loaded.dose) == (np.float32(6.22), (0.5, 2.0))

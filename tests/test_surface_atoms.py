@@ -27,7 +27,9 @@ def crystal():
 
 
 def with_column(table, x, y, response):
-    return pd.concat([table, pd.DataFrame({"x": [x], "y": [y], "response": [response]})], ignore_index=True)
+    return pd.concat(
+        [table, pd.DataFrame({"x": [x], "y": [y], "response": [response]})], ignore_index=True
+    )
 
 
 def test_the_same_columns(compare, crystal):

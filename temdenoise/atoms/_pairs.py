@@ -18,7 +18,7 @@ _WEAKER = 0.5
 # beside some Ce columns, has up to 0.48 of such blobs; Si [110] has 0.97 and more at 3 e-/px.
 _MOST = 0.6
 # Fewer blobs than these say nothing.
-_LEAST = 6
+_LEAST = 10
 
 
 def hold_pairs(image, xy, sigma, *, dark=False):
@@ -49,14 +49,17 @@ def hold_pairs(image, xy, sigma, *, dark=False):
     _, row, column = local_maxima(response, 0.0, fine)
     strength = response[0, row, column]
     maxima = np.column_stack([column, row]).astype(np.float64)
-    vectors = []
-    for near in cKDTree(maxima).query_ball_point(xy, _REACH * sigma):
-        near = np.asarray(near, dtype=int)[np.argsort(-strength[near], kind="stable")][:2]
-        if len(near) == 2 and strength[near[1]] >= _WEAKER * strength[near[0]]:
-            vectors.append(maxima[near[1]] - maxima[near[0]])
+    # Each maximum belongs to the nearest blob: where both columns were found, none has two.
+    distance, blob = cKDTree(xy).query(maxima, distance_upper_bound=_REACH * sigma)
+    order = np.lexsort([-strength, blob])
+    order = order[np.isfinite(distance[order])]
+    _, first, n_maxima = np.unique(blob[order], return_index=True, return_counts=True)
+    strongest = first[n_maxima > 1]
+    one, other = order[strongest], order[strongest + 1]
+    comparable = strength[other] >= _WEAKER * strength[one]
+    vectors = (maxima[other] - maxima[one])[comparable]
     if len(vectors) <= _MOST * len(xy):
         return False
-    vectors = np.array(vectors)
     # A pair has no first column: the sign of its vector says nothing.
     tree = cKDTree(np.concatenate([vectors, -vectors]))
     alike = tree.query_ball_point(vectors, _SAME * sigma, return_length=True)

@@ -298,6 +298,11 @@ def _check_values(images, mask):
                 f"{name} holds {bad.sum()} pixels that are NaN or infinite, the first at row {row},"
                 f" column {column}. If they are not to be trusted, hide them with mask."
             )
+        if name not in ("a", "b") and image[trusted].mean() < 0:
+            raise ValueError(
+                f"{name} has a negative mean, but it must estimate the mean of counts. Pass it "
+                "without subtracting a background."
+            )
     for name in ("a", "b"):
         counts = images[name][trusted]
         if counts.min() < 0:
