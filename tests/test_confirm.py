@@ -13,8 +13,8 @@ from temdenoise.inspection import AtomVerdictDisplay
 
 PIXEL_SIZE = 6.0
 COLUMNS = [
-    "x", "y", "response", "region", "in_frame", "n_halves", "height_drawn", "height_counted", "p_value",
-    "q_value", "verdict",
+    "x", "y", "response", "region", "in_frame", "n_halves", "height_drawn", "height_counted",
+    "p_value", "q_value", "verdict",
 ]  # fmt: skip
 TRUE = [(60.0, 60.0), (120.0, 60.0), (180.0, 60.0), (60.0, 120.0), (120.0, 120.0)]
 FALSE = (180.0, 120.0)
