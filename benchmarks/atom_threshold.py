@@ -22,7 +22,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from _paper.report import RESULTS, Report
+from _paper.report import Report
 from scipy.spatial import cKDTree
 
 from temdenoise import PoissonNoise, SBDDenoiser, find_atoms, make_ptceo2
@@ -30,6 +30,7 @@ from temdenoise.atoms import column_polarity, match_atoms
 from temdenoise.atoms.find import COLUMN_SIGMA
 from temdenoise.metrics.atom_metrics import MAX_DISTANCE_PM
 
+RESULTS = Path(__file__).parent / "results"
 VACUUM = 0.45  # counts/px of the clean images
 FAINT = 0.005  # a maximum of the clean image that shows at all
 
