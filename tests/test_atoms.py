@@ -320,9 +320,9 @@ def test_any_real_dtype_and_no_change_of_the_input(lattice, dtype):
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.ones((2, 5, 5)), ValueError, r"shape \(2, 5, 5\).*each image of a stack"),
+        (np.ones((2, 5, 5)), ValueError, r"shape \(2, 5, 5\).*of a stack one by one"),
         (np.ones(5), ValueError, r"got shape \(5,\)"),
-        (np.ones((0, 5)), ValueError, "empty"),
+        (np.ones((0, 5)), ValueError, r"with pixels, got shape \(0, 5\)"),
         (np.array([[1.0, 2.0], [3.0, np.nan]]), ValueError, "row 1, column 1"),
         (np.array([[1.0, np.inf]]), ValueError, "row 0, column 1"),
         (np.ones((5, 5), complex), TypeError, "complex"),

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import transform_keywords
 from temdenoise._lengths import check_length, check_pixel_size
-from temdenoise._validation import check_images, refuse_masked
+from temdenoise._one_image import check_one_image
+from temdenoise._validation import check_images
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
 from temdenoise.atoms.confirm_halves import PIXEL_SIZE, Lengths, regions_of
 from temdenoise.atoms.find import THRESHOLD, column_polarity, find_atoms
@@ -207,13 +208,7 @@ class AtomClassifier(BaseEstimator):
         """
         check_is_fitted(self)
         settle_pixel_size(noisy, self.pixel_size_ or PIXEL_SIZE)
-        refuse_masked(noisy, "noisy")
-        noisy = np.asarray(noisy)
-        if noisy.ndim != 2:
-            mend = " Pass the frames of a movie one by one." if noisy.ndim == 3 else ""
-            raise ValueError(
-                f"noisy must be one image (height, width), got shape {noisy.shape}.{mend}"
-            )
+        noisy = check_one_image(noisy, "noisy")
         noisy = check_images(
             noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]

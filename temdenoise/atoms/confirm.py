@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._calls import transform_keywords
+from temdenoise._one_image import check_whole
 from temdenoise._validation import check_images, check_mask, refuse_masked
-from temdenoise.atoms.confirm_halves import Lengths, check_rate, check_whole, confirm_images
+from temdenoise.atoms.confirm_halves import Lengths, check_rate, confirm_images
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._lengths import check_length
-from temdenoise._validation import check_mask, refuse_masked
+from temdenoise._one_image import check_finite, check_one_image, check_whole
+from temdenoise._validation import check_mask
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.find import (
@@ -268,17 +269,9 @@ def _judge(found, halves, reach, fdr):
 
 def _checked_halves(images):
     """Check types and shapes of images by name, and return them as float64."""
-    for name, image in images.items():
-        refuse_masked(image, name)
-    images = {name: np.asarray(image) for name, image in images.items()}
+    images = {name: check_one_image(image, name) for name, image in images.items()}
     shape = images["a"].shape
     for name, image in images.items():
-        if image.dtype.kind not in "buif":
-            raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
-        if image.ndim != 2 or image.size == 0:
-            raise ValueError(
-                f"{name} must be one image (height, width) with pixels, got shape {image.shape}."
-            )
         if image.shape != shape:
             raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
     # Sums of integers would wrap, and those of float16 overflow.
@@ -291,13 +284,7 @@ def _check_values(images, mask):
     mask = check_mask(mask, (1, *shape))
     trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     for name, image in images.items():
-        bad = trusted & ~np.isfinite(image)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise ValueError(
-                f"{name} holds {bad.sum()} pixels that are NaN or infinite, the first at row {row},"
-                f" column {column}. If they are not to be trusted, hide them with mask."
-            )
+        check_finite(image, trusted, name)
         if name not in ("a", "b") and image[trusted].mean() < 0:
             raise ValueError(
                 f"{name} has a negative mean, but it must estimate the mean of counts. Pass it "
@@ -311,17 +298,6 @@ def _check_values(images, mask):
         if not counts.any():
             raise ValueError(f"{name} holds no electron: nothing can be tested on it.")
     return trusted
-
-
-def check_whole(values, name):
-    """Refuse values that are not whole numbers."""
-    fractions = values != np.rint(values)
-    if fractions.any():
-        raise ValueError(
-            f"{name} holds values that are not whole numbers (for instance "
-            f"{values[fractions][0]:g}): an image that was scaled, interpolated or gain-corrected "
-            "is not Poisson distributed. Use the raw electron counts."
-        )
 
 
 def check_rate(fdr):

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.ndimage import map_coordinates
 
 from temdenoise._lengths import check_length, check_pixel_size
-from temdenoise._validation import check_mask, refuse_masked
+from temdenoise._one_image import check_one_image
+from temdenoise._validation import check_mask
 from temdenoise.atoms._blobs import (
     interpolated_sigma,
     is_dark,
@@ -248,17 +249,7 @@ def _span(image, mask):
 
 def _centred(image, mask):
     """Image less its mean as float32, that mean, and the mask; what is masked becomes zero."""
-    refuse_masked(image, "image")
-    image = np.asarray(image)
-    if image.dtype.kind not in "buif":
-        raise TypeError(f"The image must hold real numbers, got dtype {image.dtype}.")
-    if image.ndim != 2:
-        mend = " Call find_atoms for each image of a stack in turn." if image.ndim == 3 else ""
-        raise ValueError(
-            f"Expected one image of shape (height, width), got shape {image.shape}.{mend}"
-        )
-    if image.size == 0:
-        raise ValueError(f"The image is empty: its shape is {image.shape}.")
+    image = check_one_image(image, "image")
     if mask is not None:
         mask = check_mask(mask, (1, *image.shape))
         mask = None if mask is None else mask[0]

@@ -3,10 +3,10 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
+from temdenoise._one_image import check_one_image
 from temdenoise.atoms import confirm_atoms
 from temdenoise.images import first_with_pixel_size, pixel_size_of, settle_pixel_size
 from temdenoise.inspection._axes import pick_image, show_image, unit_of
-from temdenoise.inspection._regions import check_image
 
 # Marker and colour of each verdict; told apart without colours, too.
 _STYLES = {
@@ -134,7 +134,7 @@ class AtomVerdictDisplay:
             If the shapes differ, or the table lacks a column.
         """
         known = pixel_size_of(first_with_pixel_size(noisy, denoised))
-        noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
+        noisy, denoised = check_one_image(noisy, "noisy"), check_one_image(denoised, "denoised")
         if noisy.shape != denoised.shape:
             raise ValueError(
                 f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
