@@ -226,7 +226,7 @@ def test_mask_hides(counts, clean):
     ("change", "message"),
     [
         (lambda n, d: (n[:-1], d), "same shape"),
-        (lambda n, d: (n[None], d[None]), r"noisy must be one image.*images\[0\]"),
+        (lambda n, d: (n[None], d[None]), "noisy must be one image.*of a stack one by one"),
         (lambda n, d: (n - 1, d), "noisy holds negative"),
         (lambda n, d: (n + 0.5, d), "not whole numbers"),
         (lambda n, d: (n * 0.37, d), "raw electron counts"),
