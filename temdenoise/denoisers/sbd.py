@@ -204,29 +204,15 @@ class SBDDenoiser(TrainedDenoiser):
         return self._make_bins(None, None, size=size)
 
     def _make_network(self):
-        from temdenoise.denoisers._trained.own import build
-        from temdenoise.networks import RelativeToMean, build_network
+        from temdenoise.denoisers._trained.own import build_named
 
-        if not isinstance(self.network, str):
-            return build(self.network)
-        network = build_network(self.network, **self._network_options())
-        binned = self.binning != "auto" and self.binning > 1
-        if binned and not getattr(network, "takes_level", False):  # those that do see to it
-            network = RelativeToMean(network)
-        return network
-
-    def _network_options(self):
-        """Keyword arguments of the network's class that the parameters stand for."""
-        options = {"scales": self.n_scales, "base_channels": self.base_channels}
-        options = {k: int(v) for k, v in options.items() if v is not None}
-        if self.network in ("dncnn", "small_unet") and options:
-            raise ValueError(
-                f"{' and '.join(options).replace('scales', 'n_scales')} cannot be chosen for "
-                f"network={self.network!r}: leave them out."
-            )
-        if self.network in ("unet", "dncnn"):
-            options["bias_free"] = bool(self.bias_free)
-        return options
+        return build_named(
+            self.network,
+            binned=self.binning != "auto" and self.binning > 1,
+            scales=self.n_scales,
+            base_channels=self.base_channels,
+            bias_free=self.bias_free,
+        )
 
     def _frames_pixel_size(self, X, y, pixel_size):
         pixel_size = settle_pixel_size(X, pixel_size, stacklevel=4)

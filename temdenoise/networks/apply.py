@@ -25,8 +25,9 @@ def average_over_orientations(function, image, n, run=map):
     Parameters
     ----------
     function : callable
-        Maps a tensor (rows, columns), or (columns, rows), to one of the same shape.
-    image : torch.Tensor of shape (rows, columns)
+        Maps a tensor (..., rows, columns), or (..., columns, rows), to one whose last two axes are
+        the same.
+    image : torch.Tensor of shape (..., rows, columns)
     n : {1, 2, 4, 8}
         Number of orientations.
     run : callable, default=map
@@ -34,14 +35,14 @@ def average_over_orientations(function, image, n, run=map):
 
     Returns
     -------
-    mean : torch.Tensor of shape (rows, columns)
+    mean : torch.Tensor of shape (..., rows, columns)
     """
 
     def one(orientation):
         turns, mirrored = orientation
-        turned = torch.rot90(image.flip(1) if mirrored else image, turns)
-        back = torch.rot90(function(turned), -turns)
-        return back.flip(1) if mirrored else back
+        turned = torch.rot90(image.flip(-1) if mirrored else image, turns, (-2, -1))
+        back = torch.rot90(function(turned), -turns, (-2, -1))
+        return back.flip(-1) if mirrored else back
 
     return sum(run(one, ORIENTATIONS[:n])) / n
 
@@ -80,7 +81,15 @@ class TiledNetwork:
         return None if self.device.type == "cpu" else 1
 
     def __call__(self, bins):
-        """Return rates per bin of one image of counts per bin (rows, columns).
+        """Return rates per bin of one image of counts per bin.
+
+        Parameters
+        ----------
+        bins : ndarray of shape (rows, columns) or (channels, rows, columns), dtype float32
+
+        Returns
+        -------
+        rates : ndarray of shape (rows, columns), dtype float32
 
         Raises
         ------
@@ -101,7 +110,8 @@ class TiledNetwork:
         return average_over_orientations(estimate, image, self.orientations, run).numpy()
 
     def _apply(self, tile, options):
-        batch = torch.from_numpy(np.array(tile))[None, None].to(self.device)
+        batch = torch.from_numpy(np.array(tile)).to(self.device)
+        batch = batch[None] if batch.ndim == 3 else batch[None, None]
         low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
         alone = one_torch_thread() if self.device.type == "cpu" else contextlib.nullcontext()
         with torch.inference_mode(), low, alone:
@@ -113,7 +123,7 @@ class TiledNetwork:
                 return apply_tiled(
                     lambda tile: self._apply(tile, options),
                     bins,
-                    tile=self.tile or max(bins.shape),
+                    tile=self.tile or max(bins.shape[-2:]),
                     halo=self.halo or 0,
                     multiple=self.grid,
                     n_jobs=self.n_jobs,
@@ -121,7 +131,7 @@ class TiledNetwork:
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._shrink(max(bins.shape), error)
+                self._shrink(max(bins.shape[-2:]), error)
             # only here, where the exception no longer holds the tensors of the failed attempt
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -26,7 +26,7 @@ class Batches(torch.utils.data.Dataset):
         Patches in a batch.
     size : int
         Side of a patch in bins.
-    binning : int
+    binning : int or float
         Side of a bin in pixels of the detector.
     n_batches : int
         Batches in an epoch.
@@ -37,7 +37,7 @@ class Batches(torch.utils.data.Dataset):
 
     batch_size: int
     size: int
-    binning: int
+    binning: float
     n_batches: int
     seed: int
     first: int = 0
@@ -173,6 +173,105 @@ class PairBatches(Batches):
         batch = torch.from_numpy(np.ascontiguousarray(np.stack(patches))).to(self.device)
         unit = torch.full((self.batch_size, 1, 1, 1), float(self.binning**2), device=self.device)
         return batch[:, :1], {"target": batch[:, 1:], "unit": unit}
+
+
+@dataclass(kw_only=True)
+class FrameBatches(Batches):
+    """Patches cut from noisy frames, turned, mirrored and shifted by parts of a bin.
+
+    Input and target are the same counts: for networks that cannot see what they predict. Of a movie
+    (`context` above 0) the input holds the frames before and after too, in channels; at its ends
+    the last frame is repeated.
+    """
+
+    frames: np.ndarray  # (n_images, height, width), counts per pixel
+    device: torch.device
+    targets: np.ndarray | None = None  # of the shape of the frames; None: the frames themselves
+    gain: float = 1.0  # from the scale of the frames to that of the targets
+    trusted: np.ndarray | None = None  # bool, of the shape of the frames
+    context: int = 0  # frames on either side
+    whole: bool = False  # whole frames, in their order and as they are
+
+    def draw(self, number):
+        """Return the batch of this number."""
+        if self.whole:
+            k = number % len(self.frames)
+            return self._batch([self._cut(k, slice(None), slice(None))])
+        rng = np.random.default_rng([self.seed, number])
+        return self._batch([self._patch(rng) for _ in range(self.batch_size)])
+
+    def _patch(self, rng):
+        """Return counts per bin (channels, size, size): frames, target, what is not trusted."""
+        side = math.ceil(self.size * self.binning - 1e-9)
+        n, height, width = self.frames.shape
+        k, turns, mirrored, backwards = (rng.integers(m) for m in (n, 4, 2, 2))
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        bins = self._cut(k, slice(y, y + side), slice(x, x + side), backwards)
+        bins = np.rot90(bins[:, : self.size, : self.size], turns, axes=(1, 2))
+        return bins[..., ::-1] if mirrored else bins
+
+    def _cut(self, k, rows, columns, backwards=False):
+        order = range(k - self.context, k + self.context + 1)
+        order = np.clip(order[::-1] if backwards else order, 0, len(self.frames) - 1)
+        targets = self.frames if self.targets is None else self.targets
+        parts = [*self.frames[order, rows, columns], targets[k, rows, columns]]
+        if self.trusted is not None:
+            parts.append(~self.trusted[k, rows, columns])
+        return bin_counts(np.stack(parts), self.binning)
+
+    def _batch(self, patches):
+        batch = torch.from_numpy(np.ascontiguousarray(np.stack(patches))).to(self.device)
+        n = 2 * self.context + 1
+        unit = torch.full((len(batch), 1, 1, 1), float(self.binning**2), device=self.device)
+        y = {"target": batch[:, n : n + 1], "unit": unit}
+        if self.gain != 1.0:
+            y["gain"] = torch.full_like(unit, self.gain)
+        if self.trusted is not None:
+            y["trusted"] = batch[:, n + 1 :] == 0
+        return batch[:, :n], y
+
+
+@dataclass(kw_only=True)
+class ThinnedBatches(Batches):
+    """Patches of frames whose electrons are split anew at every step: input and target.
+
+    Each electron goes to the target with the probability `share`, drawn from a range for each
+    patch, else to the input: two Poisson counts that are independent of each other
+    (Noise2Noise by thinning; GR2R, Monroy, Bacca and Tachella, arXiv:2412.04648).
+    """
+
+    frames: np.ndarray  # (n_images, height, width), whole counts per pixel
+    device: torch.device
+    share: tuple = (0.05, 0.6)
+    trusted: np.ndarray | None = None  # bool, of the shape of the frames
+
+    def draw(self, number):
+        """Return the batch of this number."""
+        rng = np.random.default_rng([self.seed, number])
+        side = math.ceil(self.size * self.binning - 1e-9)
+        n, height, width = self.frames.shape
+        patches, gains = [], []
+        for _ in range(self.batch_size):
+            k, turns, mirrored = (rng.integers(m) for m in (n, 4, 2))
+            y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+            place = (k, slice(y, y + side), slice(x, x + side))
+            share = rng.uniform(*self.share)
+            counts = self.frames[place].astype(np.int64)
+            target = rng.binomial(counts, share)
+            parts = [counts - target, target]
+            if self.trusted is not None:
+                parts.append(~self.trusted[place])
+            bins = bin_counts(np.stack(parts), self.binning, rng.integers(2**31))
+            bins = np.rot90(bins[:, : self.size, : self.size], turns, axes=(1, 2))
+            patches.append(bins[..., ::-1] if mirrored else bins)
+            gains.append(share / (1 - share))
+        batch = torch.from_numpy(np.ascontiguousarray(np.stack(patches))).to(self.device)
+        unit = torch.full((len(batch), 1, 1, 1), float(self.binning**2), device=self.device)
+        gain = torch.tensor(gains, dtype=torch.float32, device=self.device).view(-1, 1, 1, 1)
+        y = {"target": batch[:, 1:2], "unit": unit, "gain": gain}
+        if self.trusted is not None:
+            y["trusted"] = batch[:, 2:] == 0
+        return batch[:, :1], y
 
 
 class DrawnBatches(torch.utils.data.Dataset):

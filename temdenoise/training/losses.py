@@ -29,7 +29,14 @@ def poisson(prediction, target):
     return (rate - target * rate.log() + below * (1 + target / _LEAST_RATE)).mean()
 
 
-LOSSES = {"relative_mse": relative_mse, "mse": mse, "poisson": poisson}
+def gaussian(prediction, target):
+    """Negative log-likelihood of Gaussian noise whose variance is the predicted rate."""
+    rate = prediction.clamp_min(_LEAST_RATE)
+    below = (_LEAST_RATE - prediction).clamp_min(0)
+    return ((rate - target).square() / rate + rate.log() + below / _LEAST_RATE).mean() / 2
+
+
+LOSSES = {"relative_mse": relative_mse, "mse": mse, "poisson": poisson, "gaussian": gaussian}
 """Name of each loss, and the function ``loss(prediction, target)``."""
 
 

@@ -4,6 +4,25 @@ import torch
 from skorch import NeuralNet
 
 
+def compared(prediction, y):
+    """Return prediction and target of a batch as a loss compares them.
+
+    Parameters
+    ----------
+    prediction : torch.Tensor of shape (n, 1, rows, columns)
+    y : dict
+        ``"target"``; optionally ``"gain"`` (n, 1, 1, 1), by which the prediction is multiplied to
+        be on the scale of the target, and ``"trusted"``, bool of the shape of the target: elsewhere
+        the prediction is replaced by the target, so that it neither learns nor counts.
+    """
+    target = y["target"]
+    if "gain" in y:
+        prediction = prediction * y["gain"]
+    if "trusted" in y:
+        prediction = torch.where(y["trusted"], prediction, target.to(prediction.dtype))
+    return prediction, target
+
+
 class DenoisingNet(NeuralNet):
     """A skorch net for denoising: ready-made batches, mixed precision, averaged weights.
 
@@ -61,10 +80,7 @@ class DenoisingNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch."""
-        target = y_true["target"]
-        if "trusted" in y_true:  # elsewhere the loss neither learns nor counts
-            y_pred = torch.where(y_true["trusted"], y_pred, target.to(y_pred.dtype))
-        loss = self.loss(y_pred, target)
+        loss = self.loss(*compared(y_pred, y_true))
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
             raise ValueError(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from temdenoise.training.net import compared
+
 
 @dataclass(frozen=True)
 class Score:
@@ -20,12 +22,15 @@ class Score:
         For the progress bar.
     greater_is_better : bool, default=True
         Which way it goes.
+    keep_last : bool, default=False
+        Take every epoch for the best so far: nothing is held out that could tell.
     """
 
     name: str
     function: Callable
     unit: str = ""
     greater_is_better: bool = True
+    keep_last: bool = False
 
     @property
     def best(self):
@@ -34,7 +39,7 @@ class Score:
 
     def is_better(self, value, others):
         """Whether a value is better than all others, or there are none."""
-        if not others:
+        if self.keep_last or not others:
             return True
         return value > max(others) if self.greater_is_better else value < min(others)
 
@@ -46,3 +51,28 @@ def _psnr(prediction, y):
 
 PSNR = Score("valid_psnr", _psnr, "dB")
 """PSNR in dB, for a data range of one unit of the training images."""
+
+
+def held_out_score(loss, *, keep_last=False):
+    """Score of a loss on what was held out.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(prediction, target)`` returns a scalar tensor.
+    keep_last : bool, default=False
+        See `Score`.
+
+    Returns
+    -------
+    score : Score
+        Its column is ``held_out_loss``; less is better.
+    """
+
+    def function(prediction, y):
+        prediction, target = compared(prediction.float(), y)
+        return torch.stack(
+            [loss(p[None], t[None]) for p, t in zip(prediction, target, strict=True)]
+        )
+
+    return Score("held_out_loss", function, greater_is_better=False, keep_last=keep_last)

@@ -41,8 +41,9 @@ class TrainedDenoiser(ScaledDenoiser):
       that returns a scalar tensor;
     - ``_stored``: names of the parameters without which its weights cannot be used.
 
-    It may also define ``_make_bins(pixel_size, X)``, ``_split(X, y, trusted, seed)``, ``_score``
-    (`temdenoise.training.scores.Score`), and ``_default_weights``. The parameters of this class appear in the signature of each method.
+    It may also define ``_make_bins(pixel_size, X)``, ``_split(X, y, trusted, seed)``,
+    ``_make_score(X)``, which returns a `temdenoise.training.scores.Score`, and
+    ``_default_weights``. The parameters of this class appear in the signature of each method.
 
     Parameters
     ----------
@@ -228,8 +229,8 @@ class TrainedDenoiser(ScaledDenoiser):
 
     # --- what a method may define -----------------------------------------------------------------
 
-    @property
-    def _score(self):
+    def _make_score(self, X):
+        """Score that decides which weights are kept, for training on images `X`."""
         from temdenoise.training.scores import PSNR
 
         return PSNR
@@ -361,7 +362,7 @@ class TrainedDenoiser(ScaledDenoiser):
             TrainingOptions(**params, averaging=self._averaging),
             random_state=self.random_state,
             settings=lambda: (
-                self._settings() | {"data": fingerprint(pixel_size, bins.binning, X, y)}
+                self._settings() | {"data": fingerprint(pixel_size, bins.binning, X, y, trusted)}
             ),
         )
         batches = []
@@ -376,11 +377,14 @@ class TrainedDenoiser(ScaledDenoiser):
             )  # fmt: skip
             batches.append(self._make_batches(part_X, part_y, part))
         net, history = training.run(
-            self._start_network, *batches, loss=find_loss(self._loss), score=self._score
+            lambda: self._start_network(X, bins),
+            *batches,
+            loss=find_loss(self._loss),
+            score=self._make_score(X),
         )
         return net, history, bins
 
-    def _start_network(self):
+    def _start_network(self, X, bins):
         """Network to train: a new one, or that of the last fit."""
         module = self._make_network()
         if self.warm_start and hasattr(self, "network_"):
@@ -401,11 +405,16 @@ class TrainedDenoiser(ScaledDenoiser):
         quiet = not self.verbose or len(X) <= _A_HANDFUL
         with tqdm(total=len(X), desc="denoise", unit="image", disable=quiet) as bar:
             return map_images(
-                lambda out, image: np.copyto(out, self._denoise(image, factor, network)),
+                lambda out, _, k: np.copyto(out, self._denoise(self._seen(X, k), factor, network)),
                 X,
+                range(len(X)),
                 n_jobs=network.n_jobs,
                 progress=bar.update,
             )
+
+    def _seen(self, X, k):
+        """Return what the network sees to denoise image k: (height, width), or several images."""
+        return X[k]
 
     def _factor(self, pixel_size, stacklevel):
         """Side of a bin in pixels of this size; say so where it can only be guessed."""
@@ -428,14 +437,21 @@ class TrainedDenoiser(ScaledDenoiser):
         )
 
     def _denoise(self, image, factor, network):
-        """Estimate of one image (height, width), on bins of `factor` pixels."""
-        rates = network(bin_counts(image[None], factor)[0])
+        """Estimate of one image (height, width), on bins of `factor` pixels.
+
+        If the network sees several images (n, height, width), it estimates the middle one.
+        """
+        if image.ndim == 2:
+            bins = bin_counts(image[None], factor)[0]
+        else:
+            bins = np.concatenate([bin_counts(one[None], factor) for one in image])
+        rates = network(bins)
         if not np.isfinite(rates).all():
             raise ValueError(
                 f"The network of {type(self).__name__} returned NaN or infinity: train it again, "
                 "or lower learning_rate."
             )
-        return unbin(rates[None] / factor**2, factor, image.shape)[0]
+        return unbin(rates[None] / factor**2, factor, image.shape[-2:])[0]
 
     def pixel_gradient(self, image, pixel, *, pixel_size=None):
         """Differentiate one denoised pixel with respect to the noisy image.

@@ -29,6 +29,43 @@ def build(network):
     return module
 
 
+def build_named(network, *, binned, scales=None, base_channels=None, bias_free=True):
+    """Return a new network: one of the package's by its name, or one of the user's own.
+
+    Parameters
+    ----------
+    network : str, callable or torch.nn.Module
+    binned : bool
+        Whether it works on sums of several pixels.
+    scales, base_channels : int, optional
+        Options of networks that have them.
+    bias_free : bool, default=True
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such option.
+    """
+    from temdenoise.networks import RelativeToMean, build_network
+
+    if not isinstance(network, str):
+        return build(network)
+    options = {"scales": scales, "base_channels": base_channels}
+    options = {k: int(v) for k, v in options.items() if v is not None}
+    if network in ("dncnn", "small_unet") and options:
+        raise ValueError(
+            f"{' and '.join(options).replace('scales', 'n_scales')} cannot be chosen for "
+            f"network={network!r}: leave them out."
+        )
+    if network in ("unet", "dncnn"):
+        options["bias_free"] = bool(bias_free)
+    module = build_network(network, **options)
+    if binned and not getattr(module, "takes_level", False):  # those that do see to it
+        module = RelativeToMean(module)
+    return module
+
+
 def check_network(make_network):
     """Refuse a network that does not return one finite estimate per bin, before any training.
 

@@ -1,0 +1,138 @@
+"""What the methods share that learn from noisy frames alone."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from temdenoise.denoisers._classical.band_limit import find_binning
+from temdenoise.denoisers._trained.base import TrainedDenoiser
+from temdenoise.denoisers._trained.bins import Bins
+from temdenoise.denoisers._trained.parts import split
+from temdenoise.noise import thin_counts
+
+# Side of a bin in pm that "auto" comes closest to: images hold nothing finer than twice that.
+_BIN = 31.1
+# Fewest frames of which whole ones are held out; of fewer, electrons are.
+_ENOUGH_FRAMES = 10
+# Share of the electrons that is held out.
+_HELD_OUT = 0.1
+# Frames that tell the spectrum of all.
+_FEW = 8
+
+
+class SelfSupervisedDenoiser(TrainedDenoiser):
+    """Base class of the denoisers that learn from noisy frames, without any clean image.
+
+    ``fit(noisy)`` trains on the frames themselves; a target is not used. What is held out decides
+    which weights are kept.
+
+    Parameters
+    ----------
+    binning : int or "auto", default="auto"
+        The network works on sums of binning x binning pixels. "auto" takes what comes closest to
+        31.1 pm where the pixel size is known, else what the spectrum of the frames allows. 1 is the
+        full resolution, as in the paper.
+    loss : {"poisson", "mse", "gaussian", "relative_mse"} or callable, default="poisson"
+        "poisson" and "gaussian" are negative log-likelihoods of the counts; the variance of
+        "gaussian" is the predicted rate. A callable ``loss(prediction, target)`` gets tensors in
+        counts per bin and returns a scalar tensor.
+    held_out : {"auto", "frames", "electrons"} or None, default="auto"
+        What decides which weights are kept. "frames": a share `validation_fraction` of the frames,
+        the last ones. "electrons": a tenth of the electrons of each frame, drawn at random, which
+        needs whole counts. "auto" takes frames from 10 on, electrons of 2 to 9, and nothing of a
+        single frame, whose held-out electrons cannot tell. None: nothing is held out and the last
+        weights are kept.
+    """
+
+    _parameter_constraints = {
+        "binning": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "loss": [StrOptions({"poisson", "mse", "gaussian", "relative_mse"}), callable],
+        "held_out": [StrOptions({"auto", "frames", "electrons"}), None],
+    }
+    _averaging = 0.98
+
+    def __init__(self, *, binning="auto", loss="poisson", held_out="auto", **training):
+        super().__init__(**training)
+        self.binning = binning
+        self.loss = loss
+        self.held_out = held_out
+
+    @property
+    def _loss(self):
+        return self.loss
+
+    def _make_score(self, X):
+        from temdenoise.training.losses import find_loss
+        from temdenoise.training.scores import held_out_score
+
+        return held_out_score(find_loss(self.loss), keep_last=self._kind_held_out(X) is None)
+
+    def _make_bins(self, pixel_size, X):
+        binning = self.binning
+        if binning == "auto" and pixel_size is not None:
+            binning = max(1, round(_BIN / pixel_size))
+        elif binning == "auto":
+            binning = min(find_binning(image) for image in X[:: max(1, len(X) // _FEW)])
+        return Bins(int(binning), None if pixel_size is None else binning * pixel_size)
+
+    def _kind_held_out(self, X):
+        """Return what is held out of these frames: "frames", "electrons" or None."""
+        if self.held_out != "auto":
+            return self.held_out
+        if len(X) == 1:
+            return None
+        if len(X) >= _ENOUGH_FRAMES:
+            return "frames"
+        return "electrons" if (X == np.rint(X)).all() else "frames"
+
+    def _split(self, X, y, trusted, seed):
+        kind = self._kind_held_out(X)
+        if kind == "frames":
+            if len(X) == 1:
+                raise ValueError(
+                    "held_out='frames' needs two frames at least: give more, or held_out=None."
+                )
+            return split(self.validation_fraction, X, None, trusted)
+        if kind is None:
+            return (X, None, trusted), (X, None, trusted)
+        kept, rest = thin_counts(X, 1 - _HELD_OUT, random_state=seed)
+        return (kept, None, trusted), (kept, rest, trusted)
+
+    def _frame_batches(self, X, y, part, context=0):
+        """Batches for networks that do not see what they predict.
+
+        With `y`, the electrons held out are the target, on their own scale.
+        """
+        from temdenoise.training.batches import FrameBatches
+
+        common = part.common
+        whole = part.name == "valid"
+        if whole:
+            common["n_batches"] = len(X)
+        return FrameBatches(
+            frames=X,
+            targets=y,
+            gain=1.0 if y is None else _HELD_OUT / (1 - _HELD_OUT),
+            trusted=part.trusted,
+            device=part.device,
+            context=context,
+            whole=whole,
+            **common,
+        )
+
+    def _start_network(self, X, bins):
+        network = super()._start_network(X, bins)
+        if hasattr(network, "level"):
+            share = 1 - _HELD_OUT if self._kind_held_out(X) == "electrons" else 1.0
+            network.level.fill_(
+                max(share * float(X.mean(dtype=np.float64)) * bins.binning**2, 1e-6)
+            )
+        return network
+
+    def _train(self, X, y, trusted, pixel_size):
+        net, history, bins = super()._train(X, y, trusted, pixel_size)
+        network = net.module_
+        if hasattr(network, "level") and self._kind_held_out(X) == "electrons":
+            network.level.div_(1 - _HELD_OUT)  # from now on it sees all electrons
+        return net, history, bins

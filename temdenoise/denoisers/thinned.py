@@ -1,0 +1,148 @@
+"""Denoising by thinning: a network that predicts one part of the electrons from the other."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
+from temdenoise.noise import thin_counts
+
+# Seed of the thinned inputs that are averaged: fixed, so that an image always comes out the same.
+_SEED = 20_210_917
+
+
+class ThinnedDenoiser(SelfSupervisedDenoiser):
+    """A network trained on the frames' own electrons, split anew at every step.
+
+    Each electron goes to the target with a certain probability, else to the input. Both are Poisson
+    counts of the same scene and independent of each other, so that a network that predicts the one
+    from the other learns their mean (Noise2Noise, Lehtinen et al., ICML 2018, by binomial thinning;
+    GR2R, Monroy, Bacca and Tachella, arXiv:2412.04648, show that it is unbiased for Poisson noise
+    and any network). The frames must be whole counts.
+
+    Parameters
+    ----------
+    network : {"fourier_unet", "unet", "dncnn", "small_unet"}, callable or torch.nn.Module, \
+            default="fourier_unet"
+        Any network, as for `temdenoise.SBDDenoiser`.
+    base_channels : int, optional
+        Channels at the finest scale of "fourier_unet" or "unet", by default 32.
+    share : (float, float), default=(0.05, 0.6)
+        Range of the share of the electrons that goes to the target, drawn uniformly for each patch.
+        A single share would leave the network ignorant of the dose that it meets in ``transform``.
+    n_draws : int, default=8
+        Number of thinned inputs whose estimates ``transform`` averages; 0 takes all electrons as
+        one input. A thinned input has `share` drawn evenly over its range.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The network with the best averaged weights.
+    net_ : skorch.NeuralNet
+        The trained net, for a look inside; not there after `from_pretrained`.
+    history_ : list of dict
+        Losses and duration of each epoch that was finished; ``held_out_loss`` is that on what was
+        held out, less is better.
+    bins_ : object
+        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
+        pixel size is not known).
+    info_ : dict
+        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+
+    Examples
+    --------
+    >>> from temdenoise import ThinnedDenoiser, load_sample_movie
+    >>> frames = load_sample_movie().data[:4, :160, :160]
+    >>> denoiser = ThinnedDenoiser(base_channels=4, max_epochs=1, steps_per_epoch=2, batch_size=1,
+    ...                            n_draws=2, random_state=0)
+    >>> denoiser.fit(frames).transform(frames).shape
+    (4, 160, 160)
+    """
+
+    _parameter_constraints = {
+        "network": [StrOptions({"fourier_unet", "unet", "dncnn", "small_unet"}), callable],
+        "base_channels": [None, Interval(Integral, 1, None, closed="left")],
+        "share": [tuple, list],
+        "n_draws": [Interval(Integral, 0, None, closed="left")],
+    }
+    _stored = ("network", "base_channels", "share", "n_draws", "binning")
+
+    def __init__(
+        self,
+        *,
+        network="fourier_unet",
+        base_channels=None,
+        share=(0.05, 0.6),
+        n_draws=8,
+        max_epochs=12,
+        steps_per_epoch=20,
+        batch_size=4,
+        learning_rate=1.2e-3,
+        schedule="linear",
+        **training,
+    ):
+        super().__init__(
+            max_epochs=max_epochs,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            **training,
+        )
+        self.network = network
+        self.base_channels = base_channels
+        self.share = share
+        self.n_draws = n_draws
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_share(self.share)
+
+    def _make_network(self):
+        from temdenoise.denoisers._trained.own import build_named
+
+        return build_named(self.network, binned=self.binning != 1, base_channels=self.base_channels)
+
+    def _make_batches(self, X, y, part):
+        from temdenoise.training.batches import ThinnedBatches
+
+        if part.name == "valid" and y is not None:
+            return self._frame_batches(X, y, part)
+        check_counts(X, type(self).__name__)
+        return ThinnedBatches(
+            frames=X,
+            share=check_share(self.share),
+            trusted=part.trusted,
+            device=part.device,
+            **part.common,
+        )
+
+    def _denoise(self, image, factor, network):
+        if not self.n_draws:
+            return super()._denoise(image, factor, network)
+        check_counts(image, type(self).__name__)
+        low, high = check_share(self.share)
+        shares = low + (high - low) * (np.arange(self.n_draws) + 0.5) / self.n_draws
+        total = np.zeros(image.shape, dtype=np.float32)
+        for k, share in enumerate(shares):
+            seen, _ = thin_counts(image, 1 - share, random_state=_SEED + k)
+            total += super()._denoise(seen, factor, network) / np.float32(1 - share)
+        return total / self.n_draws
+
+
+def check_counts(X, name):
+    """Refuse values that are no whole counts: they cannot be split electron by electron."""
+    if not (X == np.rint(X)).all():
+        raise ValueError(
+            f"{name} needs whole counts of electrons, which it splits one by one: convert the "
+            "values with temdenoise.to_counts first, or take a method that does without."
+        )
+
+
+def check_share(share):
+    """Return a range of shares as (low, high), or say what is wrong with it."""
+    numbers = len(share) == 2 and all(isinstance(s, Real) for s in share)
+    if not numbers or not 0 < share[0] <= share[1] < 1:
+        raise ValueError(f"share must be (low, high) with 0 < low <= high < 1, got {share!r}.")
+    return float(share[0]), float(share[1])

@@ -1,0 +1,142 @@
+"""Denoising of movies without ground truth: the middle frame from itself and its neighbours."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
+
+
+class UDVDDenoiser(SelfSupervisedDenoiser):
+    """Unsupervised deep video denoising: a blind-spot network that sees neighbouring frames.
+
+    ``X`` is a movie: frames of one scene, in their order. The estimate of a bin comes from its
+    surroundings and from the frames before and after, never from the bin itself (Sheth et al.,
+    "Unsupervised deep video denoising", ICCV 2021; Section 5.4 of "Deep denoising for scientific
+    discovery: a case study in electron microscopy", Mohan et al., arXiv:2010.12970). Nothing is
+    aligned: the network learns to follow what moves.
+
+    Parameters
+    ----------
+    network : {"hybrid", "udvd"}, default="hybrid"
+        "hybrid" sees the middle frame blind and its neighbours whole, and trains on a laptop in
+        minutes. "udvd" is the published network of two stages, with 2,123,664 weights for five
+        frames; at full resolution (``binning=1``) it wants a GPU.
+    n_frames : {1, 3, 5}, default=3
+        Number of frames that the network sees, the middle one included. "udvd" takes 5. At the ends
+        of a movie the last frame is repeated.
+    base_channels : int, default=32
+        Channels at the finest scale of "hybrid".
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The network with the best averaged weights.
+    net_ : skorch.NeuralNet
+        The trained net, for a look inside; not there after `from_pretrained`.
+    history_ : list of dict
+        Losses and duration of each epoch that was finished; ``held_out_loss`` is that on what was
+        held out, less is better.
+    bins_ : object
+        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
+        pixel size is not known).
+    info_ : dict
+        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+
+    Examples
+    --------
+    >>> from temdenoise import UDVDDenoiser, load_sample_movie
+    >>> movie = load_sample_movie().data[:5, :160, :160]
+    >>> denoiser = UDVDDenoiser(base_channels=4, max_epochs=1, steps_per_epoch=2, batch_size=1,
+    ...                         random_state=0)
+    >>> denoiser.fit(movie).transform(movie).shape
+    (5, 160, 160)
+    """
+
+    _parameter_constraints = {
+        "network": [StrOptions({"hybrid", "udvd"})],
+        "n_frames": [Options(Integral, {1, 3, 5})],
+        "base_channels": [Interval(Integral, 1, None, closed="left")],
+    }
+    _stored = ("network", "n_frames", "base_channels", "binning")
+
+    def __init__(
+        self,
+        *,
+        network="hybrid",
+        n_frames=3,
+        base_channels=32,
+        max_epochs=12,
+        steps_per_epoch=20,
+        batch_size=4,
+        patch_size=480,
+        learning_rate=2e-3,
+        schedule="linear",
+        orientations=8,
+        **training,
+    ):
+        super().__init__(
+            max_epochs=max_epochs,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=batch_size,
+            patch_size=patch_size,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            orientations=orientations,
+            **training,
+        )
+        self.network = network
+        self.n_frames = n_frames
+        self.base_channels = base_channels
+
+    @property
+    def _context(self):
+        return self.n_frames // 2
+
+    def fit(self, X, y=None, *, mask=None, pixel_size=None):
+        """Train the network on a movie.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, height, width)
+            Frames of one scene in their order, in counts per pixel.
+        y : ignored
+            For scikit-learn.
+        mask : bool array-like of shape (height, width) or (n_frames, height, width), default=None
+            True marks pixels not to trust. They do not count in the loss.
+        pixel_size : float, default=None
+            Pixel size of `X` in pm. By default that of `X`, if it knows it.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the movie has fewer frames than `n_frames`, or as for the other methods.
+        """
+        if len(np.shape(X)) == 3 and 0 < np.shape(X)[0] < self.n_frames:
+            raise ValueError(
+                f"n_frames={self.n_frames} needs a movie of as many frames, and X has "
+                f"{np.shape(X)[0]}: give more frames of the movie, a smaller n_frames, or take "
+                "BlindSpotDenoiser."
+            )
+        return super().fit(X, y, mask=mask, pixel_size=pixel_size)
+
+    def _make_network(self):
+        from temdenoise.networks import HybridVideoNet, UDVDNet
+
+        if self.network == "udvd":
+            if self.n_frames != 5:
+                raise ValueError("network='udvd' sees five frames: set n_frames=5.")
+            return UDVDNet()
+        return HybridVideoNet(n_frames=int(self.n_frames), base_channels=int(self.base_channels))
+
+    def _make_batches(self, X, y, part):
+        return self._frame_batches(X, y, part, context=self._context)
+
+    def _seen(self, X, k):
+        order = np.arange(k - self._context, k + self._context + 1)
+        return X[np.clip(order, 0, len(X) - 1)]
