@@ -325,6 +325,115 @@ class SBDDenoiser(TrainedDenoiser):
         X, mask, _ = self._check_call(X, mask)
         return estimate_pixel_size(self, self._in_electrons(X), mask, candidates)
 
+    def adapt(
+        self,
+        X,
+        *,
+        mask=None,
+        pixel_size=None,
+        max_minutes=1.0,
+        n_steps=70,
+        learning_rate=3e-4,
+        share=(0.05, 0.5),
+        only_gains=False,
+        random_state=0,
+        verbose=False,
+    ):
+        """Adapt the trained network to frames, by their own electrons.
+
+        The electrons of the frames are split anew at every step, and the network learns to predict
+        the one part from the other, as `temdenoise.ThinnedDenoiser` does, but from the weights that
+        it has. A tenth of the electrons is held out of that. The adapted weights are accepted only
+        if they predict these significantly better than the original ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width)
+            Frames in whole counts per pixel, such as those that are to be denoised.
+        mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
+            True marks pixels not to trust. They do not count.
+        pixel_size : float or "auto", default=None
+            As for ``transform``.
+        max_minutes : float, default=1.0
+            Minutes after which training stops, if the steps are not over before.
+        n_steps : int, default=70
+            Steps of training, rounded up to a multiple of 7.
+        learning_rate : float, default=3e-4
+            Highest learning rate.
+        share : (float, float), default=(0.05, 0.5)
+            Range of the share of the electrons that goes to the target.
+        only_gains : bool, default=False
+            Train one factor per channel of the network alone, as GainTuning does (Mohan et al.,
+            "Adaptive denoising via GainTuning", arXiv:2107.12815): the smallest change, for a
+            single frame.
+        random_state : None, int or RandomState, default=0
+            Determines the split and the patches.
+        verbose : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        denoiser : SBDDenoiser
+            Fitted, with the weights accepted; this one is left as it is. ``adaptation_`` says what
+            came of it: ``accepted``, ``difference`` of the squared errors and its
+            ``standard_error`` ((counts per pixel)**2), ``history``.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        ValueError
+            If the images are not whole counts, or as for ``transform``.
+
+        Warns
+        -----
+        UserWarning
+            If the adapted weights are not significantly better: then the original ones are kept.
+
+        Examples
+        --------
+        >>> from temdenoise import SBDDenoiser, load_sample_movie
+        >>> frames = load_sample_movie().data[:2, :256, :256]
+        >>> general = SBDDenoiser.from_pretrained()
+        >>> adapted = general.adapt(frames, n_steps=7)  # doctest: +SKIP
+        """
+        import copy
+        from math import ceil
+
+        from temdenoise.denoisers._trained import adapt as adapting
+        from temdenoise.denoisers.thinned import check_counts, check_share
+        from temdenoise.training.options import TrainingOptions
+
+        said = self._settle_pixel_size(X, pixel_size)
+        X, mask, _ = self._check_call(X, mask)
+        check_counts(X, f"{type(self).__name__}.adapt")
+        used = self._find_pixel_size(X, mask) if said == "auto" else said
+        options = TrainingOptions(
+            max_epochs=adapting.EPOCHS,
+            steps_per_epoch=ceil(n_steps / adapting.EPOCHS),
+            max_minutes=max_minutes,
+            learning_rate=learning_rate,
+            schedule="linear",
+            averaging=adapting.AVERAGING,
+            precision=self.precision,
+            device=self.device,
+            verbose=verbose,
+        )
+        network, adaptation = adapting.adapt(
+            self,
+            self._filled(X, mask),
+            None if mask is None else ~mask,
+            self._factor(used, stacklevel=3),
+            options=options,
+            share=check_share(share),
+            only_gains=only_gains,
+            random_state=random_state,
+        )
+        adapted = copy.copy(self)
+        adapted.network_, adapted.adaptation_ = network.eval(), adaptation
+        vars(adapted).pop("net_", None)  # of the training before
+        return adapted
+
     def _stored_params(self):
         return super()._stored_params() | {"noise": to_stored(self.noise)}
 

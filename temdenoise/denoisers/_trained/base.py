@@ -426,11 +426,12 @@ class TrainedDenoiser(ScaledDenoiser):
             return bins.binning
         return bins.factor(pixel_size)
 
-    def _tiled_network(self):
+    def _tiled_network(self, network=None):
+        """Make the fitted network, or another one like it, ready for inference."""
         from temdenoise.networks.apply import TiledNetwork
 
         return TiledNetwork(
-            self.network_,
+            self.network_ if network is None else network,
             device=self.device,
             orientations=self.orientations,
             precision=self.precision,
