@@ -70,7 +70,7 @@ searches = {
 
 tiny = SBDDenoiser(
     base_channels=8,
-    scales=3,
+    n_scales=3,
     pixel_size=PIXEL_SIZE,
     patch_size=400,
     batch_size=4,
