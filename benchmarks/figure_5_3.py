@@ -37,7 +37,7 @@ NOISE = 2 / 255
 
 def load(path):
     """Clean image of 727 x 687 pixels."""
-    image = Image.fromarray(read_stack(path)[0][0].astype(np.float32))
+    image = Image.fromarray(read_stack(path)[0].astype(np.float32))
     width, height = image.size
     size = int(height * SHRINK), int(width * SHRINK)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR))

@@ -210,7 +210,7 @@ def main():
     parser.add_argument("reference", type=Path)
     parser.add_argument("--figure", type=Path, help="reference, simulation and difference")
     args = parser.parse_args()
-    reference = read_stack(args.reference)[0][0].astype(np.float64)
+    reference = np.asarray(read_stack(args.reference)[0], dtype=np.float64)
     support = Support(reference)
     print(f"support: {100 * support.residual / VACUUM:.3f} % of vacuum", flush=True)
     scene = Scene(support)

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from temdenoise import SBDDenoiser, find_atoms, load_sample_movie, thin_counts
 from temdenoise.atoms import column_polarity, confirm_atoms
-from temdenoise.inspection import AtomVerdictDisplay, LikelihoodMapDisplay
+from temdenoise.plotting import AtomVerdictDisplay, LikelihoodMapDisplay
 
 movie = load_sample_movie()
 pixel_size = movie.pixel_size
@@ -108,7 +108,10 @@ verdicts["verdict"].value_counts()
 
 # %%
 
-AtomVerdictDisplay.from_predictions(counts, denoised[after], verdicts, pixel_size=pixel_size)
+figure = plt.figure(figsize=(11, 5.2), layout="constrained")
+AtomVerdictDisplay.from_predictions(
+    counts, denoised[after], verdicts, pixel_size=pixel_size, figure=figure
+)
 plt.show()
 
 # %%
@@ -143,16 +146,16 @@ at_corner(together)
 
 # %%
 
-figure, axes = plt.subplots(2, 2, figsize=(8, 8.6), layout="constrained")
-for k, (row, title) in enumerate(zip(axes, ("frames 1 to 4", "frames 5 to 8"), strict=True)):
+rows = plt.figure(figsize=(8, 10), layout="constrained").subfigures(2)
+for k, title in enumerate(("frames 1 to 4", "frames 5 to 8")):
     estimate = denoiser.transform(sums[k : k + 1], pixel_size=pixel_size)[0]
     table = together[together["frame"] == k]
-    AtomVerdictDisplay.from_predictions(sums[k], estimate, table, axes=row)
-    for ax in row:
+    display = AtomVerdictDisplay(sums[k], estimate, table).plot(rows[k])
+    for ax in display.axes_:
         ax.plot(*corner, "o", mfc="none", mec="tab:red", ms=36)
         ax.set(xlim=(corner[0] - 80, corner[0] + 80), ylim=(corner[1] + 80, corner[1] - 80))
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    row[0].set_title(f"counts, sum of {title}")
+    display.axes_[0].set_title(f"counts, sum of {title}")
 plt.show()
 
 # %%

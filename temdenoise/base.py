@@ -353,7 +353,7 @@ class ScaledDenoiser(BaseDenoiser):
                     "in pm."
                 )
             return "auto"
-        return settle_pixel_size(X, pixel_size, stacklevel=3)
+        return settle_pixel_size(X, pixel_size, stacklevel=4)
 
 
 def warn_assumed(name, assumed, stacklevel=3):

@@ -1,6 +1,5 @@
 """Verdicts on columns: known scenes, known answers, and what is refused."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +8,7 @@ from scipy.stats import norm
 
 from temdenoise import SBDDenoiser, WienerDenoiser, load_sample_movie, thin_counts
 from temdenoise.atoms import confirm_atoms, confirm_atoms_from_halves, find_atoms
-from temdenoise.inspection import AtomVerdictDisplay
+from temdenoise.plotting import AtomVerdictDisplay
 
 PIXEL_SIZE = 6.0
 COLUMNS = [
@@ -46,12 +45,6 @@ class Dreamer:
 @pytest.fixture(scope="module")
 def counts():
     return np.random.default_rng(0).poisson(scene(TRUE))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def at(table, site, reach=3):
@@ -451,11 +444,9 @@ def test_display_marks_every_column_once(counts):
     display.figure_.canvas.draw()
 
 
-def test_display_on_given_axes_and_bad_tables(counts):
-    figure, axes = plt.subplots(1, 2)
+def test_display_of_bad_tables(counts):
     table = confirm_atoms(Dreamer(), counts, pixel_size=PIXEL_SIZE, random_state=0)
-    display = AtomVerdictDisplay.from_predictions(counts, scene(TRUE), table, axes=axes)
-    assert display.figure_ is figure
+    display = AtomVerdictDisplay.from_predictions(counts, scene(TRUE), table)
     assert display.axes_[0].get_xlabel() == "x (px)"
     with pytest.raises(ValueError, match="no column 'verdict'"):
         AtomVerdictDisplay.from_predictions(counts, scene(TRUE), find_atoms(scene(TRUE)))

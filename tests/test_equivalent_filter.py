@@ -1,6 +1,5 @@
 """Equivalent filters against known kernels, and against what `transform` does."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -8,14 +7,9 @@ from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, WienerDenoiser
 from temdenoise.base import BaseDenoiser
-from temdenoise.inspection import EquivalentFilterDisplay, equivalent_filter
+from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+from temdenoise.plotting import EquivalentFilterDisplay
 
 
 @pytest.fixture(scope="module")

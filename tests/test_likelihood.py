@@ -1,6 +1,5 @@
 """Likelihood maps against Poisson's formula, pixel by pixel."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,16 +8,11 @@ from scipy.stats import poisson
 
 from temdenoise import LowPassDenoiser, find_atoms, thin_counts
 from temdenoise.atoms import split_surface_bulk
-from temdenoise.inspection import LikelihoodMapDisplay, likelihood_map
+from temdenoise.inspection import likelihood_map
+from temdenoise.plotting import LikelihoodMapDisplay
 
 LEVEL = 0.45
 ATOMS = np.array([[40.0, 60.0], [75.5, 60.0], [40.0, 100.25]])
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def columns(atoms, shape=(180, 220), height=0.4):
@@ -330,14 +324,11 @@ def test_display_hides_masked_pixels_from_the_denoiser(counts, split):
         np.testing.assert_array_equal(display.denoised, expected)
 
 
-def test_display_without_atoms_on_given_axes(counts):
-    _, ax = plt.subplots()
-    display = LikelihoodMapDisplay.from_predictions(counts, np.full(counts.shape, LEVEL), ax=ax)
-    assert display.ax_ is ax
-    assert display.figure_ is ax.figure
+def test_display_without_atoms(counts):
+    display = LikelihoodMapDisplay.from_predictions(counts, np.full(counts.shape, LEVEL))
+    assert display.result.atoms.empty
     display.figure_.canvas.draw()
-    assert ax.get_xlabel() == "x (px)"
-    assert plt.get_fignums() == [ax.figure.number]
+    assert display.ax_.get_xlabel() == "x (px)"
 
 
 def test_regions_of_one_half_tested_on_the_other(counts):

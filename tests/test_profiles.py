@@ -1,18 +1,12 @@
 """Line profiles and column intensities against means written out."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from temdenoise import LowPassDenoiser
-from temdenoise.inspection import ProfileDisplay, column_intensities, profile_along
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+from temdenoise.inspection import column_intensities, profile_along
+from temdenoise.plotting import ProfileDisplay
 
 
 @pytest.fixture(scope="module")

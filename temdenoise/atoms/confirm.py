@@ -125,7 +125,7 @@ def confirm_atoms(
     --------
     confirm_atoms_from_halves : For halves that are split and denoised already.
     AtomClassifier : A probability for each column that relies on simulations.
-    temdenoise.inspection.AtomVerdictDisplay : Picture of the verdicts.
+    temdenoise.plotting.AtomVerdictDisplay : Picture of the verdicts.
 
     Examples
     --------

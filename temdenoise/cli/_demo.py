@@ -31,8 +31,6 @@ def add_parser(commands):
 
 
 def run(arguments):
-    import numpy as np
-
     start = time.perf_counter()
     folder = arguments.output
     files = {
@@ -47,14 +45,13 @@ def run(arguments):
     from temdenoise.plotting import plot_denoising
 
     movie = load_sample_movie()
-    noisy, pixel_size = movie.data, float(movie.pixel_size)
-    clean = np.broadcast_to(movie.clean, noisy.shape)
+    noisy, clean, pixel_size = movie.data, movie.clean, movie.pixel_size
     print(
         f"movie      {len(noisy)} frames of {noisy.shape[1]} x {noisy.shape[2]} pixels, "
         f"{pixel_size:.2f} pm/px, {noisy.mean():.2f} electrons/px"
     )
     denoised = SBDDenoiser.from_pretrained().transform(noisy, pixel_size=pixel_size)
-    before, after = (float(np.mean(psnr(clean, x))) for x in (noisy, denoised))
+    before, after = (float(psnr(clean, x).mean()) for x in (noisy, denoised))
     print(f"denoised   PSNR {before:.1f} dB -> {after:.1f} dB (against the known truth)")
 
     tables = [

@@ -85,9 +85,8 @@ def run(arguments):
         if not path.exists():
             raise FileNotFoundError(f"there is no file {str(path)!r}")
     for path, files in _plan_outputs(arguments):
-        stack, metadata = read(path)
         try:
-            _denoise_file(stack, metadata, files, arguments)
+            _denoise_file(read(path), path, files, arguments)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from error
 
@@ -135,22 +134,24 @@ def _plan_outputs(arguments):
     return plans
 
 
-def _denoise_file(stack, metadata, files, arguments):
+def _denoise_file(stack, path, files, arguments):
+    import numpy as np
     from tqdm import tqdm
 
     from temdenoise import find_atoms, write_stack
     from temdenoise._calls import only_taken
     from temdenoise._validation import check_mask
     from temdenoise.cli._counts import find_conversion
-    from temdenoise.plotting import plot_denoising
 
     start = time.perf_counter()
+    # The pixel size is a keyword from here on: that of the command line goes before the file's.
+    in_file, stack = stack.pixel_size, np.asarray(stack)
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)
     n_images, height, width = stack.shape
-    print(f"{metadata.path}: {n_images} x {height} x {width}", flush=True)
+    print(f"{path}: {n_images} x {height} x {width}", flush=True)
     denoiser = build(arguments)
     to_electrons = find_conversion(stack, mask, arguments, denoiser)
-    work = _prepare(denoiser, stack, mask, to_electrons, metadata.pixel_size, arguments)
+    work = _prepare(denoiser, stack, mask, to_electrons, in_file, arguments)
     print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
     tables, first = [], []
@@ -182,11 +183,13 @@ def _denoise_file(stack, metadata, files, arguments):
         shape=stack.shape,
         pixel_size=work.calibration,
         overwrite=arguments.overwrite,
-        metadata={"source": metadata.path.name, "method": work.method, **to_electrons.metadata},
+        metadata={"source": path.name, "method": work.method, **to_electrons.metadata},
     )
     if "atoms" in files:
         write_table(files["atoms"], frames_table(tables, work.calibration))
     if "figure" in files:
+        from temdenoise.plotting import plot_denoising
+
         figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
         write_figure(files["figure"], figure)
     if to_electrons.n_raised:
@@ -269,7 +272,7 @@ def _read_mask(given, shape):
             raise ValueError(
                 f"--mask {text!r} is neither a region X0:X1,Y0:Y1 nor an existing file"
             )
-        values, _ = read(text)
+        values = read(text)
         if values.shape[1:] != shape:
             raise ValueError(
                 f"the mask {text!r} has images of shape {values.shape[1:]}, but those to denoise "

@@ -9,10 +9,10 @@ from scipy.ndimage import distance_transform_edt
 from scipy.special import gammaln, xlogy
 
 from temdenoise._calls import transform_keywords
-from temdenoise._lengths import check_pixel_size
 from temdenoise._validation import check_mask
 from temdenoise.atoms import find_atoms
 from temdenoise.atoms.find import default_sigma
+from temdenoise.images import settle_pixel_size
 from temdenoise.inspection._regions import (
     atom_disks,
     check_counts,
@@ -105,7 +105,7 @@ def likelihood_map(
         Positions in px. By default those that `temdenoise.atoms.find_atoms` finds in `denoised`.
     pixel_size : float, optional
         Pixel size in pm. Sets the default of `atoms`, of `radius` and of the distance of the vacuum
-        from the atoms.
+        from the atoms. By default that of `noisy`, if it knows it.
     vacuum : float or bool array-like of shape (height, width), optional
         Level of the vacuum in counts/px, or True on its pixels, of which the mean count is taken.
         With `split` the level is that of the whole frame.
@@ -174,6 +174,7 @@ def likelihood_map(
     >>> (result.atoms["log_ratio"] > 3).tolist()
     [True, False]
     """
+    pixel_size = settle_pixel_size(noisy, pixel_size)
     noisy = check_image(noisy, "noisy")
     shape = noisy.shape
     mask = check_mask(mask, (1, *shape))
@@ -198,8 +199,6 @@ def likelihood_map(
         raise ValueError(
             f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
         )
-    if pixel_size is not None:
-        pixel_size = check_pixel_size(pixel_size)
     check_finite(noisy, trusted, "noisy")
     check_finite(denoised, trusted, "denoised")
     counts = np.zeros(shape)
