@@ -100,10 +100,10 @@ plt.show()
 #
 # `confirm_atoms` draws from each half and tests on the other, with weights that see a column on
 # any slope of the background, where the disk of the map is blind to columns in dark surroundings.
-# Then it keeps as many columns as it can while a share of at most ``q`` of them is false, on
+# Then it keeps as many columns as it can while a share of at most ``fdr`` of them is false, on
 # average over frames.
 
-verdicts = confirm_atoms(denoiser, counts, q=0.05, pixel_size=pixel_size, random_state=0)
+verdicts = confirm_atoms(denoiser, counts, fdr=0.05, pixel_size=pixel_size, random_state=0)
 verdicts["verdict"].value_counts()
 
 # %%

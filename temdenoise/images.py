@@ -273,6 +273,22 @@ def stack_like(array, images):
     return ImageStack(array, images.pixel_size, images.metadata)
 
 
+def first_with_pixel_size(*images):
+    """Return the first of several that knows its pixel size, else None.
+
+    Parameters
+    ----------
+    *images : object
+        Each an `ImageStack`, or anything else.
+
+    Returns
+    -------
+    images : object or None
+        For `settle_pixel_size` and `pixel_size_of`.
+    """
+    return next((one for one in images if pixel_size_of(one) is not None), None)
+
+
 def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
     """Pixel size to use: the one given, else the one that the images know.
 

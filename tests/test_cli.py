@@ -135,8 +135,12 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
     expected = pd.concat([find_atoms(i, pixel_size=10.0) for i in denoised])
     assert len(table) == len(expected) > 0
     assert table["frame"].nunique() == 3
-    np.testing.assert_allclose(table[["x", "y"]], expected[["x", "y"]], rtol=1e-4)
-    np.testing.assert_allclose(table["x_nm"], table["x"] * 0.01, rtol=1e-4)
+    assert list(table) == [
+        "frame", "x_px", "y_px", "x_nm", "y_nm", "radius_px", "intensity_counts_per_px", "response",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table[["x_px", "y_px"]], expected[["x", "y"]], rtol=1e-4)
+    np.testing.assert_allclose(table["response"], expected["response"], rtol=1e-4)
+    np.testing.assert_allclose(table["x_nm"], table["x_px"] * 0.01, rtol=1e-4)
     assert "x_nm" not in pd.read_csv(out / "other_denoised_atoms.csv")
     assert (out / "movie_denoised.png").read_bytes().startswith(b"\x89PNG")
 
@@ -322,11 +326,11 @@ def test_no_atoms_are_reported_under_the_mask(movie, out):
     argv = ["denoise", str(movie), "-o", str(out), "--method", "wiener", "--atoms", "--overwrite"]
     table = out / "movie_denoised_atoms.csv"
     assert main(argv) == 0
-    assert (pd.read_csv(table)["x"] < 60).any()
+    assert (pd.read_csv(table)["x_px"] < 60).any()
     assert main([*argv, "--mask", "0:60,0:96"]) == 0
     masked = pd.read_csv(table)
     assert len(masked) > 0
-    assert masked["x"].min() >= 59.5
+    assert masked["x_px"].min() >= 59.5
 
 
 def test_existing_output_is_replaced_only_if_asked(movie, out, capsys):

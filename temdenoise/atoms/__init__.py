@@ -1,4 +1,4 @@
-"""Atomic columns: find them, tell surface from bulk, pair two lists, ask the counts for each."""
+"""Atomic columns: find them, tell surface from bulk, pair two lists, test them on counts."""
 
 import lazy_loader
 

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from temdenoise.cli._shared import (
-    ATOM_THRESHOLD,
     check_new,
     frames_table,
     write_figure,
@@ -54,9 +53,7 @@ def run(arguments):
     before, after = (float(psnr(clean, x).mean()) for x in (noisy, denoised))
     print(f"denoised   PSNR {before:.1f} dB -> {after:.1f} dB (against the known truth)")
 
-    tables = [
-        find_atoms(image, pixel_size=pixel_size, threshold=ATOM_THRESHOLD) for image in denoised
-    ]
+    tables = [find_atoms(image, pixel_size=pixel_size) for image in denoised]
     # What can be found at best is what shows in the clean image.
     references = [find_atoms(image, pixel_size=pixel_size) for image in clean]
     reach = 62.2 / pixel_size  # the paper's 10 pixels of 6.22 pm

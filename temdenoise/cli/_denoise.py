@@ -7,7 +7,6 @@ from pathlib import Path
 from temdenoise.cli._defaults import DefaultsHelpFormatter
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._shared import (
-    ATOM_THRESHOLD,
     check_new,
     finite_float,
     frames_table,
@@ -170,9 +169,7 @@ def _denoise_file(stack, path, files, arguments):
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
                     for k, image in enumerate(wanted, start=begin):
-                        table = find_atoms(
-                            image, pixel_size=work.pixel_size, threshold=ATOM_THRESHOLD
-                        )
+                        table = find_atoms(image, pixel_size=work.pixel_size)
                         tables.append(table if mask is None else _trusted(table, mask[k]))
                 yield from images
                 bar.update(len(images))

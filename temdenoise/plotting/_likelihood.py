@@ -3,7 +3,7 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
-from temdenoise.images import pixel_size_of
+from temdenoise.images import first_with_pixel_size, pixel_size_of, settle_pixel_size
 from temdenoise.inspection import likelihood_map
 from temdenoise.plotting._axes import (
     Display,
@@ -70,8 +70,8 @@ class LikelihoodMapDisplay(Display):
         transform_params : dict, optional
             Keywords of ``estimator.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            As for `likelihood_map`; by default that of `X`, if it knows it. It is not passed on to
-            ``estimator.transform``.
+            As for `likelihood_map`, by default that of `X`, if it knows it. One that is given does
+            not reach ``estimator.transform``, where it may have another meaning; that of `X` does.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -92,12 +92,15 @@ class LikelihoodMapDisplay(Display):
         TypeError, ValueError
             As ``estimator.transform`` and `likelihood_map`, or if `image` is not an integer.
         """
+        pixel_size = settle_pixel_size(X, pixel_size)
         noisy, mask = pick_image(estimator, X, image, options.get("mask"))
         if options.get("split") is not None:
             denoised = estimator
             options["transform_params"] = transform_params
         else:
-            keywords = transform_keywords(estimator, mask=mask, params=transform_params)
+            keywords = transform_keywords(
+                estimator, pixel_size=pixel_size_of(X), mask=mask, params=transform_params
+            )
             denoised = estimator.transform(noisy, **keywords)[0]
         return cls.from_predictions(noisy[0], denoised, pixel_size=pixel_size, ax=ax, **options)
 
@@ -129,7 +132,8 @@ class LikelihoodMapDisplay(Display):
             As `likelihood_map`.
         """
         result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
-        pixel_size = pixel_size_of(noisy) if pixel_size is None else pixel_size
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(noisy, denoised))
         return cls(result, result.denoised, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from temdenoise.images import settle_pixel_size
+from temdenoise.images import first_with_pixel_size, pixel_size_of
 from temdenoise.inspection import profile_along
 from temdenoise.plotting._axes import Display, get_axes, unit_of
 
@@ -60,7 +60,8 @@ class ProfileDisplay(Display):
         transform_params : dict, optional
             Keywords of ``estimator.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only; by default that of the movie, if it knows it.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -92,7 +93,8 @@ class ProfileDisplay(Display):
         start, end : tuple of two float
             Ends of the line (x, y) in px.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only; by default that of the movie, if it knows it.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -108,8 +110,9 @@ class ProfileDisplay(Display):
         TypeError, ValueError
             As `profile_along`.
         """
-        pixel_size = settle_pixel_size(movie, pixel_size)
-        profile = profile_along(movie, denoised, start, end, **options)
+        profile = profile_along(movie, denoised, start, end, pixel_size=pixel_size, **options)
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(movie, denoised))
         return cls(profile, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
+from temdenoise._one_image import check_one_image
 from temdenoise.atoms import confirm_atoms
-from temdenoise.images import ImageStack, settle_pixel_size
-from temdenoise.inspection._regions import check_image
+from temdenoise.images import ImageStack, first_with_pixel_size, settle_pixel_size
 from temdenoise.plotting._axes import (
     Display,
     get_figure,
@@ -54,8 +54,8 @@ class AtomVerdictDisplay(Display):
     >>> counts = np.random.default_rng(0).poisson(clean)
     >>> est = LowPassDenoiser(cutoff=0.025).fit(counts[np.newaxis])
     >>> display = AtomVerdictDisplay.from_estimator(est, counts[np.newaxis], random_state=0)
-    >>> display.atoms["verdict"].tolist()
-    ['confirmed']
+    >>> int((display.atoms["verdict"] == "confirmed").sum())
+    1
     """
 
     def __init__(self, noisy, denoised, atoms, *, pixel_size=None):
@@ -76,7 +76,7 @@ class AtomVerdictDisplay(Display):
         figure=None,
         **options,
     ):
-        """Denoise a frame, ask the counts for its columns, and draw.
+        """Denoise a frame, test its columns on the counts, and draw.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class AtomVerdictDisplay(Display):
         figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
             Where to draw; a new one by default.
         **options
-            ``q``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
+            ``fdr``, ``sigma``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
             `temdenoise.atoms.confirm_atoms`; a `mask` is of the shape of one image.
 
         Returns
@@ -109,8 +109,8 @@ class AtomVerdictDisplay(Display):
         TypeError, ValueError
             As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
+        pixel_size = settle_pixel_size(X, pixel_size)
         noisy, mask = pick_image(estimator, X, image, options.get("mask"))
-        pixel_size = settle_pixel_size(noisy, pixel_size)
         noisy = ImageStack(noisy, pixel_size)
         keywords = transform_keywords(
             estimator, pixel_size=pixel_size, mask=mask, params=transform_params
@@ -150,8 +150,8 @@ class AtomVerdictDisplay(Display):
         ValueError
             If the shapes differ, or the table lacks a column.
         """
-        pixel_size = settle_pixel_size(noisy, pixel_size)
-        noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
+        pixel_size = settle_pixel_size(first_with_pixel_size(noisy, denoised), pixel_size)
+        noisy, denoised = check_one_image(noisy, "noisy"), check_one_image(denoised, "denoised")
         if noisy.shape != denoised.shape:
             raise ValueError(
                 f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
