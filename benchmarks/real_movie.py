@@ -49,8 +49,8 @@ def adapted(weights, counts, mask, pixel_size):
     share = 0.7
     noisy, target = thin_counts(counts, share, random_state=0)
     sbd = SBDDenoiser.from_pretrained(weights).set_params(
-        warm_start=True, training_pixel_size=pixel_size, binning="auto", patch_size=300, batch_size=8,
-        steps_per_epoch=20, max_epochs=5, learning_rate=2e-4, random_state=0,
+        warm_start=True, training_pixel_size=pixel_size, binning="auto", patch_size=300,
+        batch_size=8, steps_per_epoch=20, max_epochs=5, learning_rate=2e-4, random_state=0,
     )  # fmt: skip
     return sbd.fit(noisy, target * (share / (1 - share)))
 

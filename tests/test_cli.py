@@ -440,7 +440,10 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
             "--optics is for images",
         ),
         (["train", "-o", "w", "--n-scales", "7", "--images", "no.npz"], "scales must be 1 to 5"),
-        (["train", "-o", "w", "--network", "dncnn", "--n-scales", "2"], "n_scales cannot be chosen"),
+        (
+            ["train", "-o", "w", "--network", "dncnn", "--n-scales", "2"],
+            "n_scales cannot be chosen",
+        ),
         (["demo", "-o", "full"], "exists already"),
     ],
 )
@@ -480,7 +483,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     main(["simulate", "-n", "4", "--random-state", "0", "-o", str(folder / "images.npz")])
     argv = ["train", "--images", str(folder / "images.npz"), "-o", str(folder / "weights")]
-    argv += ["--n-scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
+    argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
     assert main([*argv, "--dose", "0.3", "6", "--max-minutes", "0.02"]) == 0
     return folder / "weights"
 
@@ -523,7 +526,7 @@ def test_train_resumes(weights, tmp_path):
     shutil.copytree(weights, folder)
     before = len(SBDDenoiser.from_pretrained(folder).history_)
     argv = ["train", "--images", str(weights.parent / "images.npz"), "-o", str(folder), "--resume"]
-    argv += ["--n-scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
+    argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
     # the time trained so far, which the checkpoint knows, and three seconds more
     seconds = torch.load(folder / "checkpoint.pt", weights_only=True)["seconds"] + 3
     assert main([*argv, "--dose", "0.3", "6", "--max-minutes", str(seconds / 60)]) == 0

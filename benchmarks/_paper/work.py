@@ -50,9 +50,7 @@ class Work:
         weights = stem.with_name(stem.name + "-weights")
         checkpoint = stem.with_name(stem.name + ".checkpoint")
         if not weights.exists():
-            sbd = SBDDenoiser(
-                **parameters, checkpoint_file=checkpoint, device=device, verbose=True
-            )
+            sbd = SBDDenoiser(**parameters, checkpoint_file=checkpoint, device=device, verbose=True)
             if start is not None:
                 sbd.set_params(warm_start=True).network_ = start.network_
             with whole_trainings():

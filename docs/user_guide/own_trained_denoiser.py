@@ -29,7 +29,7 @@ class TwoLayerDenoiser(TrainedDenoiser):
 
     _parameter_constraints = {"channels": [Interval(Integral, 1, None, closed="left")]}
     _stored = ("channels",)  # what the weights need to be loaded again
-    _fits_on = "clean"
+    _fits_on = "clean"  # what fit(X) learns from; the default is "noisy"
 
     def __init__(self, *, channels=8, **training):
         super().__init__(**training)

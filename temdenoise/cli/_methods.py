@@ -39,9 +39,7 @@ METHODS = {
     "nlm": Method(
         "non-local means for Gaussian noise; for counts take vst-nlm", lambda t: t.NLMDenoiser()
     ),
-    "pure-let": Method(
-        "wavelet thresholds of least estimated risk", lambda t: t.PURELETDenoiser()
-    ),
+    "pure-let": Method("wavelet thresholds of least estimated risk", lambda t: t.PURELETDenoiser()),
     "wiener": Method("adaptive Wiener filter", lambda t: t.WienerDenoiser()),
     "lowpass": Method("low-pass filter", lambda t: t.LowPassDenoiser()),
 }
