@@ -147,7 +147,7 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
 
 def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
     sample = load_sample_movie()
-    counts = sample.data[:1, 140:330, 150:330]
+    counts = np.asarray(sample.data[:1, 140:330, 150:330])
     path = tmp_path / "sample.tif"
     denoised = SBDDenoiser.from_pretrained().transform(counts, pixel_size=6.22)
 
@@ -310,7 +310,7 @@ def test_any_denoiser_of_the_contract_can_be_run(movie, out, monkeypatch):
         def transform(self, X):
             return super().transform(X)
 
-    counts, _ = read_stack(movie)
+    counts = read_stack(movie)
     for denoiser, expected in (
         (Mean, counts.mean(axis=(1, 2))),
         (PixelSize, [10.0] * 3),
