@@ -205,12 +205,13 @@ def test_pixel_size_sets_the_scale():
     np.testing.assert_allclose(2 * coarse[["x", "y"]], fine[["x", "y"]], atol=0.05)
 
 
-@pytest.mark.parametrize("pixel_size", [0.00622, 622.0])
-def test_an_absurd_pixel_size_is_questioned(pixel_size):
+def test_an_absurd_pixel_size_is_questioned():
     image = render(np.array([100.0]), np.array([150.0]), sigma=8.0)
-    with pytest.warns(UserWarning, match=f"pixel_size={pixel_size:g} pm .*is it in pm"):
-        find_atoms(image, pixel_size=pixel_size)
-    assert len(find_atoms(image, pixel_size=pixel_size, sigma=8.0)) == 1  # nothing hangs on it
+    with pytest.warns(UserWarning, match="pixel_size=622 pm .*is it in pm"):
+        find_atoms(image, pixel_size=622.0)
+    assert len(find_atoms(image, pixel_size=622.0, sigma=8.0)) == 1  # nothing hangs on it
+    with pytest.raises(ValueError, match="is it in nm"):
+        find_atoms(image, pixel_size=0.00622)
 
 
 def test_each_column_is_reported_at_its_own_scale():

@@ -168,7 +168,7 @@ def test_a_half_that_was_denoised_to_nothing(counts):
 @pytest.mark.parametrize("polarity", ["auto", "bright"])
 def test_an_absurd_pixel_size_is_questioned_once(counts, polarity):
     a, b = thin_counts(counts, random_state=0)
-    options = {"pixel_size": 0.0622, "polarity": polarity}
+    options = {"pixel_size": 622.0, "polarity": polarity}
     with pytest.warns(UserWarning, match="is it in pm") as caught:
         confirm_atoms_from_halves(a, b, scene(TRUE), scene(TRUE), **options)
     assert [warning.filename for warning in caught] == [__file__]

@@ -213,6 +213,7 @@ def test_what_is_refused(identity, clean, noisy):
 
 def test_cross_validation_of_a_frozen_network_does_not_train(clean, noisy):
     """What scikit-learn clones it fits anew; frozen, it is scored as it is."""
+    noisy = ImageStack(noisy, 6.22)
     network = SBDDenoiser.from_pretrained("general", device="cpu")
     with pytest.raises(NotFittedError):
         clone(network).transform(clean)

@@ -333,23 +333,24 @@ def test_display_without_atoms(counts):
 
 
 def test_regions_of_one_half_tested_on_the_other(counts):
-    blur = LowPassDenoiser(cutoff=0.03).fit(counts[np.newaxis])
+    blur = LowPassDenoiser(cutoff=0.5, unit="1/angstrom").fit(counts[np.newaxis])
     options = {"pixel_size": 6.22, "split": "thinning", "random_state": 4}
-    in_pixels = {"transform_params": {"pixel_size": None}}
-    result = likelihood_map(counts, blur, **options, **in_pixels)
+    result = likelihood_map(counts, blur, **options)
     first, second = thin_counts(counts, random_state=4)
-    denoised = blur.transform(first[np.newaxis])[0]
+    denoised = blur.transform(first[np.newaxis], pixel_size=6.22)[0]
     expected = likelihood_map(second, denoised, pixel_size=6.22)
     pd.testing.assert_frame_equal(result.atoms, expected.atoms)
     np.testing.assert_array_equal(result.regions, expected.regions)
     np.testing.assert_array_equal(result.map, expected.map)
     np.testing.assert_array_equal(result.denoised, denoised)
     # the level given is that of the whole frame
-    with pytest.warns(UserWarning, match="0.03 1/Angstrom"):  # which it is with a pixel size
-        given = likelihood_map(counts, blur, vacuum=0.5, **options)
+    given = likelihood_map(counts, blur, vacuum=0.5, **options)
     assert given.vacuum_level == 0.25
-    assert not np.array_equal(given.denoised, denoised)
-    display = LikelihoodMapDisplay.from_estimator(blur, counts[None], **options, **in_pixels)
+    # what the method is told goes before
+    coarse = likelihood_map(counts, blur, transform_params={"pixel_size": 12.0}, **options)
+    assert not np.array_equal(coarse.denoised, denoised)
+    known = ImageStack(counts[None], 6.22)
+    display = LikelihoodMapDisplay.from_estimator(blur, known, **options)
     pd.testing.assert_frame_equal(display.result.atoms, expected.atoms)
     np.testing.assert_array_equal(display.ax_.images[0].get_array(), denoised)
 

@@ -36,6 +36,11 @@ def numbered(n, side=12):
     return np.broadcast_to(0.1 * np.arange(1, n + 1)[:, None, None], (n, side, side)).copy()
 
 
+def known_images(n):
+    """Lattices that know their pixel size."""
+    return ImageStack(lattice_images(n, 32, 32), 6.22)
+
+
 def small_sbd(**changes):
     parameters = {
         "n_scales": 2, "base_channels": 4, "binning": 1, "patch_size": 16, "batch_size": 2,
@@ -106,7 +111,7 @@ def test_no_model_lies_on_both_sides(nested):
 
 def test_all_rows_are_tested_on_the_same_noise():
     """Linear filters of one kind that differ in nothing else must then score alike."""
-    images = lattice_images(12, 32, 32)
+    images = known_images(12)
     result = generalization_matrix(LowPassDenoiser(), images, list("aaaaaabbbbbb"))
     assert result.matrix.loc["a"].equals(result.matrix.loc["b"])
     other = generalization_matrix(LowPassDenoiser(), images, list("aaaaaabbbbbb"), random_state=1)
@@ -117,7 +122,7 @@ def test_scoring_noise_and_keywords():
     images = lattice_images(8, 32, 32)
     groups = list("aaaabbbb")
     options = {"noise": PoissonNoise(dose=5.0), "transform_params": {"pixel_size": 20.0}}
-    estimator = LowPassDenoiser(cutoff=0.2)  # 1/Angstrom, as there is a pixel size
+    estimator = LowPassDenoiser(cutoff=0.2, unit="1/angstrom")
     both = generalization_matrix(
         estimator, images, groups, scoring=multimetric_scorer, return_estimators=True, **options
     )
@@ -149,7 +154,7 @@ def test_jobs_change_nothing():
 
 def test_networks_differ_by_what_they_were_trained_on():
     estimator = small_sbd()
-    matrix = generalization_matrix(estimator, lattice_images(8, 32, 32), list("aaaabbbb")).matrix
+    matrix = generalization_matrix(estimator, known_images(8), list("aaaabbbb")).matrix
     assert np.isfinite(matrix).all(axis=None)
     assert not matrix.loc["a"].equals(matrix.loc["b"])
     assert not hasattr(estimator, "network_")
@@ -196,7 +201,7 @@ def test_killed_and_continued(tmp_path):
 
 
 def test_a_folder_serves_one_experiment(tmp_path):
-    images, groups = lattice_images(8, 32, 32), list("aaaabbbb")
+    images, groups = known_images(8), list("aaaabbbb")
     out = tmp_path / "deep" / "matrix"
     first = generalization_matrix(small_sbd(), images, groups, out=out)
     assert sorted(f.name for f in out.iterdir()) == ["row_0.json", "row_1.json", "settings.json"]
@@ -238,7 +243,7 @@ def interrupt_at(path):
 
 def test_a_training_interrupted_is_continued(tmp_path):
     """Not taken for a finished one, though the network would return what it has."""
-    images, groups, out = lattice_images(8, 32, 32), list("aaaabbbb"), tmp_path / "m"
+    images, groups, out = known_images(8), list("aaaabbbb"), tmp_path / "m"
     estimator = small_sbd(max_epochs=100_000, steps_per_epoch=1)
     interrupter = threading.Thread(target=interrupt_at, args=(out / "row_0.checkpoint",))
     interrupter.start()
@@ -295,7 +300,7 @@ def test_bad_input(case):
     [(LowPassDenoiser(), {"cutoff": [0.02, 0.4]}), (small_sbd(), {"base_channels": [2, 4]})],
 )
 def test_group_splits_of_scikit_learn(estimator, grid):
-    clean = lattice_images(6, 32, 32)
+    clean = known_images(6)
     groups = ["Np1", "Np1", "Np2", "Np2", "Np3", "Np3"]
     scores = cross_val_score(estimator, clean, groups=groups, cv=LeaveOneGroupOut())
     assert scores.shape == (3,)

@@ -16,7 +16,7 @@ from skorch.history import History
 from temdenoise import SBDDenoiser
 from temdenoise._device import use_bfloat16
 from temdenoise.training import net as training_net
-from temdenoise.training.callbacks import Budget, CosineSchedule, EarlyStopping, PlateauSchedule
+from temdenoise.training.callbacks import Budget, BudgetSchedule, EarlyStopping, PlateauSchedule
 
 TINY = {
     "pixel_size": 24.9,
@@ -80,7 +80,7 @@ class Net:
 
 def test_cosine_follows_the_budget():
     budget, net = Budget(1000), Net()
-    schedule = CosineSchedule(budget, 2.0, warmup_steps=10)
+    schedule = BudgetSchedule(budget, 2.0, warmup_steps=10)
     rates = []
     for budget.steps in range(1000):
         schedule.on_batch_begin(net, training=True)

@@ -176,7 +176,7 @@ class SBDDenoiser(TrainedDenoiser):
 
     def _check_parameters(self):
         super()._check_parameters()
-        self._make_bins(None)
+        self._make_bins(None, None)
         check_noise(self._noise())
 
     def _noise(self):
@@ -190,7 +190,7 @@ class SBDDenoiser(TrainedDenoiser):
             )
         return self.noise
 
-    def _make_bins(self, pixel_size, size=None):
+    def _make_bins(self, pixel_size, X, size=None):
         fourier = isinstance(self.network, str) and self.network == "fourier_unet"
         return make_bins(
             self.training_pixel_size,
@@ -199,6 +199,9 @@ class SBDDenoiser(TrainedDenoiser):
             goal=_FOURIER_UNET_BIN if fourier else None,
             size=size,
         )
+
+    def _stored_bins(self, binning, size):
+        return self._make_bins(None, None, size=size)
 
     def _make_network(self):
         from temdenoise.denoisers._trained.own import build

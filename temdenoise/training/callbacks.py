@@ -126,21 +126,38 @@ class Budget(Callback):
             raise KeyboardInterrupt  # how skorch's callbacks end a fit
 
 
-class CosineSchedule(Callback):
-    """Lower the learning rate along half a cosine over the budget, after a short warm-up."""
+class BudgetSchedule(Callback):
+    """Lower the learning rate with the budget, after a short warm-up.
 
-    def __init__(self, budget, learning_rate, warmup_steps=50):
+    Parameters
+    ----------
+    budget : Budget
+    learning_rate : float
+        Highest learning rate.
+    shape : {"cosine", "linear"}, default="cosine"
+        Half a cosine over the whole budget, or a straight line over its last 40 %.
+    warmup_steps : int, default=50
+        Steps of the warm-up with "cosine"; "linear", for short trainings, has a tenth of it.
+    """
+
+    def __init__(self, budget, learning_rate, shape="cosine", warmup_steps=50):
         self.budget = budget
         self.learning_rate = learning_rate
-        self.warmup_steps = warmup_steps
+        self.shape = shape
+        self.warmup_steps = warmup_steps if shape == "cosine" else max(1, warmup_steps // 10)
 
     def on_batch_begin(self, net, training=False, **kwargs):  # noqa: D102
         if not training:
             return
         warmup = min(1.0, (self.budget.steps + 1) / self.warmup_steps)
-        rate = self.learning_rate * warmup * (0.505 + 0.495 * math.cos(math.pi * self.budget.used))
+        rate = self.learning_rate * warmup * self._factor(self.budget.used)
         for group in net.optimizer_.param_groups:
             group["lr"] = rate
+
+    def _factor(self, used):
+        if self.shape == "cosine":
+            return 0.505 + 0.495 * math.cos(math.pi * used)
+        return min(1.0, 0.01 + (1 - used) / 0.4)
 
 
 class PlateauSchedule(Callback):

@@ -130,10 +130,10 @@ class Training:
     def _all_callbacks(self, budget, best, patience, checkpoint, score):
         """Callbacks in the order in which they need each other; the last two end the training."""
         options, processes = self.options, self.processes
-        if options.schedule == "cosine":
-            rate = cb.CosineSchedule(budget, options.learning_rate)
-        else:
+        if options.schedule == "plateau":
             rate = cb.PlateauSchedule(options.learning_rate, score)
+        else:
+            rate = cb.BudgetSchedule(budget, options.learning_rate, options.schedule)
         log = self._log is not None and processes.is_main
         show = options.verbose and processes.is_main
         named = [
@@ -171,6 +171,7 @@ class Training:
             train_split=predefined_split(DrawnBatches(validation)),
             callbacks=named,
             autocast=use_bfloat16(options.precision, self.device),
+            averaging=options.averaging,
             budget=budget,
             device=self.device,
             verbose=0,

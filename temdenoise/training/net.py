@@ -61,7 +61,10 @@ class DenoisingNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch."""
-        loss = self.loss(y_pred, y_true["target"])
+        target = y_true["target"]
+        if "trusted" in y_true:  # elsewhere the loss neither learns nor counts
+            y_pred = torch.where(y_true["trusted"], y_pred, target.to(y_pred.dtype))
+        loss = self.loss(y_pred, target)
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
             raise ValueError(

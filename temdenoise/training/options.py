@@ -21,6 +21,7 @@ class TrainingOptions:
     optimizer: str = "muon"
     learning_rate: float = 1.2e-3
     schedule: str = "cosine"
+    averaging: float = 0.998  # decay of the average of the weights that is validated and kept
     early_stopping: int | None = None
     precision: str = "auto"
     device: str = "auto"

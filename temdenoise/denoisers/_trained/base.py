@@ -41,8 +41,8 @@ class TrainedDenoiser(ScaledDenoiser):
       that returns a scalar tensor;
     - ``_stored``: names of the parameters without which its weights cannot be used.
 
-    It may also define ``_make_bins(pixel_size)``, ``_score`` (`temdenoise.training.scores.Score`),
-    and ``_default_weights``. The parameters of this class appear in the signature of each method.
+    It may also define ``_make_bins(pixel_size, X)``, ``_split(X, y, trusted, seed)``, ``_score``
+    (`temdenoise.training.scores.Score`), and ``_default_weights``. The parameters of this class appear in the signature of each method.
 
     Parameters
     ----------
@@ -62,8 +62,9 @@ class TrainedDenoiser(ScaledDenoiser):
         which the paper uses, in half as many steps. Both have decoupled weight decay.
     learning_rate : float, default=1.2e-3
         Highest learning rate.
-    schedule : {"cosine", "plateau"}, default="cosine"
-        "cosine" lowers the rate along a cosine over the budget. "plateau" halves it when the
+    schedule : {"cosine", "linear", "plateau"}, default="cosine"
+        "cosine" lowers the rate along a cosine over the budget, "linear" along a line over its last
+        40 %. "plateau" halves it when the
         validation score has not improved for four epochs, as the paper does.
     early_stopping : int, optional
         Stop after this many epochs without a better validation score.
@@ -128,7 +129,7 @@ class TrainedDenoiser(ScaledDenoiser):
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [StrOptions({"muon", "adam"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "schedule": [StrOptions({"cosine", "plateau"})],
+        "schedule": [StrOptions({"cosine", "linear", "plateau"})],
         "early_stopping": [None, Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
@@ -157,14 +158,16 @@ class TrainedDenoiser(ScaledDenoiser):
     _fill = "noise"
     _stored: tuple = ()
     _loss = "relative_mse"
+    # Decay of the average of the weights that is validated and kept.
+    _averaging = 0.998
     # Weights that `from_pretrained` loads unless told of others.
     _default_weights = None
 
     def __init_subclass__(cls, **kwargs):
         own = cls.__dict__.get("_parameter_constraints", {})
-        cls._parameter_constraints = {**TrainedDenoiser._parameter_constraints, **own}
-        merge_signature(cls, TrainedDenoiser)
-        merge_doc(cls, TrainedDenoiser)
+        cls._parameter_constraints = {**cls.__mro__[1]._parameter_constraints, **own}
+        merge_signature(cls, cls.__mro__[1])
+        merge_doc(cls, cls.__mro__[1])
         super().__init_subclass__(**kwargs)
 
     def __init__(
@@ -237,12 +240,17 @@ class TrainedDenoiser(ScaledDenoiser):
     def _make_batches(self, X, y, part):
         raise TypeError(f"{type(self).__name__} must define _make_batches(X, y, part).")
 
-    def _make_bins(self, pixel_size, size=None):
-        """Bins for frames of a pixel size in pm (None: not known); `size` is that of the weights.
+    def _make_bins(self, pixel_size, X):
+        """Bins for frames `X` of a pixel size in pm (None: not known); by default, pixels."""
+        return Bins(1, pixel_size)
 
-        By default bins are pixels.
-        """
-        return Bins(1, pixel_size if size is None else size)
+    def _stored_bins(self, binning, size):
+        """Bins of stored weights: their side in pixels (None: not stored) and in pm."""
+        return Bins(binning or 1, size)
+
+    def _split(self, X, y, trusted, seed):
+        """Return (X, y, trusted) to train on, and to validate with."""
+        return split(self.validation_fraction, X, y, trusted)
 
     def _frames_pixel_size(self, X, y, pixel_size):
         """Pixel size in pm of the images of `fit`, from what the keyword or the images say."""
@@ -294,7 +302,7 @@ class TrainedDenoiser(ScaledDenoiser):
         X, y, mask = self._check_images(X, y, mask)
         X = fill_masked(X, mask)
         y = None if y is None else fill_masked(y, mask)
-        net, history, bins = self._train(X, y, pixel_size)
+        net, history, bins = self._train(X, y, None if mask is None else ~mask, pixel_size)
         # only now: a fit that fails leaves what was there before
         self.net_, self.network_, self.history_, self.bins_ = net, net.module_, history, bins
         self._size_assumed = pixel_size is None
@@ -341,33 +349,32 @@ class TrainedDenoiser(ScaledDenoiser):
             settings["random_state"] = repr(int(self.random_state))
         return settings
 
-    def _train(self, X, y, pixel_size):
+    def _train(self, X, y, trusted, pixel_size):
         from temdenoise.training.loop import Training
         from temdenoise.training.losses import find_loss
         from temdenoise.training.options import TrainingOptions
 
-        bins = self._make_bins(pixel_size)
+        bins = self._make_bins(pixel_size, X)
         names = TrainingOptions.__dataclass_fields__
+        params = {name: getattr(self, name) for name in names if hasattr(self, name)}
         training = Training(
-            TrainingOptions(**{name: getattr(self, name) for name in names}),
+            TrainingOptions(**params, averaging=self._averaging),
             random_state=self.random_state,
             settings=lambda: (
                 self._settings() | {"data": fingerprint(pixel_size, bins.binning, X, y)}
             ),
         )
-        stacks = [split(stack, self.validation_fraction) for stack in (X, y) if stack is not None]
         batches = []
+        parts = self._split(X, y, trusted, training.seeds[2])
         counts = number_of_batches(self.steps_per_epoch).items()
-        for k, ((name, n_batches), seed) in enumerate(zip(counts, training.seeds[1:], strict=True)):
+        for (name, n_batches), seed, images in zip(counts, training.seeds[1:], parts, strict=True):
+            part_X, part_y, part_trusted = images
             part = Part(
                 name=name, bins=bins, pixel_size=pixel_size, shape=X.shape[1:],
                 patch_size=self.patch_size, batch_size=self.batch_size, n_batches=n_batches,
-                seed=seed, device=training.device,
+                seed=seed, device=training.device, trusted=part_trusted,
             )  # fmt: skip
-            images = [stack[k] for stack in stacks]
-            batches.append(
-                self._make_batches(images[0], images[1] if y is not None else None, part)
-            )
+            batches.append(self._make_batches(part_X, part_y, part))
         net, history = training.run(
             self._start_network, *batches, loss=find_loss(self._loss), score=self._score
         )

@@ -24,6 +24,7 @@ class Part:
     n_batches: int
     seed: int
     device: object  # a torch.device
+    trusted: np.ndarray | None = None  # bool, of the shape of the images; None: all pixels are
 
     @property
     def zoom(self):
@@ -61,12 +62,26 @@ class Part:
         return min(max(1, self.patch_size // self.bins.binning), fits)
 
 
-def split(X, fraction):
-    """Cut the last images off for validation; a single image serves both."""
-    if len(X) == 1:
-        return X, X
-    n = min(max(1, round(fraction * len(X))), len(X) - 1)
-    return X[:-n], X[-n:]
+def split(fraction, *stacks):
+    """Cut the last images off for validation; a single image serves both.
+
+    Parameters
+    ----------
+    fraction : float
+        Share of the images for validation.
+    *stacks : ndarray or None
+        Of the same number of images.
+
+    Returns
+    -------
+    train, valid : lists, an entry per stack
+    """
+    n_images = len(stacks[0])
+    if n_images == 1:
+        return list(stacks), list(stacks)
+    n = min(max(1, round(fraction * n_images)), n_images - 1)
+    train = [None if stack is None else stack[:-n] for stack in stacks]
+    return train, [None if stack is None else stack[-n:] for stack in stacks]
 
 
 def number_of_batches(steps_per_epoch):

@@ -43,12 +43,11 @@ def merge_doc(cls, base):
 
 def parameter_docs(doc):
     """Return what a docstring says of each parameter, by name."""
-    match = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}$|\Z)", _flush(doc), re.M | re.S)
-    if match is None:
-        return {}
-    entries = re.split(r"^(?=\w+ : )", match[1].rstrip(), flags=re.MULTILINE)
-    return {e.split(" :", 1)[0]: e.rstrip() for e in entries if e.strip()}
-
-
-def _flush(doc):
-    return inspect.cleandoc(doc or "")
+    found = {}
+    for title in ("Parameters", "Other Parameters"):
+        section = rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n-{{3,}}$|\Z)"
+        match = re.search(section, inspect.cleandoc(doc or ""), re.MULTILINE | re.DOTALL)
+        if match is not None:
+            entries = re.split(r"^(?=\w+ : )", match[1].rstrip(), flags=re.MULTILINE)
+            found |= {e.split(" :", 1)[0]: e.rstrip() for e in entries if e.strip()}
+    return found

@@ -162,7 +162,7 @@ def load(cls, name_or_path, *, network, device):
     try:
         est = cls._from_stored(params, device)
         est._validate_params()
-        bins = est._make_bins(None, size=config["bin_size"])
+        bins = est._stored_bins(config.get("binning"), config["bin_size"])
     except (ValueError, TypeError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
     est.network_ = _network(est, weights, config["dtype"], folder)
