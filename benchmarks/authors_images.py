@@ -28,6 +28,7 @@ from temdenoise import (
     ssim,
 )
 from temdenoise.datasets import make_ptceo2
+from temdenoise.images import ImageStack
 
 ORIGINAL_PIXEL_SIZE, SHRINK = 4.89, 0.785
 PIXEL_SIZE = ORIGINAL_PIXEL_SIZE / SHRINK  # pm
@@ -67,16 +68,14 @@ def main():
     methods = {"raw": None, **dict(tuned_filters())}
     methods["windowed Fourier"] = WindowedFourierDenoiser().fit(np.ones((1, 8, 8)))
     methods[args.weights] = SBDDenoiser.from_pretrained(args.weights)
-    known = (SBDDenoiser, WindowedFourierDenoiser)  # that are told the pixel size
     table, panels = {}, []
     for path in args.images:
         clean = shrunk(path)
         clean = np.broadcast_to(clean, (args.draws, *clean.shape))
-        noisy = PoissonNoise(random_state=0).sample(clean)
+        noisy = ImageStack(PoissonNoise(random_state=0).sample(clean), PIXEL_SIZE)
         row = table[path.stem] = {}
         for name, method in methods.items():
-            keywords = {"pixel_size": PIXEL_SIZE} if isinstance(method, known) else {}
-            denoised = noisy if method is None else method.transform(noisy, **keywords)
+            denoised = noisy if method is None else method.transform(noisy)
             figures = psnr(clean, denoised), ssim(clean, denoised)
             row[name] = [round(float(np.mean(f)), 3) for f in figures]
             last = denoised[0]

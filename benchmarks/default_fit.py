@@ -31,15 +31,17 @@ def main():
     sbd = SBDDenoiser(random_state=0, verbose=True).fit(sim.data, pixel_size=sim.pixel_size)
     trained, processor = time.time(), time.process_time() - processor
 
+    size = sbd.training_pixel_size
     unseen = make_ptceo2(
-        8, models="varied", images_per_model=1, pixel_size=6.22, random_state=99, n_jobs=-1
+        8, models="varied", images_per_model=1, pixel_size=size, random_state=99, n_jobs=-1
     ).data
     noisy = PoissonNoise(random_state=0).sample(unseen)
+    denoised = sbd.transform(noisy, pixel_size=size)
     result = {
         "simulation_minutes": round((simulated - start) / 60, 2),
         "training_minutes": round((trained - simulated) / 60, 2),
         "training_processor_minutes": round(processor / 60, 2),
-        "unseen_models_psnr": round(float(psnr(unseen, sbd.transform(noisy)).mean()), 2),
+        "unseen_models_psnr": round(float(psnr(unseen, denoised).mean()), 2),
     }
     for path in args.images:
         clean = shrunk(path)[None]

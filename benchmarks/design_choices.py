@@ -13,7 +13,7 @@ else to do. Ends with one JSON line.
 import argparse
 import json
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -29,7 +29,7 @@ from temdenoise import PoissonNoise, SBDDenoiser, psnr, ssim
 from temdenoise.atoms.find import column_polarity
 from temdenoise.datasets import make_ptceo2
 from temdenoise.networks import fourier_unet
-from temdenoise.training.net import DenoisingNet
+from temdenoise.training.losses import relative_mse
 
 RESULTS = Path(__file__).parent / "results"
 PIXEL_SIZE = 6.22  # pm
@@ -62,9 +62,9 @@ VARIATIONS = {
     "a quarter of the images": Variation(n_images=500),
     "bins of 19 pm": Variation({"binning": 3}),
     "bins of 31 pm": Variation({"binning": 5}),
-    "pixels of 4 to 10 pm, not told apart": Variation({"pixel_size": (4.0, 10.0)}),
-    "3 scales": Variation({"scales": 3}),
-    "4 scales": Variation({"scales": 4}),
+    "pixels of 4 to 10 pm, not told apart": Variation({"training_pixel_size": (4.0, 10.0)}),
+    "3 scales": Variation({"n_scales": 3}),
+    "4 scales": Variation({"n_scales": 4}),
     "24 channels": Variation({"base_channels": 24}),
     "48 channels": Variation({"base_channels": 48}),
     "fewer channels at fine scales": Variation(
@@ -74,9 +74,9 @@ VARIATIONS = {
     "two windowed-Fourier estimates": Variation(network={"ESTIMATES": ESTIMATES[1:]}),
     "surface weighed twice": Variation(surface_weight=1.0),
     "surface weighed five times": Variation(surface_weight=4.0),
-    "paper's UNet, 32 channels, binned": Variation({"architecture": "unet", "binning": 4}),
+    "paper's UNet, 32 channels, binned": Variation({"network": "unet", "binning": 4}),
     "paper's UNet, 128 channels, binned": Variation(
-        {"architecture": "unet", "base_channels": 128, "binning": 4}
+        {"network": "unet", "base_channels": 128, "binning": 4}
     ),
 }
 
@@ -98,15 +98,13 @@ def surface_of(clean):
 
 def surface_loss(weight):
     """Return the loss of `SBDDenoiser` with squared errors at surfaces weighed 1 + weight times."""
-    plain = DenoisingNet.get_loss
 
-    def get_loss(net, y_pred, y_true, X=None, training=False):
-        clean, unit = y_true
+    def loss(prediction, clean):
         factor = 1 + weight * surface_of(clean)
         root = (factor / factor.mean()).sqrt()
-        return plain(net, clean + root * (y_pred - clean), (clean, unit), X, training)
+        return relative_mse(clean + root * (prediction - clean), clean)
 
-    return get_loss
+    return loss
 
 
 def surface_f1(clean, denoised):
@@ -137,9 +135,9 @@ def cells(row):
 def average(orientations, clean, noisy, device):
     """Cells of the shipped weights averaged over so many orientations."""
     sbd = SBDDenoiser.from_pretrained(device=device).set_params(orientations=orientations)
-    sbd.transform(noisy[:1])  # warms up
+    sbd.transform(noisy[:1], pixel_size=PIXEL_SIZE)  # warms up
     start = time.perf_counter()
-    denoised = sbd.transform(noisy)
+    denoised = sbd.transform(noisy, pixel_size=PIXEL_SIZE)
     seconds = (time.perf_counter() - start) / len(noisy)
     return [*cells(score(clean, denoised)), round(seconds, 2)]
 
@@ -148,14 +146,11 @@ def train(variation, sim, unseen, noisy, **options):
     """Row of a variation."""
     sbd = SBDDenoiser(max_epochs=100_000, random_state=0, verbose=True, **BASE, **options)
     sbd.set_params(**variation.params)
-    with ExitStack() as stack:
-        if variation.network:
-            stack.enter_context(patch.multiple(fourier_unet, **variation.network))
-        if variation.surface_weight:
-            loss = surface_loss(variation.surface_weight)
-            stack.enter_context(patch.object(DenoisingNet, "get_loss", loss))
+    if variation.surface_weight:
+        sbd.set_params(loss=surface_loss(variation.surface_weight))
+    with patch.multiple(fourier_unet, **variation.network) if variation.network else nullcontext():
         sbd.fit(sim.data[: variation.n_images], pixel_size=sim.pixel_size)
-        denoised = sbd.transform(noisy)
+        denoised = sbd.transform(noisy, pixel_size=PIXEL_SIZE)
     return {
         "steps": sum(row["train_batch_count"] for row in sbd.history_),
         "parameters": sum(p.numel() for p in sbd.network_.parameters()),
@@ -192,7 +187,7 @@ def main():
         n_jobs=-1,
     ).data
     noisy = PoissonNoise(random_state=0).sample(unseen)
-    options = {"max_time": args.budget, "device": args.device}
+    options = {"max_minutes": args.budget, "device": args.device}
     for name in args.names or VARIATIONS:
         variation = VARIATIONS[name]
         row = work.row(

@@ -20,8 +20,10 @@ import torch
 from torch import nn
 
 from temdenoise import PoissonNoise, SBDDenoiser
+from temdenoise.images import ImageStack
 
 TILE, STEP = 400, 350
+PIXEL_SIZE = 6.22  # pm
 
 
 class StdNorm(nn.Module):
@@ -118,7 +120,7 @@ def on_tiles(network, image, device):
 def trained_unet(base_channels, clean, device):
     """A fitted U-Net: a few steps, so that its statistics are those of images."""
     sbd = SBDDenoiser(
-        architecture="unet", base_channels=base_channels, orientations=1, patch_size=64,
+        network="unet", base_channels=base_channels, orientations=1, patch_size=64,
         batch_size=4, max_epochs=1, steps_per_epoch=4, random_state=0, device=device,
     )  # fmt: skip
     return sbd.fit(clean)
@@ -129,7 +131,7 @@ def lattice(size, period=40.0):
     y, x = np.mgrid[:size, :size]
     angles = np.pi * np.arange(3) / 3
     wave = sum(np.cos(2 * np.pi / period * (np.cos(a) * x + np.sin(a) * y)) for a in angles)
-    return (0.45 * (1 + wave[None] / 4)).astype(np.float32)
+    return ImageStack((0.45 * (1 + wave[None] / 4)).astype(np.float32), PIXEL_SIZE)
 
 
 def medians(functions, repeats, device):
@@ -165,8 +167,8 @@ def main():
     device = torch.device(args.device)
 
     clean = lattice(args.size)
-    noisy = PoissonNoise(random_state=0).sample(clean).astype(np.float32)
-    image = noisy[0]
+    image = PoissonNoise(random_state=0).sample(clean)[0].astype(np.float32)
+    noisy = ImageStack(image[None], PIXEL_SIZE)
     default = SBDDenoiser.from_pretrained(args.weights, device=args.device)
     once = SBDDenoiser.from_pretrained(args.weights, device=args.device)
     once.orientations = 1

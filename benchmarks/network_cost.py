@@ -17,7 +17,7 @@ import torch
 from temdenoise import SBDDenoiser
 from temdenoise.networks import build_network, count_macs
 
-# Architecture, its options, and Table 3.1a: field of view in pixels and PSNR in dB.
+# Network, its options, and Table 3.1a: field of view in pixels and PSNR in dB.
 TABLE_3_1 = {
     "DnCNN": ("dncnn", {}, 41, 30.47),
     "small UNet": ("small_unet", {}, 45, 30.87),
@@ -49,14 +49,14 @@ def main():
     args = parser.parse_args()
 
     ours = SBDDenoiser.from_pretrained(args.weights)
-    binning = max(1, round(ours.bin_size_ / ours.pixel_size))
+    binning = ours.bins_.binning
     rows = {
         f"{args.weights}, one orientation": cost(ours.network_, args.size, binning),
         args.weights: cost(ours.network_, args.size, binning, ours.orientations),
     }
-    for name, (architecture, options, field_of_view, psnr) in TABLE_3_1.items():
+    for name, (kind, options, field_of_view, psnr) in TABLE_3_1.items():
         with torch.device("meta"):  # shapes suffice
-            network = build_network(architecture, **options)
+            network = build_network(kind, **options)
         published = {"field_of_view": field_of_view, "paper_psnr": psnr}
         rows[name] = cost(network, args.size) | published
     reference = rows[REFERENCE]["macs_per_pixel"]

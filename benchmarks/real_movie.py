@@ -49,8 +49,8 @@ def adapted(weights, counts, mask, pixel_size):
     share = 0.7
     noisy, target = thin_counts(counts, share, random_state=0)
     sbd = SBDDenoiser.from_pretrained(weights).set_params(
-        warm_start=True, pixel_size=pixel_size, binning="auto", patch_size=300, batch_size=8,
-        steps_per_epoch=20, max_epochs=5, learning_rate=2e-4, random_state=0,
+        warm_start=True, training_pixel_size=pixel_size, binning="auto", patch_size=300,
+        batch_size=8, steps_per_epoch=20, max_epochs=5, learning_rate=2e-4, random_state=0,
     )  # fmt: skip
     return sbd.fit(noisy, target * (share / (1 - share)))
 
@@ -85,7 +85,7 @@ def main():
     own = adapted(args.weights, kept, mask, pixel_size)
     methods = {
         args.weights: lambda x: sbd.transform(x, mask=mask, pixel_size=pixel_size),
-        "adapted": lambda x: own.transform(x, mask=mask),
+        "adapted": lambda x: own.transform(x, mask=mask, pixel_size=pixel_size),
         "windowed Fourier": lambda x: (
             WindowedFourierDenoiser().fit(x).transform(x, mask=mask, pixel_size=pixel_size)
         ),

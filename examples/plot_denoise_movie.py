@@ -50,7 +50,7 @@ for search in (lowpass, wiener):
     print(type(search.estimator).__name__, search.best_params_)
 
 # %%
-# The network was trained on other simulated particles. All it is told of this movie is the pixel
+# The network was trained on other simulated particles. All it knows of this movie is the pixel
 # size.
 
 network = SBDDenoiser.from_pretrained()

@@ -20,7 +20,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 
-from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, WienerDenoiser, make_ptceo2
+from temdenoise import (
+    ImageStack,
+    LowPassDenoiser,
+    PoissonNoise,
+    SBDDenoiser,
+    WienerDenoiser,
+    make_ptceo2,
+)
 
 PIXEL_SIZE = 6.22  # pm
 names = ["PtNp3", "PtNp1", "PtNp4"]
@@ -28,7 +35,7 @@ parts = [
     make_ptceo2(4, images_per_model=2, structure=name, pixel_size=PIXEL_SIZE, random_state=seed)
     for seed, name in enumerate(names)
 ]
-clean = np.concatenate([part.data for part in parts])
+clean = ImageStack(np.concatenate([part.data for part in parts]), PIXEL_SIZE)
 groups = np.concatenate([part.groups for part in parts])
 print(clean.shape, clean.dtype)
 
@@ -70,8 +77,8 @@ searches = {
 
 tiny = SBDDenoiser(
     base_channels=8,
-    scales=3,
-    pixel_size=PIXEL_SIZE,
+    n_scales=3,
+    training_pixel_size=PIXEL_SIZE,
     patch_size=400,
     batch_size=4,
     steps_per_epoch=10,

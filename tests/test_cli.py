@@ -26,7 +26,9 @@ from temdenoise import (
     read_stack,
     write_stack,
 )
+from temdenoise.base import BaseDenoiser, ScaledDenoiser
 from temdenoise.cli import main
+from temdenoise.cli._methods import METHODS, Method
 
 
 def lattice(n_images=3, shape=(96, 120), pixel_size=10.0):
@@ -73,6 +75,11 @@ def fails(capsys, *argv):
         (["wiener", "--window-size=5", "--n-jobs=2"], WienerDenoiser(window_size=5), {}),
         (["windowed-fourier"], WindowedFourierDenoiser(), {"pixel_size": 10.0}),
         (
+            ["windowed-fourier", "--window-size=40"],  # pixels, whatever the pixel size
+            WindowedFourierDenoiser(window_size=40),
+            {"pixel_size": 10.0},
+        ),
+        (
             ["windowed-fourier", "--binning=2", "--window-size=40", "--threshold=1.5"],
             WindowedFourierDenoiser(binning=2, window_size=40, threshold=1.5),
             {},
@@ -82,8 +89,11 @@ def fails(capsys, *argv):
             VSTDenoiser(denoiser=BM3DDenoiser(sigma=1.0, profile="fast"), iterations=1, binning=2),
             {},
         ),
+        (["bm3d", "--profile=fast", "--sigma=1.5"], BM3DDenoiser(sigma=1.5, profile="fast"), {}),
+        (["bm3d", "--device=cpu", "--n-jobs=1"], BM3DDenoiser(), {}),
+        (["nlm", "--smoothing=0.4"], NLMDenoiser(h=0.4), {}),
         (
-            ["nlm", "--smoothing=0.4", "--binning=3", "--iterations=1"],
+            ["vst-nlm", "--smoothing=0.4", "--binning=3", "--iterations=1"],
             VSTDenoiser(denoiser=NLMDenoiser(h=0.4), binning=3, iterations=1),
             {},
         ),
@@ -137,7 +147,7 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
 
 def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
     sample = load_sample_movie()
-    counts = sample.data[:1, 140:330, 150:330]
+    counts = np.asarray(sample.data[:1, 140:330, 150:330])
     path = tmp_path / "sample.tif"
     denoised = SBDDenoiser.from_pretrained().transform(counts, pixel_size=6.22)
 
@@ -200,7 +210,7 @@ def test_read_noise_is_reckoned_with_or_refused(movie, out, capsys):
     write_stack(movie, stored, overwrite=True)
     argv = ["denoise", movie, "-o", out / "a.tif", "--gain", "12", "--offset", "500", "--method"]
     message = fails(capsys, *argv, "wiener")
-    assert "not Poisson" in message and "use --method vst-bm3d, nlm or pure-let" in message
+    assert "not Poisson" in message and "use --method vst-bm3d, vst-nlm or pure-let" in message
     assert listing(out) == []
     assert main([str(a) for a in argv] + ["pure-let"]) == 0
     rates = read_stack(out / "a.tif")
@@ -246,6 +256,70 @@ def test_masks(movie, out, tmp_path):
     assert np.abs(expected - LowPassDenoiser().fit(counts).transform(counts)).max() > 1e-3
     assert main([*argv, "--mask", ":,90:", "--mask", "5:40,:10", "--overwrite"]) == 0
     np.testing.assert_array_equal(read_stack(out / "movie_denoised.tif"), denoised)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_masked_pixels_may_be_nan(out, method):
+    path, mask = out / "broken.npy", np.zeros((96, 120), dtype=bool)
+    mask[:10, 5:40] = True
+    argv = ["denoise", path, "-o", out / "a.npy", "--method", method, "--mask", "5:40,0:10"]
+    argv = [str(a) for a in [*argv, "--pixel-size", "10", "--figure", "--overwrite"]]
+    denoised = []
+    for value in (np.nan, 1.0):
+        counts = lattice(1).astype(np.float32)
+        counts[:, mask] = value
+        np.save(path, counts)
+        assert main(argv) == 0
+        denoised.append(np.load(out / "a.npy"))
+    assert np.isfinite(denoised).all()
+    np.testing.assert_allclose(*denoised, rtol=1e-6)
+
+
+def test_nan_without_a_mask_is_refused(out, capsys):
+    counts = lattice(1).astype(np.float32)
+    counts[0, 0, 0] = np.nan
+    np.save(out / "broken.npy", counts)
+    argv = ["denoise", out / "broken.npy", "-o", out / "a.npy", "--method", "wiener"]
+    assert "NaN" in fails(capsys, *argv)
+    assert listing(out) == ["broken.npy"]
+
+
+def test_gain_of_images_with_nan_under_the_mask(out):
+    stored = (12 * ramp() + 500).astype(np.float32)
+    stored[:, :10, :20] = np.nan
+    np.save(out / "broken.npy", stored)
+    argv = ["denoise", str(out / "broken.npy"), "-o", str(out / "a.npy"), "--method", "wiener"]
+    assert main([*argv, "--mask", "0:20,0:10", "--gain", "auto"]) == 0
+    mask = np.isnan(stored[0])
+    expected = WienerDenoiser().fit(ramp()).transform(ramp(), mask=mask)
+    np.testing.assert_allclose(np.load(out / "a.npy"), expected, rtol=1e-5)
+
+
+def test_any_denoiser_of_the_contract_can_be_run(movie, out, monkeypatch):
+    """A line in the table of methods is all it takes, whatever keywords its transform takes."""
+
+    class Mean(BaseDenoiser):
+        def _transform(self, X, mask):
+            return np.broadcast_to(X.mean(axis=(1, 2), keepdims=True), X.shape)
+
+    class PixelSize(ScaledDenoiser):
+        def _transform(self, X, mask, pixel_size):
+            return np.full(X.shape, pixel_size)
+
+    class OldStyle(Mean):
+        def transform(self, X):
+            return super().transform(X)
+
+    counts = read_stack(movie)
+    for denoiser, expected in (
+        (Mean, counts.mean(axis=(1, 2))),
+        (PixelSize, [10.0] * 3),
+        (OldStyle, counts.mean(axis=(1, 2))),
+    ):
+        monkeypatch.setitem(METHODS, "wiener", Method("own", lambda t, make=denoiser: make()))
+        argv = ["denoise", str(movie), "-o", str(out / "a.npy"), "--method=wiener", "--overwrite"]
+        assert main(argv) == 0
+        np.testing.assert_allclose(np.load(out / "a.npy")[:, 0, 0], expected, rtol=1e-6)
 
 
 def test_no_atoms_are_reported_under_the_mask(movie, out):
@@ -342,8 +416,8 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
             "--cutoff goes with --method lowpass, not with auto",
         ),
         (
-            ["denoise", "a.tif", "-o", ".", "--method", "nlm", "--window-size", "9"],
-            "--window-size goes with --method wiener or windowed-fourier, not with nlm",
+            ["denoise", "a.tif", "-o", ".", "--method", "vst-nlm", "--window-size", "9"],
+            "--window-size goes with --method wiener or windowed-fourier, not with vst-nlm",
         ),
         (["denoise", "a.tif", "-o", ".", "--gain", "-1"], "positive finite"),
         (["denoise", "a.tif", "-o", ".", "--gain", "big"], "neither a number nor 'auto'"),
@@ -356,17 +430,20 @@ def test_bad_masks(movie, out, tmp_path, monkeypatch, capsys, mask, message):
         (["simulate", "-n", "1", "-o", "a.npz", "--device", "gpu"], "device='gpu' cannot be used"),
         (["train", "-o", "w", "--resume"], "there is no 'w/checkpoint.pt'"),
         (["train", "-o", "w", "--pixel-size", "4", "5", "6"], "one or two numbers"),
-        (["train", "-o", "w", "--max-time", "0"], "positive finite"),
+        (["train", "-o", "w", "--max-minutes", "0"], "positive finite"),
         (["train", "-o", "w", "--images", "nowhere.npz"], "no file 'nowhere.npz'"),
         (["train", "-o", "full"], "'full' is not empty"),
         # all before any image is read or simulated, which would take minutes
-        (["train", "-o", "w", "--architecture", "resnet", "--images", "no.npz"], "architecture"),
+        (["train", "-o", "w", "--network", "resnet", "--images", "no.npz"], "network"),
         (
             ["train", "-o", "w", "--images", "no.npz", "--optics", "varied"],
             "--optics is for images",
         ),
-        (["train", "-o", "w", "--scales", "7", "--images", "no.npz"], "scales must be 1 to 5"),
-        (["train", "-o", "w", "--architecture", "dncnn", "--scales", "2"], "cannot be chosen"),
+        (["train", "-o", "w", "--n-scales", "7", "--images", "no.npz"], "scales must be 1 to 5"),
+        (
+            ["train", "-o", "w", "--network", "dncnn", "--n-scales", "2"],
+            "n_scales cannot be chosen",
+        ),
         (["demo", "-o", "full"], "exists already"),
     ],
 )
@@ -406,16 +483,16 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     main(["simulate", "-n", "4", "--random-state", "0", "-o", str(folder / "images.npz")])
     argv = ["train", "--images", str(folder / "images.npz"), "-o", str(folder / "weights")]
-    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
-    assert main([*argv, "--dose", "0.3", "6", "--max-time", "0.02"]) == 0
+    argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
+    assert main([*argv, "--dose", "0.3", "6", "--max-minutes", "0.02"]) == 0
     return folder / "weights"
 
 
 def test_train_leaves_weights_that_denoise(weights, movie, out):
     denoiser = SBDDenoiser.from_pretrained(weights)
-    assert denoiser.pixel_size == (5, 8)
+    assert denoiser.training_pixel_size == (5, 8)
     assert denoiser.stretch == 0.05
-    assert denoiser.bin_size_ == pytest.approx(5 * 40**0.5)
+    assert denoiser.bins_.size == pytest.approx(5 * 40**0.5)
     assert denoiser.transform(np.ones((1, 64, 64)), pixel_size=5).shape == (1, 64, 64)
     argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--weights", str(weights)]
     assert main([*argv, "--pixel-size", "6", "--mask", "0:20,0:20"]) == 0
@@ -440,7 +517,7 @@ def test_simulate_other_microscopes(tmp_path):
 
 def test_train_does_not_replace_weights_unasked(weights, capsys):
     before = (weights / "model.safetensors").read_bytes()
-    assert "--overwrite" in fails(capsys, "train", "-o", weights, "--max-time", "0.01")
+    assert "--overwrite" in fails(capsys, "train", "-o", weights, "--max-minutes", "0.01")
     assert (weights / "model.safetensors").read_bytes() == before
 
 
@@ -449,20 +526,20 @@ def test_train_resumes(weights, tmp_path):
     shutil.copytree(weights, folder)
     before = len(SBDDenoiser.from_pretrained(folder).history_)
     argv = ["train", "--images", str(weights.parent / "images.npz"), "-o", str(folder), "--resume"]
-    argv += ["--scales", "2", "--base-channels", "8", "--pixel-size", "5", "8", "--stretch", "0.05"]
+    argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
     # the time trained so far, which the checkpoint knows, and three seconds more
     seconds = torch.load(folder / "checkpoint.pt", weights_only=True)["seconds"] + 3
-    assert main([*argv, "--dose", "0.3", "6", "--max-time", str(seconds / 60)]) == 0
+    assert main([*argv, "--dose", "0.3", "6", "--max-minutes", str(seconds / 60)]) == 0
     assert len(SBDDenoiser.from_pretrained(folder).history_) > before
 
 
 def test_train_checks_what_it_resumes_before_it_reads_images(weights, tmp_path, capsys):
     folder = tmp_path / "weights"
     shutil.copytree(weights, folder)
-    argv = ["train", "--images", "no.npz", "-o", folder, "--resume", "--scales", "3"]
-    assert "belongs to a training with other" in fails(capsys, *argv, "--max-time", "0.1")
+    argv = ["train", "--images", "no.npz", "-o", folder, "--resume", "--n-scales", "3"]
+    assert "belongs to a training with other" in fails(capsys, *argv, "--max-minutes", "0.1")
     (folder / "checkpoint.pt").write_bytes(b"damaged")
-    assert "is no checkpoint or is damaged" in fails(capsys, *argv, "--max-time", "0.1")
+    assert "is no checkpoint or is damaged" in fails(capsys, *argv, "--max-minutes", "0.1")
 
 
 def test_failed_training_leaves_no_empty_folder(weights, tmp_path, capsys):
@@ -507,6 +584,22 @@ def test_demo(tmp_path, capsys):
     assert denoised.pixel_size == pytest.approx(movie.pixel_size)
     assert pd.read_csv(folder / "demo_atoms.csv")["frame"].nunique() == len(denoised)
     assert "exists already" in fails(capsys, "demo", "-o", folder)
+
+
+def test_help_shows_the_defaults_of_the_classes(capsys):
+    shown = {}
+    for command in ("denoise", "train"):
+        assert main([command, "--help"]) == 0
+        shown[command] = " ".join(capsys.readouterr().out.split())
+    params = SBDDenoiser().get_params()
+    assert f"--network NAME the network (default: {params['network']})" in shown["train"]
+    assert f"epochs to train (default: {params['max_epochs']})" in shown["train"]
+    assert f"highest (default: {params['training_pixel_size']:g})" in shown["train"]
+    size = WienerDenoiser().window_size
+    assert f"(default: {size} for wiener, auto for windowed-fourier)" in shown["denoise"]
+    assert f"larger is smoother (default: {NLMDenoiser().h})" in shown["denoise"]
+    for method in METHODS:
+        assert f"{method}:" in shown["denoise"]
 
 
 def test_help_needs_nothing_heavy():

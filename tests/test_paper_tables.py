@@ -83,8 +83,8 @@ def test_split_of_the_white_images(split):
 def test_costs_of_networks():
     """Multiplications counted by hand for a small one; the others as published."""
     # 20 layers of 64: 1 -> 64, 18 x (64 -> 64), 64 -> 1
-    assert network_cost({"architecture": "dncnn"})["macs_per_pixel"] == 9 * (64 + 18 * 64**2 + 64)
-    unet = {"architecture": "unet", "scales": 4, "base_channels": 32}
+    assert network_cost({"network": "dncnn"})["macs_per_pixel"] == 9 * (64 + 18 * 64**2 + 64)
+    unet = {"network": "unet", "n_scales": 4, "base_channels": 32}
     assert network_cost(unet)["macs_per_pixel"] == 54_176
     binned = network_cost(unet | {"binning": 4})
     assert binned["macs_per_pixel"] == 54_176 / 16
@@ -143,7 +143,7 @@ def test_training_goes_on_after_an_interrupt(tmp_path, images):
     """Interrupted, a row is not there; the same call continues, and then loads the weights."""
     args = arguments(tmp_path)
     network = {
-        "architecture": "fourier_unet", "scales": 1, "base_channels": 2, "patch_size": 96,
+        "network": "fourier_unet", "n_scales": 1, "base_channels": 2, "patch_size": 96,
         "batch_size": 1, "steps_per_epoch": 1, "max_epochs": 10_000, "random_state": 0,
     }  # fmt: skip
     method, work = Method("small", network=network), Work(tmp_path / "w")
@@ -159,12 +159,12 @@ def test_training_goes_on_after_an_interrupt(tmp_path, images):
     network["max_epochs"] = steps + 1  # now with the end in sight
     with pytest.raises(ValueError, match="other max_epochs"):
         measure(method, images, rows, rows, args, work, {"n_test": 2})
-    network |= {"max_epochs": 10_000, "max_time": 1e-6}  # used up
+    network |= {"max_epochs": 10_000, "max_minutes": 1e-6}  # used up
     result = measure(method, images, rows, rows, args, work, {"n_test": 2})
     assert result["steps"] == steps
     assert not checkpoint.exists()
     # not trained again for another number of tests
-    network["max_time"] = 60
+    network["max_minutes"] = 60
     assert measure(method, images, rows, rows[:1], args, work, {"n_test": 1})["steps"] == steps
 
 

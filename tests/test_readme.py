@@ -20,8 +20,8 @@ def test_readme_python_runs(tmp_path, monkeypatch, capsys):
     for long, short in [
         ("make_ptceo2(2000,", "make_ptceo2(5,"),
         ("n_jobs=-1", "n_jobs=1"),
-        ("max_epochs=10_000, max_time=10, verbose=True", "max_epochs=1, steps_per_epoch=1"),
-        ("SBDDenoiser(pixel_size", "SBDDenoiser(base_channels=4, scales=2, pixel_size"),
+        ("max_epochs=10_000, max_minutes=10, verbose=True", "max_epochs=1, steps_per_epoch=1"),
+        ("SBDDenoiser(dose", "SBDDenoiser(base_channels=4, n_scales=2, dose"),
     ]:
         assert code.count(long) == 1, long
         code = code.replace(long, short)

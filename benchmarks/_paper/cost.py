@@ -13,12 +13,13 @@ def network_cost(parameters):
     from temdenoise.networks import build_network, count_macs, receptive_field
 
     binning = parameters.get("binning", 1)
-    options = {k: parameters[k] for k in ("scales", "base_channels") if k in parameters}
-    network = build_network(parameters["architecture"], **options).eval()
+    names = {"n_scales": "scales", "base_channels": "base_channels"}
+    options = {names[k]: parameters[k] for k in names if k in parameters}
+    network = build_network(parameters["network"], **options).eval()
     cost = {"parameters": sum(p.numel() for p in network.parameters())}
-    if parameters["architecture"] != "fourier_unet":  # its windows reach further than its U-Net
+    if parameters["network"] != "fourier_unet":  # its windows reach further than its U-Net
         narrow = options | ({"base_channels": 2} if "base_channels" in options else {})
-        view = receptive_field(build_network(parameters["architecture"], **narrow))
+        view = receptive_field(build_network(parameters["network"], **narrow))
         cost["field_of_view"] = binning * view
     count = count_macs(network, (binning * _SIDE, binning * _SIDE), binning=binning)
     return cost | {"macs_per_pixel": round(count.layers)}

@@ -159,7 +159,7 @@ def _point(general, pixel_size, level, images, train_rows, test_rows, args, work
     """Scores of the general weights, and of them fine-tuned for this pixel size and dose."""
     name = f"expert {pixel_size:g} pm {level:.4g}"
     options = {"base_channels": general.base_channels, "learning_rate": 4e-4}
-    parameters = methods.training(args, pixel_size=pixel_size, **options)
+    parameters = methods.training(args, training_pixel_size=pixel_size, **options)
     settings = _settings(args, expert=parameters, level=level, start=_fingerprint("general"))
     print(f"--- {name}", flush=True)
 
@@ -202,6 +202,7 @@ def figure_5_1(args, images, work):
             n_test_per_group=args.n_test,
             test_images=_Rows(Resampled(images), rows),
             fit_params={"pixel_size": images.pixel_size},
+            transform_params={"pixel_size": PIXEL_SIZE},
             random_state=args.seed,
             out=work.stem(f"matrix {kind}", settings),
             verbose=True,

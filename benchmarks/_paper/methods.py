@@ -83,12 +83,12 @@ class Network:
 
 
 PAPER_NETWORKS = [
-    Network("DnCNN", {"architecture": "dncnn"}, "668K", 41, (30.47, 0.93)),
-    Network("small UNet", {"architecture": "small_unet"}, "233K", 45, (30.87, 0.93)),
+    Network("DnCNN", {"network": "dncnn"}, "668K", 41, (30.47, 0.93)),
+    Network("small UNet", {"network": "small_unet"}, "233K", 45, (30.87, 0.93)),
     *(
         Network(
             f"UNet {channels} ch, {scales} scales",
-            {"architecture": "unet", "base_channels": channels, "scales": scales},
+            {"network": "unet", "base_channels": channels, "n_scales": scales},
             parameters, view, paper,
         )
         for channels, scales, parameters, view, paper in (
@@ -102,19 +102,19 @@ PAPER_NETWORKS = [
 # Bins and patches stand here although they are the defaults: rows are known by their parameters.
 DEFAULT = Network(
     "fourier_unet (default, 5 x 5 bins)",
-    {"architecture": "fourier_unet", "binning": 5, "patch_size": 400},
+    {"network": "fourier_unet", "binning": 5, "patch_size": 400},
 )
 FINER = Network(
     "fourier_unet, 4 x 4 bins",
-    {"architecture": "fourier_unet", "binning": 4, "patch_size": 384},
+    {"network": "fourier_unet", "binning": 4, "patch_size": 384},
 )
 
 
 def training(args, **options):
     """Parameters of `SBDDenoiser` for a training of the budget given."""
     return {
-        "pixel_size": PIXEL_SIZE,
-        "max_time": args.budget,
+        "training_pixel_size": PIXEL_SIZE,
+        "max_minutes": args.budget,
         "max_epochs": FOREVER,
         "validation_fraction": 0.05,
         "random_state": args.seed,
@@ -130,7 +130,7 @@ def network_rows(args, networks, *, full, binned):
             continue
         # as they are: the paper trains with Adam and does not average over orientations
         options = network.options | {"orientations": 1, "optimizer": "adam"}
-        options["max_time"] = args.paper_budget
+        options["max_minutes"] = args.paper_budget
         if binned:
             name = f"SBD + {network.name}, 4 x 4 bins"
             yield Method(name, network=training(args, binning=4, **options))
@@ -138,9 +138,9 @@ def network_rows(args, networks, *, full, binned):
             name = f"SBD + {network.name}"
             if rehearsal:
                 # four pixels or more are left of a patch at the coarsest scale
-                side = max(128, 4 * 2 ** options.get("scales", 4))
+                side = max(128, 4 * 2 ** options.get("n_scales", 4))
                 few = {"patch_size": side, "batch_size": 2, "steps_per_epoch": 5}
-                short = {"max_time": min(args.paper_budget, args.rehearsal)}
+                short = {"max_minutes": min(args.paper_budget, args.rehearsal)}
                 options = options | few | short
                 name += " (REHEARSAL)"
             else:

@@ -50,7 +50,7 @@ class Work:
         weights = stem.with_name(stem.name + "-weights")
         checkpoint = stem.with_name(stem.name + ".checkpoint")
         if not weights.exists():
-            sbd = SBDDenoiser(**parameters, checkpoint=str(checkpoint), device=device, verbose=True)
+            sbd = SBDDenoiser(**parameters, checkpoint_file=checkpoint, device=device, verbose=True)
             if start is not None:
                 sbd.set_params(warm_start=True).network_ = start.network_
             with whole_trainings():
@@ -140,6 +140,7 @@ def measure(method, images, train_rows, test_rows, args, work, settings):
         )
         if method.rehearsal:
             test_rows = test_rows[:_FEW]
+        keywords = {"pixel_size": PIXEL_SIZE}
     elif method.weights is not None:
         denoiser = SBDDenoiser.from_pretrained(method.weights, device=args.device)
         keywords = {"pixel_size": PIXEL_SIZE}

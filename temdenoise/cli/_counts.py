@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import get_tags
 
-from temdenoise.cli._methods import TAKES_READ_NOISE
+from temdenoise.cli._methods import methods_with_read_noise, takes_read_noise
 
 # Frames the gain is measured on.
 _FRAMES = 16
@@ -20,7 +21,7 @@ class Conversion:
     offset: float = 0.0
     read_noise: float = 0.0  # electrons
     whole: bool = False  # whether electrons were recognised one by one
-    floor: bool = False  # whether the method refuses values below zero
+    floor: bool = False  # whether values below zero are raised to it
     n_raised: int = 0
 
     def __call__(self, frames):
@@ -46,7 +47,7 @@ class Conversion:
         }  # fmt: skip
 
 
-def find_conversion(stack, mask, arguments):
+def find_conversion(stack, mask, arguments, denoiser):
     """Measure what ``--gain`` and ``--offset`` leave open, and refuse what would be no counts.
 
     Parameters
@@ -56,7 +57,9 @@ def find_conversion(stack, mask, arguments):
     mask : None or bool ndarray of the same shape
         Pixels not to trust.
     arguments : argparse.Namespace
-        With ``gain``, ``offset`` and ``method``.
+        With ``gain`` and ``offset``.
+    denoiser : object
+        The method: whether it counts, and takes read noise.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def find_conversion(stack, mask, arguments):
     Raises
     ------
     ValueError
-        If no gain can be found, or the values are not Poisson counts once it is undone.
+        If no gain can be found, or the values are not Poisson counts once it is undone and the
+        method needs counts.
     """
     if arguments.gain is None:
         return Conversion()
@@ -75,6 +79,8 @@ def find_conversion(stack, mask, arguments):
     picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _FRAMES)).round().astype(int))
     frames = np.stack([stack[k] for k in picked])
     hidden = None if mask is None else mask[picked]
+    if hidden is not None:  # what is no number there does not count
+        frames = np.where(hidden & ~np.isfinite(frames), 0, frames)
     offset = "auto" if arguments.offset is None else arguments.offset
     counts, noise = to_counts(frames, arguments.gain, offset=offset, mask=hidden, return_noise=True)
     analysis = noise.analysis_
@@ -91,17 +97,19 @@ def find_conversion(stack, mask, arguments):
             f"({noise.offset_:.4g}) is too high, give it with --offset"
         )
     share = read_noise**2 / (read_noise**2 + mean)
-    takes_read_noise = arguments.method in TAKES_READ_NOISE
-    if share > _TOLERATED and not takes_read_noise:
+    with_read_noise = takes_read_noise(denoiser)
+    counts_electrons = get_tags(denoiser).input_tags.positive_only and not with_read_noise
+    if share > _TOLERATED and counts_electrons:
+        *others, last = methods_with_read_noise()
         raise ValueError(
             f"after the gain the data are not Poisson: {share:.0%} of the noise's variance is read "
             f"noise ({read_noise:.2g} electrons at {mean:.2g} electrons per pixel); use --method "
-            f"{', '.join(TAKES_READ_NOISE[:-1])} or {TAKES_READ_NOISE[-1]}, which reckon with it"
+            f"{', '.join(others)} or {last}, which take read noise"
         )
     return Conversion(
         gain=noise.gain_,
         offset=noise.offset_,
-        read_noise=read_noise if takes_read_noise else 0.0,
+        read_noise=read_noise if with_read_noise else 0.0,
         whole=analysis.counted,
-        floor=not takes_read_noise,
+        floor=counts_electrons,
     )

@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 
+from temdenoise.cli._defaults import DefaultsHelpFormatter
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._shared import (
     check_new,
@@ -24,6 +25,7 @@ def add_parser(commands):
         "denoise",
         help="denoise images or movies from files",
         description="Denoise stacks of electron counts. The result is float32 counts per pixel.",
+        formatter_class=DefaultsHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".tif, .npy or .npz")
     parser.add_argument(
@@ -59,7 +61,8 @@ def add_parser(commands):
         action="append",
         metavar="X0:X1,Y0:Y1",
         help="pixels not to trust: columns X0 to X1 and rows Y0 to Y1 (ends excluded), or a file "
-        "of the image's size, not zero there; may be given several times",
+        "of the image's size, not zero there; may be given several times. Pixels under it may hold "
+        "anything, NaN too",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--atoms", action="store_true", help="also write NAME_atoms.csv")
@@ -135,17 +138,19 @@ def _denoise_file(stack, path, files, arguments):
     from tqdm import tqdm
 
     from temdenoise import find_atoms, write_stack
+    from temdenoise._calls import only_taken
     from temdenoise._validation import check_mask
     from temdenoise.cli._counts import find_conversion
 
     start = time.perf_counter()
-    # Without its pixel size: the lengths of the command line are in pixels, whatever the file says.
+    # The pixel size is a keyword from here on: that of the command line goes before the file's.
     in_file, stack = stack.pixel_size, np.asarray(stack)
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)
     n_images, height, width = stack.shape
     print(f"{path}: {n_images} x {height} x {width}", flush=True)
-    to_electrons = find_conversion(stack, mask, arguments)
-    work = _prepare(stack, mask, to_electrons, in_file, arguments)
+    denoiser = build(arguments)
+    to_electrons = find_conversion(stack, mask, arguments, denoiser)
+    work = _prepare(denoiser, stack, mask, to_electrons, in_file, arguments)
     print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
     tables, first = [], []
@@ -157,7 +162,8 @@ def _denoise_file(stack, path, files, arguments):
                 part = slice(begin, begin + chunk)
                 hidden = None if mask is None else mask[part]
                 counts = to_electrons(stack[part])
-                images = work.denoiser.transform(counts, mask=hidden, **work.params)
+                keywords = only_taken(work.denoiser.transform, mask=hidden)
+                images = work.denoiser.transform(counts, **keywords, **work.params)
                 if not first:
                     first.extend([counts[0].copy(), images[0].copy()])
                 if arguments.atoms or (arguments.figure and not tables):
@@ -190,10 +196,12 @@ def _denoise_file(stack, path, files, arguments):
     print(f"  -> {names} ({time.perf_counter() - start:.1f} s)", flush=True)
 
 
-def _prepare(stack, mask, to_electrons, in_file, arguments):
-    """Choose and fit the denoiser of one file, and say which and why."""
+def _prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
+    """Fit the denoiser to one file, or let it choose its method; say which and why."""
     import numpy as np
     from sklearn.utils import Bunch
+
+    from temdenoise._calls import only_taken
 
     pixel_size, origin = arguments.pixel_size, "as given"
     if pixel_size is None:
@@ -204,24 +212,22 @@ def _prepare(stack, mask, to_electrons, in_file, arguments):
     frames = to_electrons(np.stack([stack[k] for k in picked]))
     hidden = None if mask is None else mask[picked]
 
-    denoiser = build(arguments, to_electrons.read_noise)
-    method, why, params = arguments.method, "", {}
-    if method == "sbd":
-        pixel_size = calibration
-        if calibration is None:
-            pixel_size = float(denoiser.estimate_pixel_size(frames, mask=hidden))
-        params = {"pixel_size": pixel_size}
-    else:
-        denoiser.fit(frames)
-        pixel_size = calibration
+    method, why, pixel_size = arguments.method, "", calibration
+    if to_electrons.read_noise:
+        denoiser.set_params(read_noise=to_electrons.read_noise)
+    if method != "sbd":  # which is trained already
+        denoiser.fit(frames, **only_taken(denoiser.fit, mask=hidden))
     if method == "auto":
         wanted = "auto" if calibration is None else calibration
         choice = denoiser.choose(frames, mask=hidden, pixel_size=wanted)
         method, why = choice.method, f", for {choice.reason}"
         denoiser, params = choice.denoiser, choice.params
-        pixel_size = params["pixel_size"] if calibration is None else calibration
-    elif method == "windowed-fourier" and arguments.binning is arguments.window_size is None:
-        params = {"pixel_size": calibration}  # bins and windows would be in nm with it
+        if calibration is None:
+            pixel_size = params.get("pixel_size")
+    else:
+        if method == "sbd" and calibration is None:
+            pixel_size = float(denoiser.estimate_pixel_size(frames, mask=hidden))
+        params = only_taken(denoiser.transform, pixel_size=pixel_size)
     if pixel_size is None:
         scale = "pixel size unknown"
     elif calibration is None:

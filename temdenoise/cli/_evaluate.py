@@ -4,6 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from temdenoise.cli._defaults import DefaultsHelpFormatter
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._shared import (
     add_optics,
@@ -16,8 +17,6 @@ from temdenoise.cli._shared import (
 
 # Of the frames that are simulated, in pm: that of the paper's.
 _PIXEL_SIZE = 6.22
-# The methods that use the pixel size; the cutoff of lowpass is in cycles/px here.
-_SCALED = ("auto", "sbd", "windowed-fourier")
 # So many images are simulated before other processes would have started.
 _N_ALONE = 10
 # Images that a method which is not pretrained is fitted to.
@@ -30,6 +29,7 @@ def add_parser(commands):
         help="measure a method on clean images",
         description="Draw Poisson noise on clean images, denoise it, and compare: a table of means "
         "and standard errors.",
+        formatter_class=DefaultsHelpFormatter,
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -151,7 +151,7 @@ def _clean_images(arguments):
                 f"{str(arguments.images)!r} does not say its pixel size, which --method "
                 f"{arguments.method} needs: give it with --pixel-size"
             )
-        # Without what they know of their pixels: which method is told is decided here.
+        # The pixel size is a keyword from here on: --pixel-size goes before the file's.
         return np.asarray(images), pixel_size, arguments.images
 
     from temdenoise import make_ptceo2
@@ -192,12 +192,11 @@ def _groups(table, name):
 
 def _ready(arguments, clean, noise, pixel_size):
     """Return the denoiser, fitted, and the keywords of its `transform`."""
+    from temdenoise._calls import only_taken
+
     denoiser = build(arguments)
     if arguments.method != "sbd":
         # Another noise than that which is scored: nothing is fitted to the test.
         seed = (arguments.random_state + 1) % 2**32
         denoiser.fit(noise.sample(clean[:_N_FIT], random_state=seed))
-    told = pixel_size is not None and arguments.method in _SCALED
-    if arguments.method == "windowed-fourier":  # bins and windows would be in nm with it
-        told = told and arguments.binning is arguments.window_size is None
-    return denoiser, {"pixel_size": pixel_size} if told else {}
+    return denoiser, only_taken(denoiser.transform, pixel_size=pixel_size)

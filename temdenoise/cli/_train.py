@@ -2,8 +2,10 @@
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 
+from temdenoise.cli._defaults import DefaultsHelpFormatter, say_default
 from temdenoise.cli._shared import add_optics, positive_float, positive_int, read
 
 
@@ -12,6 +14,7 @@ def add_parser(commands):
         "train",
         help="train a network on simulated images",
         description="Train a denoising network on clean images; noise is drawn anew at every step.",
+        formatter_class=DefaultsHelpFormatter,
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the weights"
@@ -28,16 +31,28 @@ def add_parser(commands):
         help="simulate N (default 2000)",
     )
     add_optics(parser)
-    parser.add_argument("--architecture", metavar="NAME", help="default: fourier_unet")
-    parser.add_argument("--scales", type=positive_int, metavar="N", help="scales of the network")
-    parser.add_argument("--base-channels", type=positive_int, metavar="N", help="its width")
-    parser.add_argument("--max-epochs", type=positive_int, metavar="N")
-    parser.add_argument(
-        "--max-time",
-        type=positive_float,
-        metavar="MIN",
-        help="minutes to train; unless --max-epochs is given too, they are used up",
-    )
+    actions = [
+        parser.add_argument("--network", metavar="NAME", help="the network"),
+        parser.add_argument(
+            "--n-scales", type=positive_int, metavar="N", help="scales of the network"
+        ),
+        parser.add_argument("--base-channels", type=positive_int, metavar="N", help="its width"),
+        parser.add_argument("--max-epochs", type=positive_int, metavar="N", help="epochs to train"),
+        parser.add_argument(
+            "--max-minutes",
+            type=positive_float,
+            metavar="MIN",
+            help="minutes to train; unless --max-epochs is given too, they are used up",
+        ),
+        parser.add_argument(
+            "--stretch",
+            type=positive_float,
+            metavar="S",
+            help="train on images distorted by up to this fraction",
+        ),
+    ]
+    for action in actions:
+        say_default(action, partial(_default, action.dest))
     parser.add_argument(
         "--dose",
         type=positive_float,
@@ -45,25 +60,26 @@ def add_parser(commands):
         metavar=("LO", "HI"),
         help="range of mean electrons/px (default: that of the images)",
     )
-    parser.add_argument(
+    pixel_size = parser.add_argument(
         "--pixel-size",
         type=positive_float,
         nargs="+",
         metavar="PM",
         help="pixel size in pm of the images to denoise, or their lowest and highest",
     )
-    parser.add_argument(
-        "--stretch",
-        type=positive_float,
-        metavar="S",
-        help="train on images distorted by up to this fraction (default: 0)",
-    )
+    say_default(pixel_size, partial(_default, "training_pixel_size"))
     parser.add_argument("--random-state", type=int, default=0, metavar="SEED", help="default: 0")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the training that DIR/checkpoint.pt holds"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
     parser.set_defaults(run=run)
+
+
+def _default(name):
+    from temdenoise import SBDDenoiser
+
+    return SBDDenoiser().get_params()[name]
 
 
 def run(arguments):
@@ -82,10 +98,9 @@ def run(arguments):
     parameters = _training_parameters(arguments)
 
     from temdenoise import SBDDenoiser
-    from temdenoise.training.loop import check_settings
 
-    denoiser = SBDDenoiser(**parameters, checkpoint=checkpoint, verbose=True)
-    check_settings(denoiser, resume=arguments.resume)  # before minutes go into images
+    denoiser = SBDDenoiser(**parameters, checkpoint_file=checkpoint, verbose=True)
+    denoiser.check_settings(resume=arguments.resume)  # before minutes go into images
     images, pixel_size = _training_images(arguments)
     with _folder(output):
         if not arguments.resume:
@@ -111,12 +126,12 @@ def _folder(path):
 
 def _training_parameters(arguments):
     names = (
-        "architecture", "scales", "base_channels", "max_epochs", "max_time", "stretch",
+        "network", "n_scales", "base_channels", "max_epochs", "max_minutes", "stretch",
         "random_state",
     )  # fmt: skip
     parameters = {name: getattr(arguments, name) for name in names}
     parameters = {name: value for name, value in parameters.items() if value is not None}
-    if arguments.max_time and not arguments.max_epochs:
+    if arguments.max_minutes and not arguments.max_epochs:
         parameters["max_epochs"] = 100_000
     if arguments.dose:
         parameters["dose"] = tuple(sorted(arguments.dose))
@@ -124,7 +139,7 @@ def _training_parameters(arguments):
         if len(arguments.pixel_size) > 2:
             raise ValueError("--pixel-size takes one or two numbers")
         low, high = min(arguments.pixel_size), max(arguments.pixel_size)
-        parameters["pixel_size"] = (low, high) if low < high else low
+        parameters["training_pixel_size"] = (low, high) if low < high else low
     return parameters
 
 
