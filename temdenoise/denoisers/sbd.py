@@ -401,7 +401,7 @@ class SBDDenoiser(TrainedDenoiser):
         from math import ceil
 
         from temdenoise.denoisers._trained import adapt as adapting
-        from temdenoise.denoisers.thinned import check_counts, check_share
+        from temdenoise.denoisers._trained.thinning import check_counts, check_share
         from temdenoise.training.options import TrainingOptions
 
         said = self._settle_pixel_size(X, pixel_size)

@@ -1,11 +1,12 @@
 """Denoising by thinning: a network that predicts one part of the electrons from the other."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
+from temdenoise.denoisers._trained.thinning import check_counts, check_share
 from temdenoise.noise import thin_counts
 
 # Seed of the thinned inputs that are averaged: fixed, so that an image always comes out the same.
@@ -129,20 +130,3 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
             seen, _ = thin_counts(image, 1 - share, random_state=_SEED + k)
             total += super()._denoise(seen, factor, network) / np.float32(1 - share)
         return total / self.n_draws
-
-
-def check_counts(X, name):
-    """Refuse values that are no whole counts: they cannot be split electron by electron."""
-    if not (X == np.rint(X)).all():
-        raise ValueError(
-            f"{name} needs whole counts of electrons, which it splits one by one: convert the "
-            "values with temdenoise.to_counts first, or take a method that does without."
-        )
-
-
-def check_share(share):
-    """Return a range of shares as (low, high), or say what is wrong with it."""
-    numbers = len(share) == 2 and all(isinstance(s, Real) for s in share)
-    if not numbers or not 0 < share[0] <= share[1] < 1:
-        raise ValueError(f"share must be (low, high) with 0 < low <= high < 1, got {share!r}.")
-    return float(share[0]), float(share[1])
