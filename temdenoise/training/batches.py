@@ -181,7 +181,7 @@ class FrameBatches(Batches):
 
     Input and target are the same counts: for networks that cannot see what they predict. Of a movie
     (`context` above 0) the input holds the frames before and after too, in channels; at its ends
-    the last frame is repeated.
+    the last frame is repeated. With a `drop_rate`, a second channel says which bins the input holds.
     """
 
     frames: np.ndarray  # (n_images, height, width), counts per pixel
@@ -191,14 +191,21 @@ class FrameBatches(Batches):
     trusted: np.ndarray | None = None  # bool, of the shape of the frames
     context: int = 0  # frames on either side
     whole: bool = False  # whole frames, in their order and as they are
+    drop_rate: float = 0.0  # of bins that are left out of the input, and alone are the target
 
     def draw(self, number):
         """Return the batch of this number."""
-        if self.whole:
-            k = number % len(self.frames)
-            return self._batch([self._cut(k, slice(None), slice(None))])
         rng = np.random.default_rng([self.seed, number])
-        return self._batch([self._patch(rng) for _ in range(self.batch_size)])
+        if self.whole:
+            patches = [self._cut(number % len(self.frames), slice(None), slice(None))]
+        else:
+            patches = [self._patch(rng) for _ in range(self.batch_size)]
+        noisy, y = self._batch(patches)
+        if self.drop_rate:
+            kept = torch.from_numpy(rng.random(noisy.shape) >= self.drop_rate).to(self.device)
+            noisy = torch.cat([noisy * kept, kept.to(noisy.dtype)], dim=1)
+            y["trusted"] = y["trusted"] & ~kept if "trusted" in y else ~kept
+        return noisy, y
 
     def _patch(self, rng):
         """Return counts per bin (channels, size, size): frames, target, what is not trusted."""

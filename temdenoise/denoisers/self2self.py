@@ -1,0 +1,181 @@
+"""Self2Self: a network trained on one noisy image, by leaving pixels out of it."""
+
+import copy
+import time
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+
+from temdenoise._device import choose_device
+from temdenoise.binning import bin_counts, unbin
+from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
+
+# Seed of the pixels and channels that predictions leave out: fixed, so that an image always comes
+# out the same.
+_SEED = 20_200_614
+# More images than this share a network that is meant for one.
+_A_FEW = 4
+# Minutes from which the time is said before a training begins, whatever `verbose` is.
+_LONG = 10
+
+
+class Self2SelfDenoiser(SelfSupervisedDenoiser):
+    """Self2Self with dropout: trained on the one noisy image that it denoises.
+
+    In each step some bins are left out at random, and the network predicts them from the others.
+    The estimate is the mean of many predictions, each with other bins and other channels of the
+    network left out (Quan, Chen, Pang and Ji, "Self2Self with dropout: learning self-supervised
+    denoising from single image", CVPR 2020). It is for a single image of which there is nothing
+    else. With a movie, `temdenoise.BlindSpotDenoiser` and `temdenoise.UDVDDenoiser` learn more in
+    less time.
+
+    Parameters
+    ----------
+    drop_rate : float, default=0.3
+        Probability that a bin is left out, and that a channel's value is.
+    n_predictions : int, default=50
+        Number of predictions that ``transform`` averages.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The network with its last averaged weights.
+    net_ : skorch.NeuralNet
+        The trained net, for a look inside; not there after `from_pretrained`.
+    history_ : list of dict
+        Losses and duration of each epoch that was finished.
+    bins_ : object
+        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
+        pixel size is not known).
+    info_ : dict
+        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+
+    Notes
+    -----
+    The authors train for 150,000 steps at full resolution. On bins, 1,000 steps are the default.
+    All images of a stack share one network: give one image per call, or few that are alike.
+
+    Examples
+    --------
+    >>> from temdenoise import Self2SelfDenoiser, load_sample_movie
+    >>> image = load_sample_movie().data[:1, :160, :160]
+    >>> denoiser = Self2SelfDenoiser(max_epochs=1, steps_per_epoch=1, batch_size=1,
+    ...                              n_predictions=2, random_state=0)
+    >>> denoiser.fit(image).transform(image).shape
+    (1, 160, 160)
+    """
+
+    _parameter_constraints = {
+        "drop_rate": [Interval(Real, 0, 1, closed="neither")],
+        "n_predictions": [Interval(Integral, 1, None, closed="left")],
+    }
+    _stored = ("drop_rate", "n_predictions", "binning")
+
+    def __init__(
+        self,
+        *,
+        drop_rate=0.3,
+        n_predictions=50,
+        held_out=None,
+        max_epochs=20,
+        steps_per_epoch=50,
+        batch_size=2,
+        patch_size=640,
+        optimizer="adam",
+        learning_rate=1e-3,
+        orientations=1,
+        **training,
+    ):
+        super().__init__(
+            held_out=held_out,
+            max_epochs=max_epochs,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=batch_size,
+            patch_size=patch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            orientations=orientations,
+            **training,
+        )
+        self.drop_rate = drop_rate
+        self.n_predictions = n_predictions
+
+    def _make_network(self):
+        from temdenoise.networks import Self2SelfNet
+
+        return _OneInput(Self2SelfNet(dropout=float(self.drop_rate)))
+
+    def _make_batches(self, X, y, part):
+        if len(X) > _A_FEW and part.name == "train":
+            warnings.warn(
+                f"{len(X)} images share one network that is meant for a single one: give one image "
+                "per call, or take BlindSpotDenoiser, which learns from all.",
+                UserWarning,
+                stacklevel=5,
+            )
+        batches = self._frame_batches(X, y, part)
+        batches.drop_rate = float(self.drop_rate)
+        if part.name == "train":
+            self._say_how_long(batches, part.device)
+        return batches
+
+    def _say_how_long(self, batches, device):
+        """Say how long the training will take, from a step of a network that is thrown away."""
+        with torch.random.fork_rng(devices=[]):
+            network = self._make_network().to(device).train()
+            noisy, y = batches[0]
+            times = []
+            for _ in range(2):
+                start = time.perf_counter()
+                (network(noisy) - y["target"]).square().mean().backward()
+                times.append(time.perf_counter() - start)
+        minutes = min(times) * self.max_epochs * self.steps_per_epoch / 60
+        minutes = min(minutes, self.max_minutes or np.inf)
+        if self.verbose:
+            print(f"Self2SelfDenoiser trains for about {minutes:.2g} minutes.", flush=True)
+        elif minutes > _LONG:
+            warnings.warn(
+                f"Self2SelfDenoiser will train for about {minutes:.0f} minutes: lower max_epochs, "
+                "or give max_minutes.",
+                UserWarning,
+                stacklevel=6,
+            )
+
+    def _transform(self, X, mask, pixel_size):
+        factor = self._factor(pixel_size, stacklevel=4)
+        device = choose_device(self.device)
+        network = copy.deepcopy(self.network_).to(device).eval()
+        for module in network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.train()
+        return np.stack([self._predict(image, factor, network, device) for image in X])
+
+    def _predict(self, image, factor, network, device):
+        """Mean of predictions from random parts of one image."""
+        bins = torch.from_numpy(bin_counts(image[None], factor))[None].to(device)
+        total = torch.zeros_like(bins)
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(_SEED)
+            for _ in range(self.n_predictions):
+                seen = torch.rand_like(bins) >= self.drop_rate
+                total += network(torch.cat([bins * seen, seen.to(bins.dtype)], dim=1))
+        rates = (total / self.n_predictions)[0].cpu().numpy()
+        return unbin(rates / factor**2, factor, image.shape)[0]
+
+
+class _OneInput(torch.nn.Module):
+    """The network with counts and mask as two channels of one input."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    @property
+    def level(self):
+        return self.network.level
+
+    def forward(self, x):
+        return self.network(x[:, :1], x[:, 1:])
