@@ -181,7 +181,8 @@ class FrameBatches(Batches):
 
     Input and target are the same counts: for networks that cannot see what they predict. Of a movie
     (`context` above 0) the input holds the frames before and after too, in channels; at its ends
-    the last frame is repeated. With a `drop_rate`, a second channel says which bins the input holds.
+    the last frame is repeated. With a `drop_rate`, a second channel says which bins the input
+    holds.
     """
 
     frames: np.ndarray  # (n_images, height, width), counts per pixel
