@@ -104,12 +104,12 @@ def test_the_trained_network_stays_as_it_was(trained, counts):
 
 @pytest.mark.parametrize("network", ["unet", "dncnn", "small_unet", "fourier_unet"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 7), (33, 5), (47, 31)])
-def test_images_of_any_size(architecture, shape):
-    options = {"unet": {"scales": 4, "base_channels": 2}, "fourier_unet": {"base_channels": 2}}
+def test_images_of_any_size(network, shape):
+    options = {"unet": {"n_scales": 4, "base_channels": 2}, "fourier_unet": {"base_channels": 2}}
     denoiser = SBDDenoiser(
-        network=architecture, pixel_size=24.9, patch_size=16 * 25, batch_size=1,
+        network=network, pixel_size=24.9, patch_size=16 * 25, batch_size=1,
         steps_per_epoch=1, max_epochs=1, orientations=4, device="cpu", random_state=0,
-        **options.get(architecture, {}),
+        **options.get(network, {}),
     ).fit(lattice_images(2, 20, 20))  # fmt: skip
     X = PoissonNoise(random_state=0).sample(lattice_images(2, *shape, level=5.0))
     denoised = denoiser.transform(X)

@@ -99,7 +99,7 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
         auto.transform(part), LowPassDenoiser(cutoff=0.05).fit(part).transform(part)
     )
     choice = auto.choose(movie, pixel_size=13.0)
-    assert (choice.method, choice.params) == ("LowPassDenoiser", {"pixel_size": 13.0})
+    assert (choice.method, choice.params) == ("LowPassDenoiser", {"training_pixel_size": 13.0})
 
 
 def test_bad_arguments(auto, movie):

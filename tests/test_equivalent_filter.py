@@ -98,10 +98,10 @@ def test_wiener_against_its_derivative(noisy):
     np.testing.assert_allclose(seen[near], expected[near], atol=2e-3)
 
 
-def fitted(architecture, **options):
+def fitted(network, **options):
     """A small network after one step: its weights do not matter."""
     est = SBDDenoiser(
-        network=architecture, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
+        network=network, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
         precision="float32", orientations=2, random_state=0, device="cpu", **options,
     )  # fmt: skip
     return est.fit(lattice_images(2, 64, 64))
@@ -157,15 +157,15 @@ def test_orientations(unet, orientations):
     ],
 )
 def test_bins_and_the_way_back(fourier_unet, shape, pixel, pixel_size):
-    params = {} if pixel_size is None else {"pixel_size": pixel_size}
+    params = {} if pixel_size is None else {"training_pixel_size": pixel_size}
     result = assert_is_gradient_of_transform(fourier_unet, image_of(shape), pixel, **params)
     assert result.weights.shape == shape
     assert np.isfinite(result.constant)
 
 
 @pytest.mark.parametrize("network", ["dncnn", "small_unet"])
-def test_other_architectures(architecture):
-    assert_is_gradient_of_transform(fitted(architecture), image_of((26, 28)), (13, 9))
+def test_other_networks(network):
+    assert_is_gradient_of_transform(fitted(network), image_of((26, 28)), (13, 9))
 
 
 def test_bias_free_networks_are_locally_linear(unet):
@@ -202,9 +202,11 @@ def test_finds_the_pixel_size(fourier_unet, monkeypatch):
     monkeypatch.setattr(SBDDenoiser, "estimate_pixel_size", lambda self, X: 12.4)
     image = image_of((40, 40))[None]
     found = equivalent_filter(
-        fourier_unet, image, (20, 20), transform_params={"pixel_size": "auto"}
+        fourier_unet, image, (20, 20), transform_params={"training_pixel_size": "auto"}
     )
-    told = equivalent_filter(fourier_unet, image, (20, 20), transform_params={"pixel_size": 12.4})
+    told = equivalent_filter(
+        fourier_unet, image, (20, 20), transform_params={"training_pixel_size": 12.4}
+    )
     np.testing.assert_array_equal(found.weights, told.weights)
 
 

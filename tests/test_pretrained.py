@@ -16,7 +16,7 @@ from temdenoise.datasets import load_sample_movie, make_ptceo2
 from temdenoise.denoisers._trained import weights
 
 TINY = {
-    "scales": 2,
+    "n_scales": 2,
     "base_channels": 4,
     "batch_size": 2,
     "steps_per_epoch": 2,
@@ -64,11 +64,15 @@ def replace_weights(folder, state):
     "options",
     [
         {},
-        {"pixel_size": 8.5, "scale": (0.9, 1.1), "dose": 2.0},
+        {"training_pixel_size": 8.5, "zoom": (0.9, 1.1), "dose": 2.0},
         {"network": "unet", "bias_free": False, "binning": 2},
-        {"network": "dncnn", "scales": None, "base_channels": None, "binning": 4},
-        {"network": "small_unet", "scales": None, "base_channels": None},
-        {"base_channels": np.int64(4), "pixel_size": np.float32(6.25), "scale": [0.9, 1.1]},
+        {"network": "dncnn", "n_scales": None, "base_channels": None, "binning": 4},
+        {"network": "small_unet", "n_scales": None, "base_channels": None},
+        {
+            "base_channels": np.int64(4),
+            "training_pixel_size": np.float32(6.25),
+            "scale": [0.9, 1.1],
+        },
     ],
 )
 def test_round_trip(images, tmp_path, options):
@@ -92,7 +96,7 @@ def test_round_trip(images, tmp_path, options):
 
 
 def test_round_trip_of_a_range_of_pixel_sizes(images, tmp_path):
-    denoiser = SBDDenoiser(**TINY, pixel_size=(5.0, 8.0)).fit(images, pixel_size=6.0)
+    denoiser = SBDDenoiser(**TINY, training_pixel_size=(5.0, 8.0)).fit(images, pixel_size=6.0)
     denoiser.save_pretrained(tmp_path / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "weights", device="cpu")
     assert loaded.pixel_size == (5.0, 8.0)
@@ -206,11 +210,11 @@ def test_damaged_config(folder):
         ({"network": "alexnet"}, "damaged.*architecture"),
         ({"base_channels": 5}, "not those of network='fourier_unet'"),
         ({"base_channels": 10**7}, "not those of"),  # and no attempt to build such a network
-        ({"scales": 3}, "not those of"),
-        ({"scales": 99}, "damaged.*scales"),
+        ({"n_scales": 3}, "not those of"),
+        ({"n_scales": 99}, "damaged.*scales"),
         ({"scale": [2, 1]}, "damaged.*scale must be"),
         ({"scale": None}, "damaged.*scale"),
-        ({"pixel_size": "x"}, "damaged.*pixel_size"),
+        ({"training_pixel_size": "x"}, "damaged.*pixel_size"),
     ],
 )
 def test_changed_config(folder, changes, message):
@@ -339,7 +343,7 @@ def general():
 def test_general_is_the_default():
     assert weights.bundled() == ["general", "white"]
     default = SBDDenoiser.from_pretrained()
-    assert default.architecture == "fourier_unet"
+    assert default.network == "fourier_unet"
     assert default.info_["training"]["images"] > 1000
 
 
@@ -348,7 +352,7 @@ def test_list_pretrained(general):
     assert list(table.index) == weights.bundled()
     row = table.loc["general"]
     assert "Pt/CeO2" in row["description"]
-    assert row["network"] == general.architecture
+    assert row["network"] == general.network
     assert row["pixel_size"] == general.pixel_size
     assert row["dose"] == general.dose
     assert table.loc["white", "dose"] == 0.45

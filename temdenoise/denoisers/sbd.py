@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from temdenoise.base import warn_assumed
 from temdenoise.denoisers._trained.base import TrainedDenoiser
-from temdenoise.denoisers._trained.bins import MANY_PIXELS, make_bins
+from temdenoise.denoisers._trained.bins import make_bins
 from temdenoise.denoisers._trained.noise import check_noise, from_stored, to_stored
 from temdenoise.denoisers._trained.own import build
 from temdenoise.denoisers._trained.resolution import check_resolution
@@ -251,6 +251,7 @@ class SBDDenoiser(TrainedDenoiser):
         if y is not None:
             X, y = (self._in_electrons(images) for images in (X, y))
             return PairBatches(noisy=X, target=y, device=part.device, **part.common)
+        common = part.common  # refuses images that are smaller than a bin, whatever they hold
         check_resolution(X, part.zoom)
         noise = self._noise()
         return CleanBatches(
@@ -260,7 +261,7 @@ class SBDDenoiser(TrainedDenoiser):
             rotation=float(self.rotation),
             zoom_range=part.bins.zoom,
             stretch=float(self.stretch),
-            **part.common,
+            **common,
         )
 
     def _finish_fit(self):
@@ -273,7 +274,7 @@ class SBDDenoiser(TrainedDenoiser):
 
     def _transform(self, X, mask, pixel_size):
         factor = self.bins_.factor(pixel_size)
-        if pixel_size is not None and factor > MANY_PIXELS:
+        if pixel_size is not None and factor > self.bins_.most_pixels:
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
                 "wide: is it in pm?",

@@ -8,8 +8,9 @@ import numpy as np
 
 from temdenoise._lengths import check_pixel_size
 
-# A bin wider than this, in pixels, is more likely a pixel size in another unit.
-MANY_PIXELS = 16
+# A bin wider than this, in pixels, is more likely a pixel size in another unit, unless the training
+# had such bins.
+_MANY_PIXELS = 16
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Bins:
     def pixel_size(self):
         """Pixel size of the training in pm, None if it is not known."""
         return None if self.size is None else self.size / self.binning
+
+    @property
+    def most_pixels(self):
+        """Widest bin in pixels that is no sign of a pixel size in another unit."""
+        return max(_MANY_PIXELS, self.binning)
 
     def factor(self, pixel_size=None):
         """Side of a bin in pixels of this size (pm): whole numbers where the training allows it.
