@@ -183,7 +183,8 @@ import sys
 import numpy as np
 import torch
 from temdenoise import SBDDenoiser
-images = np.load(sys.argv[1])
+from temdenoise.images import ImageStack
+images = ImageStack(np.load(sys.argv[1]), float(sys.argv[3]))
 options = eval(sys.argv[2])
 plain, shared = (SBDDenoiser(**options, accelerate=a).fit(images) for a in (False, True))
 np.testing.assert_array_equal(plain.transform(images), shared.transform(images))
@@ -199,11 +200,11 @@ else:
 def test_started_alone_it_trains_alone(images, tmp_path):
     pytest.importorskip("accelerate")
     np.save(tmp_path / "images.npy", images)
-    arguments = [str(tmp_path / "images.npy"), repr({**TINY, "max_epochs": 1})]
+    arguments = [str(tmp_path / "images.npy"), repr({**TINY, "max_epochs": 1}), str(PIXEL_SIZE)]
     subprocess.run([sys.executable, "-c", ALONE, *arguments], check=True, timeout=300)
 
 
 def test_without_the_extra(images, monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'temdenoise\[accelerate\]'"):
-        SBDDenoiser(accelerate=True, device="cpu").fit(images, pixel_size=24.9)
+        SBDDenoiser(accelerate=True, device="cpu").fit(images)

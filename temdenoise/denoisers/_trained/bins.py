@@ -79,14 +79,16 @@ def make_bins(pixel_size, *, binning, zoom, goal=None, size=None):
     Raises
     ------
     ValueError
-        If `pixel_size` or `zoom` is no range.
+        If `pixel_size` or `zoom` is no range, or the pixel size is below 1 pm.
     """
     low, high = check_range(zoom, "zoom")
     any_size = np.ndim(pixel_size) > 0
     if any_size:
         finest, coarsest = check_range(pixel_size, "training_pixel_size")
+        check_pixel_size(finest, "training_pixel_size")
         pixel_size = sqrt(finest * coarsest)
         low, high = low * finest / pixel_size, high * coarsest / pixel_size
+    check_pixel_size(pixel_size, "training_pixel_size")
     if size is not None:
         binning = max(1, round(size / pixel_size))
     elif binning == "auto":

@@ -82,7 +82,8 @@ def search(denoiser, X, mask=None, candidates=None):
         return better, np.sqrt(variance)
 
     # Of the default ones every third first, then what lies about the two best: half the work.
-    gains = {k: gain(k) for k in range(1 if refine else 0, len(factors), 3 if refine else 1)}
+    first, step = (min(1, len(factors) - 1), 3) if refine else (0, 1)
+    gains = {k: gain(k) for k in range(first, len(factors), step)}
     if refine:
         for best in sorted(gains, key=gains.get)[-2:]:
             for k in {best - 1, best + 1} & set(range(len(factors))):
@@ -104,5 +105,5 @@ def search(denoiser, X, mask=None, candidates=None):
 
 def _default(bin_size):
     high = min(_HIGH, bin_size)
-    low = min(_LOW, high / 4)
+    low = max(1.0, min(_LOW, high / 4))  # below 1 pm it would be another unit
     return np.geomspace(low, high, 1 + int(np.log(high / low) / np.log(_STEP)))
