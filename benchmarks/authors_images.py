@@ -35,7 +35,7 @@ PIXEL_SIZE = ORIGINAL_PIXEL_SIZE / SHRINK  # pm
 
 def shrunk(path):
     """Clean image (height, width) at the pixel size of the experiment."""
-    image = read_stack(path)[0][0].astype(np.float64)
+    image = np.asarray(read_stack(path)[0], dtype=np.float64)
     return rescale(image, SHRINK, anti_aliasing=True).astype(np.float32)
 
 
@@ -43,7 +43,7 @@ def tuned_filters():
     """Low-pass and Wiener filters, and PURE-LET, with the best parameters on simulated images."""
     varied = {"models": "varied", "images_per_model": 2, "random_state": 7}
     sim = make_ptceo2(16, **varied, pixel_size=PIXEL_SIZE, n_jobs=-1)
-    clean = sim.data[:, 150:650, 150:650]
+    clean = np.asarray(sim.data)[:, 150:650, 150:650]  # cutoffs and windows in pixels
     grids = {
         "low-pass": (LowPassDenoiser(), {"cutoff": np.geomspace(0.01, 0.06, 10).round(4).tolist()}),
         "PURE-LET": (PURELETDenoiser(), {"binning": [3, 4, 5], "n_scales": [3, 4, 5]}),

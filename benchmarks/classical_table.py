@@ -69,7 +69,7 @@ def main():
 
     varied = {"models": "varied", "images_per_model": 1, "random_state": 7}
     sim = make_ptceo2(6, **varied, pixel_size=PIXEL_SIZE)
-    clean_sim = sim.data[:, CROP, CROP]
+    clean_sim = np.asarray(sim.data)[:, CROP, CROP]  # lengths in pixels
     images = [shrunk(path) for path in args.images]
     images = [np.broadcast_to(image, (args.draws, *image.shape)) for image in images]
     noisy = [PoissonNoise(random_state=0).sample(clean) for clean in images]

@@ -26,7 +26,7 @@ def main():
     args = parser.parse_args()
 
     start = time.time()
-    sim = make_ptceo2(2000, models="varied", n_jobs=-1, verbose=True)
+    sim = make_ptceo2(2000, models="varied", images_per_model=10, n_jobs=-1, verbose=True)
     simulated, processor = time.time(), time.process_time()
     sbd = SBDDenoiser(random_state=0, verbose=True).fit(sim.data, pixel_size=sim.pixel_size)
     trained, processor = time.time(), time.process_time() - processor

@@ -182,7 +182,7 @@ def main():
     work = Work(args.work)
     caption = f"{args.n_images} images trained on, {N_UNSEEN} of other models tested on."
     table = report.table(caption, COLUMNS)
-    sim = make_ptceo2(args.n_images, models="varied", n_jobs=-1, verbose=True)
+    sim = make_ptceo2(args.n_images, models="varied", images_per_model=10, n_jobs=-1, verbose=True)
     unseen = make_ptceo2(
         N_UNSEEN,
         models="varied",

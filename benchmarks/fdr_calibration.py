@@ -7,9 +7,10 @@ Noisy frames of simulated particles that no network was trained on (make_ptceo2(
 0.45 counts/px in vacuum, shrunk by 0.785), 20 draws each. Each at several doses and thresholds of
 detection. Columns are compared with the maxima of the clean image:
 
-false      no maximum of at least 2 % (as find_atoms measures it) within 62 pm; displaced where one
-           of at least the threshold lies within 112 pm, else a phantom
-normal     columns that respond with 13.5 % and more: contrast of 27 % and more; weak, 9 to 13.5 %
+false      no maximum with a response of at least 2 % of the mean within 62 pm; displaced where one
+           of at least the threshold (of the mean) lies within 112 pm, else a phantom
+normal     columns with a response of 13.5 % of the mean and more: contrast of 27 % and more; weak,
+           9 to 13.5 %
 
 split      confirm_atoms, end to end
 unsplit    the same test on the counts the columns were found in, one direction, the same families
@@ -46,17 +47,17 @@ from temdenoise.atoms import column_polarity, confirm_atoms, match_atoms
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.confirm_halves import RADIUS_PM, regions_of
-from temdenoise.atoms.find import COLUMN_SIGMA
+from temdenoise.atoms.find import COLUMN_SIGMA, image_range
 from temdenoise.inspection import likelihood_map
 from temdenoise.inspection._regions import RADIUS_PM as DISK_PM
 from temdenoise.inspection._regions import label_disks
 
-Q = (0.01, 0.05, 0.1)
+FDR = (0.01, 0.05, 0.1)
 DOSES = (0.5, 1.0, 2.0)
 THRESHOLDS = (0.09, 0.045)
 BATCH = 10  # models simulated at a time
 DRAWS = 20
-FAINT, NORMAL = 0.02, 0.135
+FAINT, LEAST, NORMAL = 0.02, 0.09, 0.135
 SAME, NEAR = 62.2 / PIXEL_SIZE, 112 / PIXEL_SIZE
 RADIUS, SIGMA = RADIUS_PM / PIXEL_SIZE, COLUMN_SIGMA / PIXEL_SIZE
 VACUUM = 0.45  # counts/px
@@ -79,11 +80,13 @@ class Truth:
 
     def __init__(self, clean, polarity, threshold):
         options = {"pixel_size": PIXEL_SIZE, "polarity": polarity}
-        self.all = find_atoms(clean, threshold=FAINT, exclude_border=False, **options)
-        self.near = cKDTree(self.all.loc[self.all["log"] >= threshold, ["x", "y"]])
-        columns = find_atoms(clean, threshold=0.09, **options)
+        # here all is relative to the mean of the image, not to its range
+        scale = float(clean.mean(dtype=np.float64)) / image_range(clean)
+        self.all = find_atoms(clean, threshold=FAINT * scale, exclude_border=False, **options)
+        self.near = cKDTree(self.all.loc[self.all["response"] >= threshold * scale, ["x", "y"]])
+        columns = find_atoms(clean, threshold=LEAST * scale, **options)
         surface = regions_of(columns, clean.shape, PIXEL_SIZE) == "surface"
-        normal = columns["log"].to_numpy() >= NORMAL
+        normal = columns["response"].to_numpy() >= NORMAL * scale
         self.columns = columns[["x", "y"]]
         self.classes = {"normal": normal, "weak": ~normal, "surface_normal": normal & surface}
 
@@ -150,7 +153,7 @@ def study(clean, dose, threshold, seed, denoiser):
     surface = regions_of(found, clean.shape, PIXEL_SIZE) == "surface"
     result["detected"] = score(truth, found, surface)
     # end to end
-    rows = {f"split {q:g}": table[table["q_value"] <= q] for q in Q}
+    rows = {f"split {rate:g}": table[table["q_value"] <= rate] for rate in FDR}
     result |= {k: score(truth, t, (t["region"] == "surface").to_numpy()) for k, t in rows.items()}
     # the counts that the columns were found in
     region = np.where(surface, "surface", "bulk").astype(object)
@@ -159,9 +162,9 @@ def study(clean, dose, threshold, seed, denoiser):
     kinds = truth.kinds(found)
     result["unsplit p"] = [[kind, v] for kind, v in zip(kinds, p.round(5), strict=True)]
     result |= {
-        f"unsplit {q:g}": score(truth, found[keep], surface[keep])
-        for q in Q
-        for keep in [q_values(p, region) <= q]
+        f"unsplit {rate:g}": score(truth, found[keep], surface[keep])
+        for rate in FDR
+        for keep in [q_values(p, region) <= rate]
     }
     if polarity == "bright" and len(found):
         level = VACUUM * dose  # known here; elsewhere it would be measured
@@ -170,7 +173,7 @@ def study(clean, dose, threshold, seed, denoiser):
         result["map"] = score(truth, found[keep], surface[keep])
 
     # single tests, and the paper's statistic on the same halves
-    result["split p"], result["vacuum p"], confirmed = [], [], {q: [] for q in Q}
+    result["split p"], result["vacuum p"], confirmed = [], [], {rate: [] for rate in FDR}
     places = vacuum_positions(clean, dose, rng)
     for image, counts in ((denoised_a, b), (denoised_b, a)):
         half = find_atoms(image, **options)
@@ -187,15 +190,15 @@ def study(clean, dose, threshold, seed, denoiser):
             result["vacuum p"] += tests["p_value"].dropna().round(5).tolist()
         region = regions_of(half, clean.shape, PIXEL_SIZE)
         p = disk_p_values(counts, image, half, VACUUM * dose / 2, polarity)
-        for q in Q:
-            keep = q_values(p, region) <= q / 2
-            confirmed[q].append(half[keep].assign(region=region[keep]))
-    for q, tables in confirmed.items():
+        for rate in FDR:
+            keep = q_values(p, region) <= rate / 2
+            confirmed[rate].append(half[keep].assign(region=region[keep]))
+    for rate, tables in confirmed.items():
         if len(tables) == 2:
             again = match_atoms(*tables, max_distance=SAME)["b"]
             tables[1] = tables[1].drop(index=tables[1].index[again])
         union = pd.concat(tables) if tables else found.iloc[:0].assign(region="")
-        result[f"disk {q:g}"] = score(truth, union, (union["region"] == "surface").to_numpy())
+        result[f"disk {rate:g}"] = score(truth, union, (union["region"] == "surface").to_numpy())
     return result
 
 
@@ -268,7 +271,8 @@ def run(args):
 def summary(rows):
     """Numbers over the frames of one dose and threshold."""
     result = {"frames": len(rows)}
-    methods = ["detected", "map", *(f"{m} {q:g}" for m in ("split", "unsplit", "disk") for q in Q)]
+    tests = ("split", "unsplit", "disk")
+    methods = ["detected", "map", *(f"{m} {rate:g}" for m in tests for rate in FDR)]
     for method in methods:
         here = [row[method] for row in rows if method in row]
         if not here:

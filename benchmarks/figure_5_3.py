@@ -8,9 +8,9 @@ noise added. The paper has precision, recall, F1 and Jaccard index of 1, 1, 1, 1
 structure, and 0.933, 0.933, 0.933, 0.875 for one atom more or less, at PSNRs within 0.05 dB.
 
 As in the code that accompanies the paper: images shrunk bilinearly by 0.785, with height and width
-exchanged; everything outside of the particle set to 0.45; LoG of sigma 8 px, threshold 0.02; alpha
-shape of circles below 40 px; no surface where both ends of an edge lie below row 330, at the
-support; atoms within 10 px are the same.
+exchanged; everything outside of the particle set to 0.45; LoG of sigma 8 px, threshold 0.02 in
+counts/px; alpha shape of circles below 40 px; no surface where both ends of an edge lie below row
+330, at the support; atoms within 10 px are the same.
 
 The noise has a standard deviation of "around 2/255": with 2/255 on every image, the same structure
 is ahead by what the change itself costs (--equal-noise). The paper's PSNRs imply a little more
@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from temdenoise import find_atoms, psnr, read_stack, ssim
+from temdenoise.atoms.find import image_range
 from temdenoise.metrics import atom_scores
 
 SHRINK = 0.785
@@ -37,7 +38,7 @@ NOISE = 2 / 255
 
 def load(path):
     """Clean image of 727 x 687 pixels."""
-    image = Image.fromarray(read_stack(path)[0][0].astype(np.float32))
+    image = Image.fromarray(read_stack(path)[0].astype(np.float32))
     width, height = image.size
     size = int(height * SHRINK), int(width * SHRINK)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
@@ -50,7 +51,7 @@ def find(image):
     return find_atoms(
         alone,
         sigma=SIGMA,
-        threshold=THRESHOLD / float(alone.mean()),
+        threshold=THRESHOLD / image_range(alone),
         polarity="bright",
         exclude_border=False,
     )

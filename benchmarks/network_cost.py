@@ -29,29 +29,16 @@ TABLE_3_1 = {
 REFERENCE = "UNet 128"
 
 
-def resampling_macs(binning):
-    """Operations per pixel of the sum over bins and of cubic splines, row by row, back to pixels.
-
-    One addition per pixel; four taps per pixel of the image, and before that per pixel along one
-    axis and bin along the other; the splines' recursive filter, two per bin and axis, there and
-    back.
-    """
-    return 1 + 4 + 4 / binning + 8 / binning**2
-
-
 def cost(network, size, binning=1, orientations=1):
     """Row of the table for a network on bins of binning x binning pixels."""
-    bins = -(-size // binning)
-    count = count_macs(network, (bins, bins))
-    per_pixel = (bins / size) ** 2
-    row = {
+    count = count_macs(network, (size, size), binning=binning)
+    layers, fft = count.layers * orientations, count.fft * orientations
+    return {
         "parameters": sum(p.numel() for p in network.parameters()),
-        "layer_macs_per_pixel": count.layers * per_pixel * orientations,
-        "fft_macs_per_pixel": count.fft * per_pixel * orientations,
+        "layer_macs_per_pixel": layers,
+        "fft_macs_per_pixel": fft,
+        "macs_per_pixel": layers + fft + count.resampling,
     }
-    resampling = resampling_macs(binning) if binning > 1 else 0
-    row["macs_per_pixel"] = sum(count) * per_pixel * orientations + resampling
-    return row
 
 
 def main():

@@ -43,8 +43,9 @@ def main():
     if not finished:  # opening a finished set takes no time worth counting
         watch.start()
     sim = make_ptceo2(
-        args.n_images, preset=args.preset, n_jobs=args.n_jobs, out=args.out, verbose=True
-    )
+        args.n_images, images_per_model=21, preset=args.preset, n_jobs=args.n_jobs, out=args.out,
+        verbose=True,
+    )  # fmt: skip
     seconds = before if finished else before + time.perf_counter() - started
     done.set()
     if not finished:

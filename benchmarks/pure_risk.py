@@ -55,7 +55,8 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     args = parser.parse_args()
 
-    image = make_ptceo2(1, random_state=1, pixel_size=PIXEL_SIZE).data[0].astype(np.float64)
+    sim = make_ptceo2(1, images_per_model=21, random_state=1, pixel_size=PIXEL_SIZE)
+    image = np.asarray(sim.data[0], dtype=np.float64)  # lengths in pixels
     middle = tuple(slice((n - args.size) // 2, (n + args.size) // 2) for n in image.shape)
     image = image[middle] / image[middle].mean()
     table = {}

@@ -66,8 +66,8 @@ def main():
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
 
-    counts = read_stack(args.counts)[0].astype(np.float32)
-    reference = read_stack(args.reference)[0].astype(np.float32)
+    counts = np.asarray(read_stack(args.counts), dtype=np.float32)
+    reference = np.asarray(read_stack(args.reference), dtype=np.float32)
     mask = parse_mask(args.mask, counts.shape[1:])
     following = np.roll(counts, -1, axis=0)
     kept, held_back = thin_counts(counts, KEPT, random_state=6)

@@ -35,6 +35,7 @@ from fidelity_support import (
 from scipy.spatial import cKDTree
 
 from temdenoise import find_atoms, read_stack
+from temdenoise.atoms.find import image_range
 
 PT_DEPTH, PT_STEP = 3.985 / np.sqrt(2), 3.985 * np.sqrt(3 / 8)  # between atoms, between columns
 MARGIN = 8.0  # Angstrom simulated around the image
@@ -105,7 +106,8 @@ class Scene:
     def _find_columns(self):
         """Columns above the support in the image, continued as a lattice by one step."""
         size = self.fitted["pixel_size"]
-        table = find_atoms(self.reference, pixel_size=size, threshold=0.02)
+        faint = 0.02 * self.reference.mean() / image_range(self.reference)
+        table = find_atoms(self.reference, pixel_size=size, threshold=float(faint))
         found = table[["x", "y"]].to_numpy() * size / 100
         found = found[found[:, 1] < self.surface_y - 1.7]
         start = found[np.argmin(np.linalg.norm(found - found.mean(axis=0), axis=1))]
@@ -210,7 +212,7 @@ def main():
     parser.add_argument("reference", type=Path)
     parser.add_argument("--figure", type=Path, help="reference, simulation and difference")
     args = parser.parse_args()
-    reference = read_stack(args.reference)[0][0].astype(np.float64)
+    reference = np.asarray(read_stack(args.reference)[0], dtype=np.float64)
     support = Support(reference)
     print(f"support: {100 * support.residual / VACUUM:.3f} % of vacuum", flush=True)
     scene = Scene(support)

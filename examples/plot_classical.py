@@ -39,7 +39,7 @@ parts = [
     for seed, name in enumerate(names)
 ]
 clean = np.concatenate([part.data[:, 200:600, 200:600] for part in parts[:2]])
-groups = np.concatenate([part.frame["structure"] for part in parts[:2]])
+groups = np.concatenate([part.groups for part in parts[:2]])
 unseen = parts[2].data[:1, 200:600, 200:600]
 noisy = PoissonNoise(random_state=0).sample(unseen)
 

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from temdenoise import SBDDenoiser, find_atoms, load_sample_movie, thin_counts
 from temdenoise.atoms import column_polarity, confirm_atoms
-from temdenoise.inspection import AtomVerdictDisplay, LikelihoodMapDisplay
+from temdenoise.plotting import AtomVerdictDisplay, LikelihoodMapDisplay
 
 movie = load_sample_movie()
 pixel_size = movie.pixel_size
@@ -100,15 +100,18 @@ plt.show()
 #
 # `confirm_atoms` draws from each half and tests on the other, with weights that see a column on
 # any slope of the background, where the disk of the map is blind to columns in dark surroundings.
-# Then it keeps as many columns as it can while a share of at most ``q`` of them is false, on
+# Then it keeps as many columns as it can while a share of at most ``fdr`` of them is false, on
 # average over frames.
 
-verdicts = confirm_atoms(denoiser, counts, q=0.05, pixel_size=pixel_size, random_state=0)
+verdicts = confirm_atoms(denoiser, counts, fdr=0.05, pixel_size=pixel_size, random_state=0)
 verdicts["verdict"].value_counts()
 
 # %%
 
-AtomVerdictDisplay.from_predictions(counts, denoised[after], verdicts, pixel_size=pixel_size)
+figure = plt.figure(figsize=(11, 5.2), layout="constrained")
+AtomVerdictDisplay.from_predictions(
+    counts, denoised[after], verdicts, pixel_size=pixel_size, figure=figure
+)
 plt.show()
 
 # %%
@@ -143,16 +146,16 @@ at_corner(together)
 
 # %%
 
-figure, axes = plt.subplots(2, 2, figsize=(8, 8.6), layout="constrained")
-for k, (row, title) in enumerate(zip(axes, ("frames 1 to 4", "frames 5 to 8"), strict=True)):
+rows = plt.figure(figsize=(8, 10), layout="constrained").subfigures(2)
+for k, title in enumerate(("frames 1 to 4", "frames 5 to 8")):
     estimate = denoiser.transform(sums[k : k + 1], pixel_size=pixel_size)[0]
     table = together[together["frame"] == k]
-    AtomVerdictDisplay.from_predictions(sums[k], estimate, table, axes=row)
-    for ax in row:
+    display = AtomVerdictDisplay(sums[k], estimate, table).plot(rows[k])
+    for ax in display.axes_:
         ax.plot(*corner, "o", mfc="none", mec="tab:red", ms=36)
         ax.set(xlim=(corner[0] - 80, corner[0] + 80), ylim=(corner[1] + 80, corner[1] - 80))
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    row[0].set_title(f"counts, sum of {title}")
+    display.axes_[0].set_title(f"counts, sum of {title}")
 plt.show()
 
 # %%

@@ -18,15 +18,17 @@ import numpy as np
 import pandas as pd
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, load_sample_movie
-from temdenoise.inspection import EquivalentFilterDisplay, equivalent_filter
+from temdenoise.inspection import equivalent_filter
+from temdenoise.plotting import EquivalentFilterDisplay
 
 movie = load_sample_movie()
 counts, clean, pixel_size = movie.data[:1], movie.clean[:1], movie.pixel_size
 
 blur = LowPassDenoiser(cutoff=0.025).fit(counts)
 small = counts[:, 200:264, 200:264]
+figure, ax = plt.subplots(layout="constrained")
 display = EquivalentFilterDisplay.from_estimator(
-    blur, small, (32, 32), radius=20, pixel_size=pixel_size
+    blur, small, (32, 32), radius=20, pixel_size=pixel_size, ax=ax
 )
 plt.show()
 

@@ -29,7 +29,7 @@ parts = [
     for seed, name in enumerate(names)
 ]
 clean = np.concatenate([part.data for part in parts])
-groups = np.concatenate([part.frame["structure"] for part in parts])
+groups = np.concatenate([part.groups for part in parts])
 print(clean.shape, clean.dtype)
 
 # %%

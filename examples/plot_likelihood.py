@@ -19,12 +19,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from temdenoise import SBDDenoiser, find_atoms, load_sample_movie
-from temdenoise.inspection import (
-    LikelihoodMapDisplay,
-    ProfileDisplay,
-    column_intensities,
-    likelihood_map,
-)
+from temdenoise.inspection import column_intensities, likelihood_map
+from temdenoise.plotting import LikelihoodMapDisplay, ProfileDisplay
 
 movie = load_sample_movie()
 counts, pixel_size = movie.data[:4], movie.pixel_size
@@ -91,7 +87,8 @@ platinum = movie.columns[0].query("element == 'Pt'")
 row = platinum[np.abs(platinum["y"] - platinum["y"].median()) < 8].sort_values("x")
 start = (row["x"].iloc[0] - 30, row["y"].mean())
 end = (row["x"].iloc[-1] + 30, row["y"].mean())
-ProfileDisplay.from_predictions(counts, denoised, start, end, step=4, pixel_size=pixel_size)
+figure, ax = plt.subplots(layout="constrained")
+ProfileDisplay.from_predictions(counts, denoised, start, end, step=4, pixel_size=pixel_size, ax=ax)
 plt.show()
 
 # %%

@@ -28,8 +28,8 @@ print(found.summary())
 # brightness. Counts lie on the line through the origin with slope one. On the right, the values in
 # the flattest part of the image, the vacuum, beside a Poisson law of the same mean.
 
-_, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-NoiseAnalysisDisplay(found).plot(axes=axes)
+figure = plt.figure(figsize=(9, 3.8), layout="constrained")
+NoiseAnalysisDisplay(found).plot(figure)
 plt.show()
 
 # %%
@@ -59,8 +59,8 @@ print(analysis.summary())
 # %%
 # The slope is the gain. The points do not point to the origin, but to the offset:
 
-_, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-NoiseAnalysisDisplay(analysis).plot(axes=axes)
+figure = plt.figure(figsize=(9, 3.8), layout="constrained")
+NoiseAnalysisDisplay(analysis).plot(figure)
 plt.show()
 
 # %%

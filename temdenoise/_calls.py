@@ -73,3 +73,9 @@ def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
     if not callable(transform):
         raise TypeError(f"denoiser must be fitted and have a transform method, got {denoiser!r}.")
     return only_taken(transform, pixel_size=pixel_size, mask=mask) | dict(params or {})
+
+
+def qualified_name(value):
+    """Return module and name of a class or function; for an object, of its class."""
+    value = value if hasattr(value, "__qualname__") else type(value)
+    return f"{value.__module__}.{value.__qualname__}"

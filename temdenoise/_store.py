@@ -36,14 +36,19 @@ class StackStore(ABC):
         First image and number of images of each group.
     identity : dict
         What makes the images, as JSON can hold it. A stack begun with another is refused.
+    decisive : sequence of str, optional
+        Names in `identity` that tell images apart by themselves: a stack that agrees in these (and
+        in shape) is the same, whatever it was called. The others only explain a refusal. By default
+        all are.
     """
 
-    def __init__(self, out, shape, groups, identity):
+    def __init__(self, out, shape, groups, identity, decisive=None):
         self.out = check_out(out)
         self.shape, self.groups = tuple(int(n) for n in shape), groups
         self.part = self.out.with_name(self.out.name + ".part")
         self.journal = self.out.with_name(self.out.name + ".journal")
         self._header = identity | {"shape": list(self.shape), "dtype": "float32"}
+        self._decisive = None if decisive is None else {*decisive, "shape", "dtype"}
         self._lock = None
 
     def __enter__(self):
@@ -138,15 +143,16 @@ class StackStore(ABC):
         return {g for g in self._sums if 0 <= g < len(self.groups)}
 
     def _check_identity(self, header):
-        differing = [
-            f"{name} = {header.get(name)!r} there, {self._header.get(name)!r} now"
-            # a hash tells a reader least: last
-            for name in sorted(header.keys() | self._header.keys(), key=_plain_first)
-            if header.get(name) != self._header.get(name)
-        ]
-        if differing:
+        names = header.keys() | self._header.keys()
+        differing = {name for name in names if header.get(name) != self._header.get(name)}
+        if differing & (names if self._decisive is None else self._decisive):
+            said = "; ".join(
+                f"{name} = {header.get(name)!r} there, {self._header.get(name)!r} now"
+                # a hash tells a reader least: last
+                for name in sorted(differing, key=_plain_first)
+            )
             raise ValueError(
-                f"{str(self.out)!r} was begun with other arguments: {'; '.join(differing)}. Call "
+                f"{str(self.out)!r} was begun with other arguments: {said}. Call "
                 "with the same arguments to go on, choose another name, or remove it and "
                 f"{self.journal.name!r} to begin anew."
             )

@@ -61,6 +61,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _min_size = 1
     # What fills masked pixels: the mean counts nearby, or Poisson noise of that mean.
     _fill = "mean"
+    # What `fit` learns from where it is given one stack: "noisy" images, or "clean" ones.
+    _fits_on = "noisy"
     # Frames on either side that the estimate of a frame depends on.
     _context = 0
 
@@ -351,7 +353,7 @@ class ScaledDenoiser(BaseDenoiser):
                     "in pm."
                 )
             return "auto"
-        return settle_pixel_size(X, pixel_size, stacklevel=3)
+        return settle_pixel_size(X, pixel_size, stacklevel=4)
 
 
 def warn_assumed(name, assumed, stacklevel=3):

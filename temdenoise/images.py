@@ -1,17 +1,20 @@
 """Images that know how large their pixels are."""
 
+import copy
 import warnings
+from numbers import Integral
 
 import numpy as np
 
 from temdenoise._lengths import check_pixel_size
+from temdenoise._validation import refuse_masked
 
-# Pixel sizes that differ by less than this fraction are the same, said with other digits.
+# Two pixel sizes that differ by less are the same: files and people round them.
 _SAME = 0.005
 
 
 class PixelSizeWarning(UserWarning):
-    """The pixel size is not known, or two sources of it disagree."""
+    """The pixel size is not known, or the one given is not that of the images."""
 
 
 class ImageStack(np.ndarray):
@@ -19,37 +22,51 @@ class ImageStack(np.ndarray):
 
     Every reader, data set and denoiser here returns one, and `fit`, ``transform``, the scorers and
     `temdenoise.find_atoms` use its pixel size where nothing else is said. It is an ordinary array
-    otherwise: ``np.asarray(stack)`` is one without it.
+    otherwise; ``np.asarray(stack)`` is one without a pixel size.
 
-    Taking images out, cropping, copying, casting and arithmetic keep the pixel size. What changes
-    the sampling drops it (it becomes None): every second pixel, reshaping, a mean over rows.
+    The pixel size stays where the sampling stays, and is dropped (it becomes None) where the
+    sampling changes, or may change:
+
+    ==========================================  ================================================
+    kept                                        dropped
+    ==========================================  ================================================
+    images taken out: ``stack[3]``,             every second pixel: ``stack[:, ::2, ::2]``
+    ``stack[2:5]``, ``stack[mask]``
+    crops and flips: ``stack[:, 10:40, ::-1]``  an index or a new axis in the last two axes
+    copies, casts, `numpy.round`                reshaping, padding, repeating, matrix products
+    arithmetic, also with plain arrays          arithmetic of stacks whose pixel sizes differ
+    mean over the images                        mean over rows or columns
+    height and width exchanged, `numpy.rot90`   another axis moved to the end
+    pickles, memory maps, other processes       `numpy.concatenate`, `numpy.stack`
+    ==========================================  ================================================
 
     Parameters
     ----------
-    array : array-like of shape (n_images, height, width) or (height, width)
-        The values. They are not copied if they are an array already.
-    pixel_size : float or None, default=None
-        Length of a pixel's side in pm; None: not known. By default that of `array`, if it has one.
+    array : array-like of shape (..., height, width)
+        The values, two axes at least. An array is not copied.
+    pixel_size : float, optional
+        Length of a pixel's side in pm. By default that of `array`, if it has one.
     metadata : dict, optional
-        What else is known, for instance what a file says. It stays with copies and with images
-        taken out.
+        What else is known, for instance what a file says. By default that of `array`.
 
     Attributes
     ----------
     pixel_size : float or None
-        In pm.
+        In pm; None if it is not known. It can be set.
     metadata : dict
+        Each stack has its own: to change it changes no other stack.
 
     Raises
     ------
     TypeError
-        If the pixel size is not a number.
+        If the pixel size is not a number, or the metadata no dict.
     ValueError
-        If it is not positive and finite.
+        If the pixel size is not positive and finite, if `array` has fewer than two axes, or if it
+        is a masked array with masked pixels.
 
     Notes
     -----
-    An operation on two stacks keeps the pixel size of the first one that has one.
+    Results with fewer than two axes are ordinary arrays and numbers.
 
     Examples
     --------
@@ -60,31 +77,44 @@ class ImageStack(np.ndarray):
     (6.22, 6.22, 6.22)
     >>> movie[:, ::2, ::2].pixel_size is None
     True
+
+    Two movies of one pixel size, one after the other:
+
+    >>> both = ImageStack(np.concatenate([movie, movie]), pixel_size=movie.pixel_size)
     """
 
-    # NumPy copies attributes through __array_finalize__ alone: plain ones of the instance.
+    # `__array_finalize__` may find an instance without them.
     _pixel_size = None
     _metadata = None
+    # Height and width that the pixel size is for: `shape` can be set, and `resize` works in place.
+    _frame = None
 
     def __new__(cls, array, pixel_size=None, metadata=None):
         """See the class."""
-        new = np.asanyarray(array).view(cls)
-        if new is array:  # a stack itself: what is set below is not for it
-            new = new.view(cls)
+        refuse_masked(array, "array")
+        new = np.asanyarray(array).view(cls)  # a new object always, of the same memory
+        if new.ndim < 2:
+            raise ValueError(
+                f"An ImageStack has the axes (n_images, height, width), or at least height and "
+                f"width; got an array of shape {new.shape}."
+            )
         if pixel_size is not None:
             new.pixel_size = pixel_size
         if metadata is not None:
-            new._metadata = dict(metadata)
+            if not isinstance(metadata, dict):
+                raise TypeError(f"metadata must be a dict, got {metadata!r}.")
+            new._metadata = copy.deepcopy(metadata)
         return new
 
     @property
     def pixel_size(self):
         """Length of a pixel's side in pm; None if it is not known."""
-        return self._pixel_size
+        return self._pixel_size if self.shape[-2:] == self._frame else None
 
     @pixel_size.setter
     def pixel_size(self, value):
         self._pixel_size = None if value is None else check_pixel_size(value)
+        self._frame = self.shape[-2:]
 
     @property
     def metadata(self):
@@ -93,36 +123,115 @@ class ImageStack(np.ndarray):
             self._metadata = {}
         return self._metadata
 
+    # --- what NumPy calls for any new array of this class --------------------------------------
+
     def __array_finalize__(self, parent):
-        if not isinstance(parent, ImageStack):
-            return
-        # The same height and width: a copy, a cast, arithmetic. Anything else may have changed the
-        # sampling; `__getitem__` knows better.
-        if min(self.ndim, parent.ndim) >= 2 and self.shape[-2:] == parent.shape[-2:]:
-            self._pixel_size = parent._pixel_size
-            self._metadata = parent._metadata
+        # The same shape: a copy, a cast, a view. The methods below are those that may bring other
+        # pixels into the same shape, or the same pixels into another.
+        if isinstance(parent, ImageStack) and self.shape == parent.shape:
+            self._inherit(parent)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **keywords):
+        plain = [_plain(array) for array in inputs]
+        keywords |= {"where": _plain(keywords["where"])} if "where" in keywords else {}
+        if out:
+            keywords["out"] = tuple(_plain(array) for array in out)
+        result = super().__array_ufunc__(ufunc, method, *plain, **keywords)
+        if out:
+            return out[0] if len(out) == 1 else out
+        if result is NotImplemented or result is None:
+            return result
+        results = result if isinstance(result, tuple) else (result,)
+        sources = [a for a in inputs if isinstance(a, ImageStack)]
+        if not _elementwise(ufunc, method, sources[0].ndim, keywords.get("axis", 0)):
+            sources = []
+        made = tuple(_as_stack_of(array, sources) for array in results)
+        return made if isinstance(result, tuple) else made[0]
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        # A mean over all pixels is a number, as it is of any array.
-        if return_scalar or array.ndim < 2:
-            return array[()]
-        return super().__array_wrap__(array, context, return_scalar)
+        # Functions that are no ufuncs: what they did to the sampling is not known.
+        return array[()] if return_scalar else np.asarray(array)
+
+    def _inherit(self, parent):
+        self._pixel_size, self._frame = parent.pixel_size, self.shape[-2:]
+        self._metadata = copy.deepcopy(parent._metadata) if parent._metadata else None
+
+    def _forget(self):
+        self._pixel_size, self._metadata = None, None
+
+    # --- indices and axes ------------------------------------------------------------------------
 
     def __getitem__(self, index):
         part = super().__getitem__(index)
-        if isinstance(part, ImageStack):
-            kept = part.ndim >= 2 and _keeps_sampling(index, self.ndim)
-            part._pixel_size = self._pixel_size if kept else None
-            part._metadata = self._metadata if kept else None
-        return part
+        if np.ndim(part) < 2:
+            return _plain(part)
+        return _settled(part, self, _keeps_sampling(index, self.ndim))
 
-    def __reduce__(self):
-        make, arguments, state = super().__reduce__()
-        return make, arguments, (*state, self._pixel_size, self._metadata)
+    def transpose(self, *axes):
+        """As of any array; the pixel size stays if the last two axes remain the last two."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], Integral) else axes
+        # None, or nothing: the axes in reverse order
+        last = [1, 0] if order is None or len(order) == 0 else list(order)[-2:]
+        kept = {axis % self.ndim for axis in last} == {self.ndim - 2, self.ndim - 1}
+        return _settled(super().transpose(*axes), self, kept)
 
-    def __setstate__(self, state):
-        *array_state, self._pixel_size, self._metadata = state
-        super().__setstate__(tuple(array_state))
+    def swapaxes(self, axis1, axis2):
+        """As of any array; the pixel size stays if the last two axes remain the last two."""
+        order = list(range(self.ndim))
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+        return self.transpose(order)
+
+    @property
+    def T(self):
+        """All axes in reverse order."""
+        return self.transpose()
+
+    @property
+    def mT(self):
+        """Height and width exchanged."""
+        return self.swapaxes(-1, -2)
+
+    def reshape(self, *shape, **keywords):
+        """As of any array; the pixel size stays if height and width do."""
+        new = super().reshape(*shape, **keywords)
+        return _settled(new, self, new.shape[-2:] == self.shape[-2:])
+
+    def squeeze(self, axis=None):
+        """As of any array; the pixel size stays if height and width do."""
+        new = super().squeeze(axis)
+        return _settled(new, self, new.shape[-2:] == self.shape[-2:])
+
+    def take(self, indices, axis=None, out=None, mode="raise"):
+        """As of any array; the pixel size stays if images are taken."""
+        new = super().take(indices, axis=axis, out=out, mode=mode)
+        if out is not None:
+            return new
+        return _settled(new, self, axis is not None and axis % self.ndim < self.ndim - 2)
+
+    def round(self, decimals=0, out=None):
+        """As of any array; the pixel size stays."""
+        new = super().round(decimals, out)
+        return new if out is not None else _settled(new, self, kept=True)
+
+    def repeat(self, repeats, axis=None):
+        """As of any array; the pixel size is dropped."""
+        return _settled(super().repeat(repeats, axis), self, kept=False)
+
+    def dot(self, b, out=None):
+        """As of any array; the result has no pixel size."""
+        return np.asarray(self).dot(b, out)
+
+    # --- copies in other processes and files --------------------------------------------------
+
+    def __reduce_ex__(self, protocol):
+        # Around a plain array: joblib and pickle keep large ones out of the stream (memory maps).
+        return _restore, (type(self), np.asarray(self), self.pixel_size, self._metadata)
+
+
+def _restore(kind, array, pixel_size, metadata):
+    new = array.view(kind)
+    new.pixel_size, new._metadata = pixel_size, metadata
+    return new
 
 
 def pixel_size_of(images):
@@ -146,64 +255,140 @@ def pixel_size_of(images):
     return None if pixel_size is None else check_pixel_size(pixel_size)
 
 
-def settle_pixel_size(images, pixel_size=None, *, stacklevel=2):
-    """Pixel size of a call in pm: that of the keyword, else that of the images, else None.
+def stack_like(array, images):
+    """Give what was made of images, pixel by pixel, the pixel size that they know.
+
+    Parameters
+    ----------
+    array : ndarray of the height and width of `images`
+    images : object
+        An `ImageStack`, or anything else.
+
+    Returns
+    -------
+    array : ImageStack if `images` is one, else `array` itself
+    """
+    if not isinstance(images, ImageStack):
+        return array
+    return ImageStack(array, images.pixel_size, images.metadata)
+
+
+def first_with_pixel_size(*images):
+    """Return the first of several that knows its pixel size, else None.
+
+    Parameters
+    ----------
+    *images : object
+        Each an `ImageStack`, or anything else.
+
+    Returns
+    -------
+    images : object or None
+        For `settle_pixel_size` and `pixel_size_of`.
+    """
+    return next((one for one in images if pixel_size_of(one) is not None), None)
+
+
+def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
+    """Pixel size to use: the one given, else the one that the images know.
 
     Parameters
     ----------
     images : object
         An `ImageStack`, or anything else.
     pixel_size : float, optional
-        What the caller says.
-    stacklevel : int, default=2
-        Whose line a warning names: 1 is the caller of this function.
+        The pixel size that was given, in pm.
+    stacklevel : int, default=3
+        Stack level of the warning: 3 is the line that called the caller of this function.
 
     Returns
     -------
     pixel_size : float or None
+        In pm; None if it is neither given nor known.
 
     Raises
     ------
-    TypeError, ValueError
-        If it cannot be a pixel size.
+    TypeError
+        If a pixel size is not a real number.
+    ValueError
+        If it is not positive and finite.
 
     Warns
     -----
     PixelSizeWarning
-        If the keyword is not what the images say.
+        If the two differ by more than 0.5 %. The one given is used.
 
     Examples
     --------
     >>> import numpy as np
     >>> from temdenoise.images import ImageStack, settle_pixel_size
-    >>> settle_pixel_size(ImageStack(np.ones((1, 4, 4)), 6.22))
-    6.22
+    >>> image = ImageStack(np.ones((64, 64)), pixel_size=6.22)
+    >>> settle_pixel_size(image), settle_pixel_size(image, 6.2201)
+    (6.22, 6.2201)
     """
     known = pixel_size_of(images)
     if pixel_size is None:
         return known
     pixel_size = check_pixel_size(pixel_size)
-    if known is not None and abs(known - pixel_size) > _SAME * pixel_size:
+    if known is not None and abs(pixel_size - known) > _SAME * known:
         warnings.warn(
-            f"pixel_size={pixel_size:g} pm is given, but the images say {known:g} pm: "
-            f"{pixel_size:g} pm is used.",
+            f"pixel_size={pixel_size:g} pm is used, but the images have a pixel size of "
+            f"{known:g} pm. Leave pixel_size out, or correct that of the images.",
             PixelSizeWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel,
         )
     return pixel_size
 
 
+def _plain(array):
+    return np.asarray(array) if isinstance(array, ImageStack) else array
+
+
+def _settled(part, parent, kept):
+    """Give a part of a stack, however NumPy made it, the pixel size it has."""
+    if np.ndim(part) < 2:
+        return _plain(part)
+    part = part.view(ImageStack)
+    if kept:
+        part._inherit(parent)
+    else:
+        part._forget()
+    return part
+
+
+def _elementwise(ufunc, method, n_axes, axis):
+    """Whether pixels of the result lie where those of the operands do."""
+    if method == "__call__":
+        return ufunc.signature is None  # a matrix product has one
+    if method not in ("reduce", "reduceat", "accumulate") or axis is None:
+        return False
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return method == "accumulate" or all(a % n_axes < n_axes - 2 for a in axes)
+
+
+def _as_stack_of(array, sources):
+    """Make a result of arithmetic a stack, with the pixel size of its operands if they agree."""
+    if type(array) is not np.ndarray or array.ndim < 2:
+        return array
+    stack = array.view(ImageStack)
+    alike = [source for source in sources if source.shape[-2:] == array.shape[-2:]]
+    known = {source.pixel_size for source in alike} - {None}
+    if alike:
+        stack._metadata = copy.deepcopy(alike[0]._metadata)
+    stack.pixel_size = known.pop() if len(known) == 1 else None
+    return stack
+
+
 def _keeps_sampling(index, n_axes):
-    """Whether an index leaves the last two axes whole, or crops them."""
+    """Whether an index leaves the last two axes whole, crops or flips them."""
     index = index if isinstance(index, tuple) else (index,)
-    if any(i is None for i in index):
-        return False
-    if any(i is Ellipsis for i in index):
-        place = next(k for k, i in enumerate(index) if i is Ellipsis)
-        n_missing = n_axes - (len(index) - 1)
-        index = (*index[:place], *[slice(None)] * n_missing, *index[place + 1 :])
-    index = (*index, *[slice(None)] * (n_axes - len(index)))
-    # A mask of several axes, or a table of indices, mixes the axes.
-    if any(np.ndim(i) > 1 for i in index if not isinstance(i, slice)):
-        return False
-    return all(isinstance(i, slice) and i.step in (None, 1) for i in index[-2:])
+    for i in index:
+        # a mask of several axes, or a table of indices, mixes the axes
+        simple = i is None or i is Ellipsis or isinstance(i, slice) or type(i) is int
+        if not simple and (isinstance(i, bool | np.bool_) or np.ndim(i) > 1):
+            return False
+    place = next((k for k, i in enumerate(index) if i is Ellipsis), len(index))
+    n_given = sum(i is not None and i is not Ellipsis for i in index)
+    whole = [slice(None)] * (n_axes - n_given)
+    index = (*index[:place], *whole, *index[place + 1 :])
+    return all(isinstance(i, slice) and i.step in (None, 1, -1) for i in index[-2:])

@@ -12,7 +12,9 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from temdenoise._files import replacing
+from temdenoise._lengths import check_pixel_size
 from temdenoise._units import picometres
+from temdenoise.images import ImageStack, pixel_size_of
 
 SUFFIXES = (".tif", ".tiff", ".npy", ".npz")
 """File name suffixes that :func:`read_stack` understands."""
@@ -35,12 +37,11 @@ def read_stack(path, *, mmap=False):
 
     Returns
     -------
-    stack : ndarray of shape (n_images, height, width)
+    stack : ImageStack of shape (n_images, height, width)
         The values as stored, in their dtype. A file with a single image gives ``n_images = 1``.
-    metadata : sklearn.utils.Bunch
-        ``pixel_size`` (float, pm; None if the file does not say), ``axes`` (str, those of the file,
-        for instance ``"TYX"``), ``dtype`` (numpy.dtype), ``info`` (dict, what was given as
-        ``metadata`` to :func:`write_stack`, else empty), ``path`` (pathlib.Path).
+        ``stack.pixel_size`` is in pm, None if the file does not say. ``stack.metadata`` is a dict:
+        ``path`` (str), ``axes`` (str, those of the file, for instance ``"TYX"``) and ``info``
+        (dict, what was given as ``metadata`` to :func:`write_stack`, else empty).
 
     Raises
     ------
@@ -48,7 +49,7 @@ def read_stack(path, *, mmap=False):
         If there is no such file.
     ValueError
         If the format is unknown, or the file is damaged, truncated or empty, or holds something
-        other than real grey-scale images on at most three axes.
+        other than real grey-scale images on at most three axes, or a pixel size that cannot be one.
 
     Warns
     -----
@@ -64,8 +65,8 @@ def read_stack(path, *, mmap=False):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "movie.tif"
     ...     write_stack(path, np.ones((4, 32, 48)), pixel_size=6.22)
-    ...     stack, metadata = read_stack(path)
-    >>> stack.shape, stack.dtype, round(metadata.pixel_size, 4)
+    ...     stack = read_stack(path)
+    >>> stack.shape, stack.dtype, round(stack.pixel_size, 4)
     ((4, 32, 48), dtype('float32'), 6.22)
     """
     path = Path(path)
@@ -84,7 +85,8 @@ def read_stack(path, *, mmap=False):
     reader = _read_tiff if suffix in (".tif", ".tiff") else _read_numpy
     array, metadata = reader(path, mmap)
     stack = _as_stack(array, metadata.axes, path)
-    return stack, Bunch(**metadata, dtype=stack.dtype, path=path)
+    said = {"path": str(path), "axes": metadata.axes, "info": metadata.info}
+    return ImageStack(stack, metadata.pixel_size, said)
 
 
 def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None, shape=None):
@@ -102,11 +104,12 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
     stack : array-like of shape (n_images, height, width), or iterable of images
         Real numbers. With an iterator of images (and ``shape``), one image at a time is in memory.
     pixel_size : float, optional
-        Pixel size in pm.
+        Pixel size in pm. By default that of the stack, if it knows one.
     overwrite : bool, default=False
         Replace an existing file.
     metadata : dict, optional
-        Anything JSON can hold; :func:`read_stack` returns it as ``info``. TIFF only.
+        Anything JSON can hold; :func:`read_stack` returns it as ``metadata["info"]``. TIFF only.
+        That of the stack is not written.
     shape : tuple (n_images, height, width), optional
         Needed if ``stack`` is an iterator, which cannot be asked.
 
@@ -118,7 +121,10 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
         If the folder does not exist.
     ValueError
         If the format is unknown, the stack does not have three axes, is empty, complex or textual,
-        has a value too large for float32, or an iterator does not give what ``shape`` says.
+        has a value too large for float32, or an iterator does not give what ``shape`` says, or if
+        the pixel size is not positive and finite.
+    TypeError
+        If the pixel size is not a number.
 
     Examples
     --------
@@ -134,8 +140,7 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
-    if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise ValueError(f"pixel_size must be a positive finite number in pm, got {pixel_size!r}.")
+    pixel_size = pixel_size_of(stack) if pixel_size is None else check_pixel_size(pixel_size)
     info = json.dumps(metadata) if metadata else None  # before any file is opened
     if shape is None:
         if not hasattr(stack, "__len__"):
@@ -268,7 +273,7 @@ def _read_numpy(path, mmap):
                     )
                 array = archive[name]
                 if "pixel_size" in names:
-                    metadata.pixel_size = float(archive["pixel_size"])
+                    metadata.pixel_size = _stored_pixel_size(archive["pixel_size"], path)
     except _Unsuitable:
         raise
     except ValueError as error:
@@ -282,6 +287,16 @@ def _read_numpy(path, mmap):
         raise _damaged(path, error) from error
     metadata.axes = {2: "YX", 3: "TYX"}.get(array.ndim, "?" * array.ndim)
     return array, metadata
+
+
+def _stored_pixel_size(value, path):
+    try:
+        return check_pixel_size(value.item())
+    except (TypeError, ValueError):
+        raise _Unsuitable(
+            f"{str(path)!r} says pixel_size = {value.tolist()!r}; store one positive "
+            "number, in pm, or leave it out."
+        ) from None
 
 
 def _read_tiff(path, mmap):
@@ -461,7 +476,8 @@ def _ome_pixel_size(tiff):
         value = None if pixels is None else pixels.get(f"PhysicalSize{axis}")
         unit = "µm" if pixels is None else pixels.get(f"PhysicalSize{axis}Unit", "µm")
         scale = picometres(unit)
-        sizes.append(float(value) * scale if value and scale and float(value) > 0 else None)
+        known = value and scale and 0 < float(value) < np.inf
+        sizes.append(float(value) * scale if known else None)
     return sizes
 
 

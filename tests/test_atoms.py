@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.ndimage import gaussian_laplace
+from scipy.ndimage import gaussian_filter, gaussian_laplace
 from scipy.spatial import cKDTree
 from skimage.feature import blob_log
 
-from temdenoise.atoms import column_polarity, find_atoms
+from temdenoise import make_ptceo2
+from temdenoise.atoms import column_polarity, find_atoms, split_surface_bulk
+from temdenoise.atoms.find import image_range
+from temdenoise.images import ImageStack, PixelSizeWarning
 
 VACUUM = 0.45
 
@@ -56,7 +59,8 @@ def test_response_intensity_and_radius_of_one_column():
     assert len(atoms) == 1
     row = atoms.iloc[0]
     np.testing.assert_allclose(row[["x", "y"]].to_numpy(dtype=float), [160.3, 149.6], atol=5e-3)
-    np.testing.assert_allclose(row["log"], height / (2 * image.mean()), rtol=1e-2)
+    low, high = np.quantile(image, [0.001, 0.999])
+    np.testing.assert_allclose(row["response"], height / (2 * (high - low)), rtol=1e-2)
     np.testing.assert_allclose(row["intensity"], VACUUM + height, rtol=2e-3)
     np.testing.assert_allclose(row["radius"], np.sqrt(2) * sigma)
 
@@ -66,13 +70,129 @@ def test_threshold_is_the_same_at_every_dose(lattice):
     image = render(*lattice, height=heights)
     atoms = find_atoms(image, threshold=0.2)
     assert 0 < len(atoms) < len(heights)
-    assert atoms["log"].min() > 0.2
-    assert (atoms["log"].diff().dropna() <= 0).all()
+    assert atoms["response"].min() > 0.2
+    assert (atoms["response"].diff().dropna() <= 0).all()
     brighter = find_atoms(37 * image, threshold=0.2)
     pd.testing.assert_frame_equal(
         brighter.drop(columns="intensity"), atoms.drop(columns="intensity"), rtol=1e-4
     )
     np.testing.assert_allclose(brighter["intensity"], 37 * atoms["intensity"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [100, -100.0, 1e5])
+def test_an_offset_changes_nothing(lattice, offset):
+    image = render(*lattice, height=np.linspace(0.02, 0.4, len(lattice[0])))
+    image += np.random.default_rng(0).normal(0, 0.005, image.shape)
+    atoms, moved = find_atoms(image), find_atoms(image + offset)
+    assert 0 < len(atoms) < len(lattice[0])
+    kept = ["x", "y", "radius", "response"]
+    pd.testing.assert_frame_equal(moved[kept], atoms[kept], rtol=1e-5)
+    np.testing.assert_allclose(moved["intensity"], atoms["intensity"] + offset, rtol=1e-5)
+    assert column_polarity(image + offset) == column_polarity(image)
+    # single precision leaves some digits of the image
+    single = find_atoms((image + 100).astype(np.float32))
+    pd.testing.assert_frame_equal(single[kept], atoms[kept], atol=0.02)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_rounding_is_no_column(offset):
+    noise = np.random.default_rng(0).integers(-1, 2, (64, 64))
+    rounded = np.full((64, 64), np.float32(0.45 + offset)) * (1 + noise * np.float32(6e-8))
+    assert np.ptp(rounded) > 0
+    assert find_atoms(rounded).empty
+
+
+def test_hot_pixels_do_not_widen_the_range(lattice):
+    image = render(*lattice)
+    hot = image.copy()
+    hot[[3, 150, 290], [4, 331, 200]] = 1e3 * image.max()
+    assert image_range(hot) == pytest.approx(image_range(image), rel=0.01)
+    single = np.zeros((64, 64))
+    single[30, 30] = 5  # too few pixels for the quantiles
+    assert image_range(single) == pytest.approx(5)
+    mask = np.zeros(image.shape, dtype=bool)
+    mask[:30] = True
+    assert image_range(np.where(mask, np.nan, image), mask) == image_range(image[30:])
+
+
+def dumbbells(distance, *, angle=0.4, step=52.0, sigma=5.0, weaker=1.0):
+    """Pairs of columns on a hexagonal lattice, one of them weaker than the other."""
+    row, column = np.mgrid[-4:12, -4:12].reshape(2, -1)
+    x, y = step * (column + row / 2), step * row * np.sqrt(3) / 2
+    inside = (x > 30) & (x < 380) & (y > 30) & (y < 330)
+    x, y = x[inside], y[inside]
+    dx, dy = distance * np.cos(angle), distance * np.sin(angle)
+    height = np.r_[np.full(x.size, 0.2), np.full(x.size, 0.2 * weaker)]
+    return np.r_[x, x + dx], np.r_[y, y + dy], height, sigma
+
+
+@pytest.mark.parametrize("contrast", [1, -1])
+@pytest.mark.parametrize("weaker", [1.0, 0.8])
+def test_pairs_of_columns_are_warned_of(contrast, weaker):
+    x, y, height, sigma = dumbbells(14.0, weaker=weaker)
+    image = render(x, y, height=contrast * height, sigma=sigma, shape=(370, 420))
+    options = {"polarity": "bright" if contrast > 0 else "dark", "exclude_border": 20}
+    with pytest.warns(UserWarning, match=r"hold a pair of columns.* Give sigma=4 ") as caught:
+        merged = find_atoms(image, pixel_size=7.5, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    atoms = find_atoms(image, sigma=4, **options)
+    assert len(merged) < 0.6 * len(x)
+    assert distances(atoms, x, y).max() < 0.8
+
+
+def test_columns_that_were_found_both_are_no_pairs():
+    x, y, height, sigma = dumbbells(16.0)
+    image = render(x, y, height=height, sigma=sigma, shape=(370, 420))
+    assert len(find_atoms(image, pixel_size=7.5)) == len(x)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.3])
+def test_single_columns_are_no_pairs(lattice, noise):
+    # a warning is an error here
+    image = render(*lattice, height=0.3)
+    image += noise * np.random.default_rng(0).normal(size=image.shape)
+    assert len(find_atoms(image, pixel_size=7.5)) == len(lattice[0]) or noise > 0.1
+    find_atoms(image, pixel_size=7.5, threshold=0.01)
+
+
+@pytest.fixture(scope="module")
+def ceria():
+    return make_ptceo2(4, models="varied", images_per_model=1, pixel_size=12.44, random_state=3)
+
+
+@pytest.mark.parametrize("dose", [None, 0.1, 0.45, 3.0])
+def test_no_pairs_on_ceria(ceria, dose):
+    images = np.asarray(ceria.data)
+    if dose is not None:
+        images = np.random.default_rng(0).poisson(images * dose / 0.45)
+    for image in images:
+        find_atoms(image, pixel_size=ceria.pixel_size)
+        find_atoms(gaussian_filter(image.astype(float), 3), pixel_size=ceria.pixel_size)
+
+
+def test_images_that_know_their_pixel_size(lattice):
+    image = render(*lattice, sigma=4.0)
+    stack = ImageStack(image[np.newaxis], pixel_size=15.0)
+    expected = find_atoms(image, pixel_size=15.0)
+    atoms = find_atoms(stack[0])
+    pd.testing.assert_frame_equal(atoms, expected)
+    assert type(atoms["x"].to_numpy()) is np.ndarray
+    assert atoms.attrs["pixel_size"] == expected.attrs["pixel_size"] == 15.0
+    assert "pixel_size" not in find_atoms(image, sigma=4).attrs
+    assert column_polarity(stack[0]) == column_polarity(image, pixel_size=15.0)
+    # the keyword wins, and that is said once
+    with pytest.warns(PixelSizeWarning, match="pixel_size=7.5 pm is used.*of 15 pm") as caught:
+        other = find_atoms(stack[0], pixel_size=7.5)
+    assert [warning.filename for warning in caught] == [__file__]
+    pd.testing.assert_frame_equal(other, find_atoms(image, pixel_size=7.5))
+    find_atoms(stack[0], pixel_size=15.05)  # the same but for rounding
+    surface, bulk = split_surface_bulk(atoms)
+    sizes = [len(t) for t in split_surface_bulk(atoms[["x", "y"]].to_numpy(), pixel_size=15.0)]
+    assert [len(surface), len(bulk)] == sizes
+    assert sizes != [len(t) for t in split_surface_bulk(atoms[["x", "y"]].to_numpy())]
+    with pytest.warns(PixelSizeWarning) as caught:
+        split_surface_bulk(atoms, pixel_size=6.22)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_pixel_size_sets_the_scale():
@@ -104,7 +224,12 @@ def test_agrees_with_scikit_image(lattice):
     image = render(*lattice, height=np.linspace(0.05, 0.4, len(lattice[0])))
     atoms = find_atoms(image, sigma=8, threshold=0.05, polarity="bright")
     oracle = blob_log(
-        image, min_sigma=8, max_sigma=8, num_sigma=1, threshold=0.05 * image.mean(), overlap=0.2
+        image,
+        min_sigma=8,
+        max_sigma=8,
+        num_sigma=1,
+        threshold=0.05 * image_range(image),
+        overlap=0.2,
     )
     assert distances(atoms, oracle[:, 1], oracle[:, 0]).max() <= np.sqrt(0.5) + 0.05
 
@@ -174,7 +299,7 @@ def test_no_column_gives_an_empty_table(lattice, value):
     some = find_atoms(render(*lattice))
     assert len(none) == 0
     pd.testing.assert_series_equal(none.dtypes, some.dtypes)
-    assert list(none.columns) == ["x", "y", "radius", "intensity", "log"]
+    assert list(none.columns) == ["x", "y", "radius", "intensity", "response"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 2), (3, 300)])
@@ -195,12 +320,11 @@ def test_any_real_dtype_and_no_change_of_the_input(lattice, dtype):
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.ones((2, 5, 5)), ValueError, r"shape \(2, 5, 5\).*each image of a stack"),
+        (np.ones((2, 5, 5)), ValueError, r"shape \(2, 5, 5\).*of a stack one by one"),
         (np.ones(5), ValueError, r"got shape \(5,\)"),
-        (np.ones((0, 5)), ValueError, "empty"),
+        (np.ones((0, 5)), ValueError, r"with pixels, got shape \(0, 5\)"),
         (np.array([[1.0, 2.0], [3.0, np.nan]]), ValueError, "row 1, column 1"),
         (np.array([[1.0, np.inf]]), ValueError, "row 0, column 1"),
-        (-np.ones((5, 5)), ValueError, "mean of the image is negative"),
         (np.ones((5, 5), complex), TypeError, "complex"),
         (np.full((5, 5), "a"), TypeError, "real numbers"),
         (np.full((5, 5), 1e300), ValueError, "25 pixels .* too large for float32"),

@@ -22,7 +22,7 @@ class Scale(BaseDenoiser):
     def __init__(self, *, factor=1.0):
         self.factor = factor
 
-    def _transform(self, X):
+    def _transform(self, X, mask):
         return self.factor * X
 
 
@@ -192,7 +192,7 @@ def test_template_does_the_checks():
 
 def test_output_never_is_the_input():
     class Identity(BaseDenoiser):
-        def _transform(self, X):
+        def _transform(self, X, mask):
             return X
 
     X = np.ones((2, 4, 4), dtype=np.float32)

@@ -98,13 +98,13 @@ def test_denoise_is_the_librarys_transform(movie, out, argv, denoiser, params):
     method = argv[0]
     assert main(["denoise", str(movie), "-o", str(out), "--method", *argv]) == 0
     assert listing(out) == ["movie_denoised.tif"]
-    denoised, metadata = read_stack(out / "movie_denoised.tif")
-    counts, _ = read_stack(movie)
+    denoised = read_stack(out / "movie_denoised.tif")
+    counts = np.asarray(read_stack(movie))  # lengths in pixels
     expected = denoiser.fit(counts).transform(counts, **params)
     np.testing.assert_allclose(denoised, expected, rtol=1e-5)
     assert denoised.dtype == np.float32
-    assert metadata.pixel_size == pytest.approx(10)
-    assert metadata.info == {"source": "movie.tif", "method": method}
+    assert denoised.pixel_size == pytest.approx(10)
+    assert denoised.metadata["info"] == {"source": "movie.tif", "method": method}
 
 
 def test_several_files_atoms_and_figures(movie, out, capsys):
@@ -121,12 +121,16 @@ def test_several_files_atoms_and_figures(movie, out, capsys):
     assert "10 pm/px from the file" in printed
     assert "pixel size unknown" in printed
     table = pd.read_csv(out / "movie_denoised_atoms.csv")
-    denoised, _ = read_stack(out / "movie_denoised.tif")
+    denoised = read_stack(out / "movie_denoised.tif")
     expected = pd.concat([find_atoms(i, pixel_size=10.0) for i in denoised])
     assert len(table) == len(expected) > 0
     assert table["frame"].nunique() == 3
-    np.testing.assert_allclose(table[["x", "y"]], expected[["x", "y"]], rtol=1e-4)
-    np.testing.assert_allclose(table["x_nm"], table["x"] * 0.01, rtol=1e-4)
+    assert list(table) == [
+        "frame", "x_px", "y_px", "x_nm", "y_nm", "radius_px", "intensity_counts_per_px", "response",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table[["x_px", "y_px"]], expected[["x", "y"]], rtol=1e-4)
+    np.testing.assert_allclose(table["response"], expected["response"], rtol=1e-4)
+    np.testing.assert_allclose(table["x_nm"], table["x_px"] * 0.01, rtol=1e-4)
     assert "x_nm" not in pd.read_csv(out / "other_denoised_atoms.csv")
     assert (out / "movie_denoised.png").read_bytes().startswith(b"\x89PNG")
 
@@ -139,8 +143,8 @@ def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
 
     def run(*argv):
         assert main(["denoise", str(path), "-o", str(out / "a.tif"), "--overwrite", *argv]) == 0
-        stack, metadata = read_stack(out / "a.tif")
-        return stack, metadata.info["method"], capsys.readouterr().out
+        stack = read_stack(out / "a.tif")
+        return stack, stack.metadata["info"]["method"], capsys.readouterr().out
 
     write_stack(path, counts, pixel_size=6.22)
     stack, method, printed = run()
@@ -173,13 +177,15 @@ def test_a_gain_is_undone(movie, out, capsys, gain):
     argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--method", "wiener", "--figure"]
     assert main([*argv, "--gain", gain]) == 0
     assert "gain 12 per electron, offset 500, read noise 0 electrons" in capsys.readouterr().out
-    denoised, metadata = read_stack(out / "a.tif")
+    denoised = read_stack(out / "a.tif")
     expected = WienerDenoiser().fit(electrons).transform(electrons)
     np.testing.assert_allclose(denoised, expected, rtol=1e-6)
-    assert (metadata.info["gain"], metadata.info["offset"]) == (12, 500)
+    assert denoised.metadata["info"] == {
+        "source": "movie.tif", "method": "wiener", "gain": 12, "offset": 500
+    }  # fmt: skip
     # given altogether; and not at all, which is noticed
     assert main([*argv, "--gain", "12", "--offset", "500", "--overwrite"]) == 0
-    np.testing.assert_allclose(read_stack(out / "a.tif")[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(read_stack(out / "a.tif"), expected, rtol=1e-6)
     capsys.readouterr()
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -197,7 +203,7 @@ def test_read_noise_is_reckoned_with_or_refused(movie, out, capsys):
     assert "not Poisson" in message and "use --method vst-bm3d, nlm or pure-let" in message
     assert listing(out) == []
     assert main([str(a) for a in argv] + ["pure-let"]) == 0
-    rates = read_stack(out / "a.tif")[0]
+    rates = read_stack(out / "a.tif")
     known = PURELETDenoiser(read_noise=2.5).fit_transform((stored - 500) / 12)
     # the read noise is measured here, and given there
     assert np.sqrt(np.mean((rates - known) ** 2)) < 0.1
@@ -220,37 +226,37 @@ def test_what_has_no_gain_is_refused(movie, out, capsys):
 def test_output_file_of_another_format_and_long_stacks_in_parts(movie, out, monkeypatch):
     monkeypatch.setattr("temdenoise.cli._denoise._CHUNK_PIXELS", 1)
     assert main(["denoise", str(movie), "-o", str(out / "a.npy"), "--method", "wiener"]) == 0
-    counts, _ = read_stack(movie)
+    counts = np.asarray(read_stack(movie))  # lengths in pixels
     np.testing.assert_allclose(
         np.load(out / "a.npy"), WienerDenoiser().fit(counts).transform(counts), rtol=1e-6
     )
 
 
 def test_masks(movie, out, tmp_path):
-    counts, _ = read_stack(movie)
+    counts = np.asarray(read_stack(movie))  # lengths in pixels
     mask = np.zeros(counts.shape[1:], dtype=bool)
     mask[:10, 5:40] = True
     mask[90:, :] = True
     np.save(tmp_path / "mask.npy", mask[90:].any() * (np.arange(96)[:, None] >= 90) * np.ones(120))
     argv = ["denoise", str(movie), "-o", str(out), "--method", "lowpass"]
     assert main([*argv, "--mask", "5:40,0:10", "--mask", str(tmp_path / "mask.npy")]) == 0
-    denoised, _ = read_stack(out / "movie_denoised.tif")
+    denoised = read_stack(out / "movie_denoised.tif")
     expected = LowPassDenoiser().fit(counts).transform(counts, mask=mask)
     np.testing.assert_allclose(denoised, expected, rtol=1e-6)
     assert np.abs(expected - LowPassDenoiser().fit(counts).transform(counts)).max() > 1e-3
     assert main([*argv, "--mask", ":,90:", "--mask", "5:40,:10", "--overwrite"]) == 0
-    np.testing.assert_array_equal(read_stack(out / "movie_denoised.tif")[0], denoised)
+    np.testing.assert_array_equal(read_stack(out / "movie_denoised.tif"), denoised)
 
 
 def test_no_atoms_are_reported_under_the_mask(movie, out):
     argv = ["denoise", str(movie), "-o", str(out), "--method", "wiener", "--atoms", "--overwrite"]
     table = out / "movie_denoised_atoms.csv"
     assert main(argv) == 0
-    assert (pd.read_csv(table)["x"] < 60).any()
+    assert (pd.read_csv(table)["x_px"] < 60).any()
     assert main([*argv, "--mask", "0:60,0:96"]) == 0
     masked = pd.read_csv(table)
     assert len(masked) > 0
-    assert masked["x"].min() >= 59.5
+    assert masked["x_px"].min() >= 59.5
 
 
 def test_existing_output_is_replaced_only_if_asked(movie, out, capsys):
@@ -263,7 +269,7 @@ def test_existing_output_is_replaced_only_if_asked(movie, out, capsys):
     assert "--overwrite" in fails(capsys, *argv)
     assert (out / "movie_denoised.tif").read_text() == "precious"
     assert main([str(a) for a in argv] + ["--overwrite"]) == 0
-    assert len(read_stack(out / "movie_denoised.tif")[0]) == 3
+    assert len(read_stack(out / "movie_denoised.tif")) == 3
 
 
 def test_missing_or_damaged_input_and_absent_folder(movie, out, capsys):
@@ -293,7 +299,7 @@ def test_outputs_that_clash(movie, out, capsys):
     other = out / "movie.tif"
     write_stack(other, lattice(1))
     assert "both be written" in fails(capsys, "denoise", movie, other, *argv, out)
-    np.testing.assert_array_equal(read_stack(movie)[0], lattice())
+    np.testing.assert_array_equal(read_stack(movie), lattice())
 
 
 @pytest.mark.parametrize(
@@ -378,13 +384,16 @@ def test_simulate(tmp_path):
     assert main([*argv, "-o", str(tmp_path / "a.npz")]) == 0
     assert main([*argv, "-o", str(tmp_path / "folder")]) == 0
     archive = np.load(tmp_path / "a.npz")
-    images, metadata = read_stack(tmp_path / "a.npz")
+    images = read_stack(tmp_path / "a.npz")
     assert images.shape == (2, 256, 256)
-    assert metadata.pixel_size == pytest.approx(19.53125)
-    same, metadata = read_stack(tmp_path / "folder" / "images.tif")
+    assert images.pixel_size == pytest.approx(19.53125)
+    same = read_stack(tmp_path / "folder" / "images.tif")
     np.testing.assert_array_equal(same, images)
-    assert metadata.pixel_size == pytest.approx(19.53125)
+    assert same.pixel_size == pytest.approx(19.53125)
     frame = pd.read_csv(tmp_path / "folder" / "images.csv")
+    # few images show several structures, and say which
+    assert frame["structure"].tolist() == archive["groups"].tolist()
+    assert frame["structure"].nunique() == 2
     assert frame["defocus"].tolist() == archive["frame_defocus"].tolist()
     columns = pd.read_csv(tmp_path / "folder" / "columns.csv")
     assert set(columns["image"]) == {0, 1}
@@ -410,14 +419,14 @@ def test_train_leaves_weights_that_denoise(weights, movie, out):
     assert denoiser.transform(np.ones((1, 64, 64)), pixel_size=5).shape == (1, 64, 64)
     argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--weights", str(weights)]
     assert main([*argv, "--pixel-size", "6", "--mask", "0:20,0:20"]) == 0
-    denoised, metadata = read_stack(out / "a.tif")
-    counts, _ = read_stack(movie)
+    denoised = read_stack(out / "a.tif")
+    counts = np.asarray(read_stack(movie))  # lengths in pixels
     mask = np.zeros(counts.shape[1:], dtype=bool)
     mask[:20, :20] = True
     np.testing.assert_allclose(
         denoised, denoiser.transform(counts, pixel_size=6, mask=mask), rtol=1e-5
     )
-    assert metadata.pixel_size == pytest.approx(6)
+    assert denoised.pixel_size == pytest.approx(6)
 
 
 def test_simulate_other_microscopes(tmp_path):
@@ -492,10 +501,10 @@ def test_demo(tmp_path, capsys):
     assert after > before + 20
     precision, recall = re.search(r"precision (\S+), recall (\S+)", printed).groups()
     assert float(precision) > 0.85 and float(recall) > 0.85
-    denoised, metadata = read_stack(folder / "demo_denoised.tif")
+    denoised = read_stack(folder / "demo_denoised.tif")
     movie = load_sample_movie()
     assert denoised.shape == movie.data.shape
-    assert metadata.pixel_size == pytest.approx(movie.pixel_size)
+    assert denoised.pixel_size == pytest.approx(movie.pixel_size)
     assert pd.read_csv(folder / "demo_atoms.csv")["frame"].nunique() == len(denoised)
     assert "exists already" in fails(capsys, "demo", "-o", folder)
 

@@ -1,6 +1,5 @@
 """Verdicts on columns: known scenes, known answers, and what is refused."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +8,13 @@ from scipy.stats import norm
 
 from temdenoise import SBDDenoiser, WienerDenoiser, load_sample_movie, thin_counts
 from temdenoise.atoms import confirm_atoms, confirm_atoms_from_halves, find_atoms
-from temdenoise.inspection import AtomVerdictDisplay
+from temdenoise.images import ImageStack, PixelSizeWarning
+from temdenoise.plotting import AtomVerdictDisplay
 
 PIXEL_SIZE = 6.0
 COLUMNS = [
-    "x", "y", "log", "region", "in_frame", "n_halves", "height_drawn", "height_counted", "p_value",
-    "q_value", "verdict",
+    "x", "y", "response", "region", "in_frame", "n_halves", "height_drawn", "height_counted",
+    "p_value", "q_value", "verdict",
 ]  # fmt: skip
 TRUE = [(60.0, 60.0), (120.0, 60.0), (180.0, 60.0), (60.0, 120.0), (120.0, 120.0)]
 FALSE = (180.0, 120.0)
@@ -46,12 +46,6 @@ class Dreamer:
 @pytest.fixture(scope="module")
 def counts():
     return np.random.default_rng(0).poisson(scene(TRUE))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def at(table, site, reach=3):
@@ -110,7 +104,7 @@ def test_the_tested_half_has_no_part_in_what_is_tested(counts):
 
 
 def test_rate_of_false_discoveries():
-    # 25 true columns and 25 phantoms in each frame: a share of at most q of those confirmed is
+    # 25 true columns and 25 phantoms in each frame: a share of at most fdr of those confirmed is
     # false, on average, and a test that confirmed whatever is drawn would have one half
     shape = (600, 660)
     sites = [(60.0 + 60 * i, 60.0 + 120 * j) for i in range(10) for j in range(5)]
@@ -120,7 +114,7 @@ def test_rate_of_false_discoveries():
     shares, found = [], []
     for _ in range(6):
         a, b = rng.poisson(scene(true, height=0.25, shape=shape) / 2, size=(2, *shape))
-        table = confirm_atoms_from_halves(a, b, drawn, drawn, q=0.1, pixel_size=PIXEL_SIZE)
+        table = confirm_atoms_from_halves(a, b, drawn, drawn, fdr=0.1, pixel_size=PIXEL_SIZE)
         kept = table[table["verdict"] == "confirmed"]
         false = [len(at(kept, site)) for site in sites[25:]]
         shares.append(sum(false) / max(len(kept), 1))
@@ -368,9 +362,11 @@ def test_masks_with_messages_of_their_own(counts):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"q": 0}, ValueError, "between 0 and 1"),
-        ({"q": 1.5}, ValueError, "between 0 and 1"),
-        ({"q": "5 %"}, TypeError, "q must be a number"),
+        ({"fdr": 0}, ValueError, "above 0 and below 1"),
+        ({"fdr": 1.5}, ValueError, "above 0 and below 1"),
+        ({"fdr": "5 %"}, TypeError, "fdr must be a number"),
+        ({"sigma": -8}, ValueError, "sigma"),
+        ({"sigma": [4, 8]}, TypeError, "sigma must be a number"),
         ({"split": "half"}, ValueError, "split must be"),
         ({"pixel_size": -6}, ValueError, "pixel_size"),
         ({"threshold": 0}, ValueError, "threshold"),
@@ -404,7 +400,7 @@ def test_what_cannot_denoise_is_refused(counts):
         ({"denoised_b": scene(TRUE)[1:]}, ValueError, r"denoised_b has shape \(179, 240\)"),
         ({"denoised_a": np.full(SHAPE, np.nan)}, ValueError, "denoised_a holds 43200 pixels"),
         ({"denoised_b": np.ones(SHAPE, dtype=complex)}, TypeError, "denoised_b must hold real"),
-        ({"denoised": -scene(TRUE)}, ValueError, "negative"),
+        ({"denoised": -scene(TRUE)}, ValueError, "denoised has a negative mean"),
         ({"b": np.ma.masked_less(np.eye(*SHAPE), 1)}, ValueError, "b is a masked array"),
     ],
 )
@@ -451,11 +447,9 @@ def test_display_marks_every_column_once(counts):
     display.figure_.canvas.draw()
 
 
-def test_display_on_given_axes_and_bad_tables(counts):
-    figure, axes = plt.subplots(1, 2)
+def test_display_of_bad_tables(counts):
     table = confirm_atoms(Dreamer(), counts, pixel_size=PIXEL_SIZE, random_state=0)
-    display = AtomVerdictDisplay.from_predictions(counts, scene(TRUE), table, axes=axes)
-    assert display.figure_ is figure
+    display = AtomVerdictDisplay.from_predictions(counts, scene(TRUE), table)
     assert display.axes_[0].get_xlabel() == "x (px)"
     with pytest.raises(ValueError, match="no column 'verdict'"):
         AtomVerdictDisplay.from_predictions(counts, scene(TRUE), find_atoms(scene(TRUE)))
@@ -476,3 +470,90 @@ def test_display_on_given_axes_and_bad_tables(counts):
 def test_display_names_what_is_wrong(counts, options, error, message):
     with pytest.raises(error, match=message):
         AtomVerdictDisplay.from_estimator(Dreamer(), counts[np.newaxis], **options)
+
+
+def test_sigma_sets_every_length(counts):
+    # columns of 60 pm on pixels of 6 pm: sigma=10 says the same as the pixel size
+    a, b = thin_counts(counts, random_state=0)
+    images = [a, b, scene([*TRUE, FALSE]), scene([*TRUE, FALSE])]
+    expected = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)
+    table = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE, sigma=10)
+    pd.testing.assert_frame_equal(table, expected)
+    options = {"pixel_size": PIXEL_SIZE, "random_state": 0}
+    pd.testing.assert_frame_equal(
+        confirm_atoms(Dreamer(), counts, sigma=10.0, **options),
+        confirm_atoms(Dreamer(), counts, **options),
+    )
+    finer = confirm_atoms(Dreamer(), counts, sigma=7, **options)
+    assert not np.allclose(finer["p_value"], expected["p_value"])
+
+
+def pairs():
+    """Dumbbells of columns of 5 px, 22 px apart."""
+    sites = [(40.0 + 70 * i, 40.0 + 60 * j) for i in range(5) for j in range(4)]
+    return sites, [(x, y + 22) for x, y in sites]
+
+
+def test_both_columns_of_a_pair_are_confirmed():
+    sites, others = pairs()
+    shape = (290, 360)
+    drawn = scene([*sites, *others], height=1.2, shape=shape, sigma=5)
+    phantom = others[7]
+    true = scene([s for s in [*sites, *others] if s != phantom], height=1.2, shape=shape, sigma=5)
+    a, b = np.random.default_rng(0).poisson(true, size=(2, *shape))
+    options = {"pixel_size": PIXEL_SIZE, "polarity": "bright"}
+    table = confirm_atoms_from_halves(a, b, drawn, drawn, sigma=5, **options)
+    assert len(table) == 40
+    assert at(table, phantom)["verdict"].tolist() == ["rejected"]
+    assert (table["verdict"] == "confirmed").sum() == 39
+
+
+def test_merged_pairs_are_warned_of_once():
+    sites, others = pairs()
+    others = [(x, y - 4) for x, y in others]  # so close that they merge
+    shape = (290, 360)
+    drawn = scene([*sites, *others], height=1.2, shape=shape, sigma=5)
+    movie = np.random.default_rng(0).poisson(drawn, size=(3, *shape))
+
+    class Fixed:
+        def transform(self, X):
+            return np.stack([drawn * x.mean() / drawn.mean() for x in X])
+
+    options = {"pixel_size": PIXEL_SIZE, "polarity": "bright"}
+    with pytest.warns(UserWarning, match="pair of columns.* Give sigma=5 ") as caught:
+        confirm_atoms(Fixed(), movie, random_state=0, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match="pair of columns.* Give sigma=5 ") as caught:
+        confirm_atoms_from_halves(*movie[:2], drawn, drawn, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_images_that_know_their_pixel_size(counts):
+    stack = ImageStack(counts[np.newaxis], pixel_size=PIXEL_SIZE)
+    denoiser = Dreamer()
+    table = confirm_atoms(denoiser, stack, random_state=0)
+    expected = confirm_atoms(Dreamer(), counts, pixel_size=PIXEL_SIZE, random_state=0)
+    pd.testing.assert_frame_equal(table, expected)
+    assert table.attrs["pixel_size"] == PIXEL_SIZE
+    assert {call["pixel_size"] for call in denoiser.seen} == {PIXEL_SIZE}
+    with pytest.warns(PixelSizeWarning, match="pixel_size=9 pm") as caught:
+        other = confirm_atoms(Dreamer(), stack[0], pixel_size=9, random_state=0)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not other["p_value"].equals(table["p_value"])
+
+    a, b = thin_counts(counts, random_state=0)
+    drawn = ImageStack(scene(TRUE), pixel_size=PIXEL_SIZE)
+    by_hand = confirm_atoms_from_halves(a, b, drawn, drawn)
+    given = confirm_atoms_from_halves(
+        a, b, np.asarray(drawn), np.asarray(drawn), pixel_size=PIXEL_SIZE
+    )
+    pd.testing.assert_frame_equal(by_hand, given)
+    with pytest.warns(PixelSizeWarning) as caught:
+        confirm_atoms_from_halves(a, b, drawn, drawn, drawn, pixel_size=9)
+    assert len(caught) == 1
+
+    display = AtomVerdictDisplay.from_estimator(Dreamer(), stack, random_state=0)
+    pd.testing.assert_frame_equal(display.atoms, expected)
+    assert display.axes_[0].get_xlabel() == "x (nm)"
+    display = AtomVerdictDisplay.from_predictions(stack[0], scene(TRUE), expected)
+    assert display.axes_[0].get_xlabel() == "x (nm)"

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from temdenoise import LowPassDenoiser, find_atoms
 from temdenoise.atoms import AtomClassifier, match_atoms
 from temdenoise.atoms.classifier import FEATURES
+from temdenoise.images import ImageStack, PixelSizeWarning
 
 PIXEL_SIZE = 6.0
 SHAPE = (220, 260)
@@ -98,7 +99,7 @@ def test_features_are_what_they_say(classifier):
     assert atoms["neighbours"].tolist() == [2, 2, 1, 1]  # within 400 pm
     assert (atoms["surface"] == 1).all()
     np.testing.assert_allclose(atoms["roundness"], 1, atol=0.25)
-    np.testing.assert_allclose(atoms["log_response"], np.log(atoms["log"]))
+    np.testing.assert_allclose(atoms["log_response"], np.log(atoms["response"]))
     assert (atoms["z"] > 10).all()
     assert (atoms["probability"] > 0.9).all()
 
@@ -150,6 +151,7 @@ def test_a_file_that_is_no_model(denoiser, tmp_path, broken):
         {"intercept": 10**400},
         {"threshold": None},
         {"pixel_size": "6"},
+        {"sigma": 0},
     ],
 )
 def test_a_model_that_was_tampered_with(classifier, denoiser, tmp_path, change):
@@ -163,10 +165,11 @@ def test_a_model_that_was_tampered_with(classifier, denoiser, tmp_path, change):
 
 def test_numpy_scalars_are_numbers(classifier, denoiser, tmp_path):
     # parameters do not go into what was fitted
-    scalars = {"pixel_size": np.float32(6.22), "threshold": np.float32(0.05)}
+    scalars = {"threshold": np.float32(0.05), "sigma": np.float32(8)}
     scalars["dose"] = (np.float32(0.5), np.float64(2))
     copy = AtomClassifier(denoiser)
     vars(copy).update(vars(classifier))
+    copy.pixel_size_ = np.float32(6.22)
     copy.set_params(**scalars).save(tmp_path / "model.json")
     loaded = AtomClassifier.load(tmp_path / "model.json", denoiser)
     assert (loaded.pixel_size, loaded.dose) == (np.float32(6.22), (0.5, 2.0))
@@ -219,3 +222,29 @@ def test_bad_input(denoiser):
         AtomClassifier(denoiser, C=-1.0).fit(np.ones((1, *SHAPE)))
     with pytest.raises(TypeError, match="transform"):
         AtomClassifier(None).fit(np.ones((1, *SHAPE)))
+
+
+def test_images_that_know_their_pixel_size(denoiser, classifier):
+    images = scenes(24, seed=0)
+    options = {"threshold": 0.05, "random_state": 0}
+    mine = AtomClassifier(denoiser, **options).fit(ImageStack(images, pixel_size=PIXEL_SIZE))
+    assert mine.pixel_size is None
+    assert mine.pixel_size_ == classifier.pixel_size_ == PIXEL_SIZE
+    np.testing.assert_array_equal(mine.coef_, classifier.coef_)
+    noisy = np.random.default_rng(3).poisson(images[0])
+    expected = classifier.find_atoms(noisy)
+    pd.testing.assert_frame_equal(mine.find_atoms(ImageStack(noisy, PIXEL_SIZE)), expected)
+    with pytest.warns(PixelSizeWarning, match="pixel_size=6 pm is used.* of 9 pm"):
+        other = mine.find_atoms(ImageStack(noisy, 9))
+    pd.testing.assert_frame_equal(other, expected)
+
+
+def test_sigma_is_kept(denoiser, classifier, tmp_path):
+    images = scenes(24, seed=0)
+    options = {"pixel_size": PIXEL_SIZE, "threshold": 0.05, "random_state": 0}
+    same = AtomClassifier(denoiser, sigma=60 / PIXEL_SIZE, **options).fit(images)
+    np.testing.assert_allclose(same.coef_, classifier.coef_, rtol=1e-6)
+    finer = AtomClassifier(denoiser, sigma=7.0, **options).fit(images)
+    assert not np.allclose(finer.coef_, classifier.coef_)
+    finer.save(tmp_path / "model.json")
+    assert AtomClassifier.load(tmp_path / "model.json", denoiser).sigma == 7.0

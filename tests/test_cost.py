@@ -34,19 +34,19 @@ def test_unet(scales, base):
 
 
 def test_the_papers_smallest_unet_at_full_resolution():
-    assert count_macs(UNet(scales=4, base_channels=32)) == (54_176, 0)
+    assert count_macs(UNet(scales=4, base_channels=32)) == (54_176, 0, 0)
 
 
 def test_plain_networks():
     # every pixel takes part once: the count is that of the weights
     weights = sum(m.weight.numel() for m in DnCNN().noise if isinstance(m, nn.Conv2d))
-    assert count_macs(DnCNN(), (5, 7)) == (weights, 0)
+    assert count_macs(DnCNN(), (5, 7)) == (weights, 0, 0)
     assert weights == 9 * 64 * (1 + 18 * 64 + 1)
     fine = 25 * 32 + 9 * 32 * 32 + 9 * 96 * 32 + 25 * 32
     # four convolutions on half the resolution, and the transposed one: each of its 4x4 weights
     # meets each coarse pixel once
     coarse = (9 * 32 * 64 + 3 * 9 * 64 * 64 + 16 * 64 * 64) / 4
-    assert count_macs(SmallUNet(), (64, 32)) == (fine + coarse, 0)
+    assert count_macs(SmallUNet(), (64, 32)) == (fine + coarse, 0, 0)
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (160, 112)])
@@ -115,3 +115,27 @@ def test_shape_of_the_wrong_kind(shape):
 def test_shape_that_holds_nothing(shape):
     with pytest.raises(ValueError, match="at least 1"):
         count_macs(UNet(1, 1), shape)
+
+
+@pytest.mark.parametrize("binning", [2, 5])
+def test_bins_are_counted_per_pixel_of_the_detector(binning):
+    network = UNet(2, 4)
+    bins = (math.ceil(33 / binning), math.ceil(40 / binning))
+    count = count_macs(network, (33, 40), binning=binning)
+    per_bin = count_macs(network, bins).layers
+    assert count.layers == pytest.approx(per_bin * math.prod(bins) / (33 * 40))
+    # each pixel into its bin, the splines' filter, four taps along the columns and along the rows
+    assert count.resampling == pytest.approx(1 + 8 / binning**2 + 4 / binning + 4)
+
+
+@pytest.mark.parametrize(
+    ("binning", "error", "message"),
+    [
+        (2.0, TypeError, "binning must be an integer"),
+        (True, TypeError, "binning must be an integer"),
+        (0, ValueError, "binning must be at least 1"),
+    ],
+)
+def test_bad_binning(binning, error, message):
+    with pytest.raises(error, match=message):
+        count_macs(UNet(1, 1), binning=binning)

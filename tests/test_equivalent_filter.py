@@ -2,7 +2,6 @@
 
 import copy
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,15 +9,10 @@ from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, WienerDenoiser
 from temdenoise.base import BaseDenoiser
-from temdenoise.images import PixelSizeWarning
-from temdenoise.inspection import EquivalentFilterDisplay, equivalent_filter
+from temdenoise.images import ImageStack, PixelSizeWarning
+from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+from temdenoise.plotting import EquivalentFilterDisplay
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +312,26 @@ def test_display(noisy):
     assert again.ax_.images[0].get_clim() == (-0.5, 0.5)
     assert again.ax_.get_ylabel() == "y (px)"
     again.figure_.canvas.draw()
+
+
+@pytest.mark.parametrize("method", ["finite_differences", "autograd"])
+def test_images_that_know_their_pixel_size(noisy, method):
+    known = ImageStack(noisy, pixel_size=25.0)
+    options = {"method": method, "radius": 2.0 if method == "finite_differences" else None}
+    if method == "autograd":
+        est = SBDDenoiser.from_pretrained()
+    else:  # with the pixel size, its cutoff is in 1/Angstrom
+        est = LowPassDenoiser(cutoff=0.3).fit(noisy)
+    expected, without = (
+        equivalent_filter(est, noisy, (24, 20), transform_params=params, **options)
+        for params in ({"pixel_size": 25.0}, {})
+    )
+    result = equivalent_filter(est, known, (24, 20), **options)
+    np.testing.assert_array_equal(result.weights, expected.weights)
+    assert not np.allclose(result.weights, without.weights, equal_nan=True)
+    # what is said for transform wins
+    params = {"pixel_size": 12.5}
+    other = equivalent_filter(est, known, (24, 20), transform_params=params, **options)
+    assert not np.allclose(other.weights, expected.weights, equal_nan=True)
+    display = EquivalentFilterDisplay.from_estimator(est, known, (24, 20), **options)
+    assert display.ax_.get_xlabel() == "x (nm)"

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from mirror_site import HEADER, ROWS, SHAPE, content, fetch, image, listing, tiff, write
 
+from temdenoise import ImageStack
 from temdenoise.datasets import fetch_ptceo2
 
 
@@ -19,6 +20,9 @@ def test_local_copy_is_read_as_it_is(tmp_path, site):
     train = fetch(site, tmp_path, load_images=True)
     assert np.array_equal(train.data, [image(0), image(1)])
     assert train.data.dtype == np.float32
+    assert type(train.data) is ImageStack
+    assert train.data.pixel_size == 4.89
+    assert train.groups.tolist() == ["PtNp1", "PtNp3"]
     assert [os.path.basename(name)[:8] for name in train.filenames] == ["PtNp1-D0", "PtNp3-Dh"]
     expected = pd.DataFrame(
         {

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from mirror_site import sha256, tiff, write, zipped
 
+from temdenoise import ImageStack, read_stack
 from temdenoise.datasets import fetch_ptceo2_movie
 
 MOVIE = np.random.default_rng(3).poisson(1.6, (5, 40, 50)).astype(np.uint8)
@@ -53,17 +54,28 @@ def fetch_movie(site, home, *args, **keywords):
     return fetch_ptceo2_movie(*args, data_home=home, base_url=site.url, delay=0.01, **keywords)
 
 
+def test_what_a_file_says_of_its_pixels_is_not_believed(tmp_path):
+    folder = tmp_path / "ptceo2_movie" / "Figure 4"
+    folder.mkdir(parents=True)
+    options = {"imagej": True, "resolution": (160, 160), "metadata": {"unit": "nm", "axes": "TYX"}}
+    tifffile.imwrite(folder / "movie.tif", MOVIE, **options)
+    assert read_stack(folder / "movie.tif").pixel_size == 6.25
+    assert fetch_ptceo2_movie(data_home=tmp_path).data.pixel_size is None
+
+
 def test_movie_is_fetched_from_its_record_once(tmp_path, record):
     movie = fetch_movie(record, tmp_path)
-    assert isinstance(movie.data, np.memmap)
+    assert type(movie.data) is ImageStack
+    assert isinstance(movie.data.base, np.memmap)
     assert np.array_equal(movie.data, MOVIE)
     assert movie.data.dtype == np.uint8
-    assert movie.pixel_size is None
+    assert movie.pixel_size is movie.data.pixel_size is None
+    assert movie.data.metadata["path"] == movie.filename
     assert "14618961" in movie.DESCR
     assert len(record.requests) == 2
     record.stop()
     again = fetch_movie(record, tmp_path, mmap=False)
-    assert not isinstance(again.data, np.memmap)
+    assert not isinstance(again.data.base, np.memmap)
     assert np.array_equal(again.data, MOVIE)
     assert again.filename == movie.filename
 
@@ -149,7 +161,7 @@ def test_movie_is_read_however_it_is_stored(tmp_path, kind):
     for mmap in (True, False):
         data = fetch_ptceo2_movie(data_home=tmp_path, mmap=mmap).data
         mapped = mmap and kind not in ("tiles", "compressed", "pages")
-        assert isinstance(data, np.memmap) == mapped
+        assert isinstance(data.base, np.memmap) == mapped
         assert np.array_equal(data, MOVIE)
 
 

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 import temdenoise.io
+from temdenoise.images import ImageStack
 from temdenoise.io import read_stack, write_stack
 
 
@@ -25,21 +26,38 @@ def test_round_trip(tmp_path, stack, suffix, mmap):
     path = tmp_path / f"movie{suffix}"
     assert write_stack(path, stack, pixel_size=6.22, metadata={"dose": 0.45}) is None
     assert contents(tmp_path) == [path.name]
-    back, metadata = read_stack(path, mmap=mmap)
+    back = read_stack(path, mmap=mmap)
     np.testing.assert_array_equal(back, stack)
-    assert back.dtype == np.float32 == metadata.dtype
-    assert metadata.axes == "TYX"
+    assert back.dtype == np.float32
+    assert back.metadata["axes"] == "TYX"
     if suffix != ".npy":
-        assert metadata.pixel_size == pytest.approx(6.22, rel=1e-6)
-        assert metadata.info == {"dose": 0.45}
-    assert isinstance(back, np.memmap) == mmap
+        assert back.pixel_size == pytest.approx(6.22, rel=1e-6)
+        assert back.metadata["info"] == {"dose": 0.45}
+    assert type(back) is ImageStack
+    assert isinstance(back.base, np.memmap) == mmap
+    assert type(back[1:].metadata["path"]) is str
+    assert back.metadata["path"] == str(path)
+
+
+def test_a_stack_is_written_with_its_own_pixel_size(tmp_path, stack):
+    images = ImageStack(stack, pixel_size=5.5)
+    write_stack(tmp_path / "own.tif", images)
+    write_stack(tmp_path / "given.tif", images, pixel_size=6.22)  # what is given wins
+    write_stack(tmp_path / "none.tif", images[:, ::2])
+    sizes = [read_stack(tmp_path / f"{name}.tif").pixel_size for name in ("own", "given", "none")]
+    assert sizes == [pytest.approx(5.5), pytest.approx(6.22), None]
+    # as it came from a file
+    write_stack(tmp_path / "again.tif", read_stack(tmp_path / "own.tif", mmap=True)[1:3])
+    again = read_stack(tmp_path / "again.tif")
+    np.testing.assert_array_equal(again, stack[1:3])
+    assert again.pixel_size == pytest.approx(5.5)
 
 
 def test_one_image_round_trip(tmp_path, stack):
     write_stack(tmp_path / "a.tif", stack[:1], pixel_size=4.89)
-    back, metadata = read_stack(tmp_path / "a.tif")
+    back = read_stack(tmp_path / "a.tif")
     np.testing.assert_array_equal(back, stack[:1])
-    assert metadata.pixel_size == pytest.approx(4.89, rel=1e-6)
+    assert back.pixel_size == pytest.approx(4.89, rel=1e-6)
 
 
 def test_another_reader_sees_what_imagej_needs(tmp_path, stack):
@@ -59,17 +77,17 @@ def test_large_stacks_become_ome_bigtiff(tmp_path, stack, monkeypatch):
     write_stack(path, iter(stack), shape=stack.shape, pixel_size=6.22, metadata={"a": [1, "<é>"]})
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_bigtiff and tiff.is_ome
-    back, metadata = read_stack(path)
+    back = read_stack(path)
     np.testing.assert_array_equal(back, stack)
-    assert metadata.pixel_size == pytest.approx(6.22)
-    assert metadata.info == {"a": [1, "<é>"]}
+    assert back.pixel_size == pytest.approx(6.22)
+    assert back.metadata["info"] == {"a": [1, "<é>"]}
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".npy"])
 def test_iterator_of_images(tmp_path, stack, suffix):
     path = tmp_path / f"a{suffix}"
     write_stack(path, (image for image in stack), shape=stack.shape)
-    np.testing.assert_array_equal(read_stack(path)[0], stack)
+    np.testing.assert_array_equal(read_stack(path), stack)
 
 
 @pytest.mark.parametrize("n_images", [0, 4, 6])
@@ -86,10 +104,10 @@ def test_read_tiff_of_any_dtype(tmp_path, stack, dtype):
     data = stack.astype(dtype)
     order = ">" if np.dtype(dtype).byteorder == ">" else "<"
     tifffile.imwrite(tmp_path / "a.tif", data, byteorder=order, photometric="minisblack")
-    back, metadata = read_stack(tmp_path / "a.tif")
+    back = read_stack(tmp_path / "a.tif")
     np.testing.assert_array_equal(back, data)
     assert back.dtype.kind == np.dtype(dtype).kind
-    assert metadata.pixel_size is None
+    assert back.pixel_size is None
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -98,25 +116,25 @@ def test_read_pages_compressed_or_not(tmp_path, stack, compression):
         for image in stack:
             tiff.write(image, compression=compression, contiguous=False)
     for mmap in (False, True):
-        np.testing.assert_array_equal(read_stack(tmp_path / "a.tif", mmap=mmap)[0], stack)
+        np.testing.assert_array_equal(read_stack(tmp_path / "a.tif", mmap=mmap), stack)
 
 
 def test_two_dimensional_files_are_stacks_of_one(tmp_path, stack):
     tifffile.imwrite(tmp_path / "a.tif", stack[0])
     np.save(tmp_path / "a.npy", stack[0])
     for name in ("a.tif", "a.npy"):
-        back, metadata = read_stack(tmp_path / name)
+        back = read_stack(tmp_path / name)
         np.testing.assert_array_equal(back, stack[:1])
-        assert metadata.axes == "YX"
+        assert back.metadata["axes"] == "YX"
 
 
 def test_singleton_axes_are_dropped(tmp_path, stack):
     tifffile.imwrite(
         tmp_path / "a.tif", stack[:, None, None], imagej=True, metadata={"axes": "TZCYX"}
     )
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif")[0], stack)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif"), stack)
     np.save(tmp_path / "a.npy", stack[None])
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.npy")[0], stack)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.npy"), stack)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +159,7 @@ def test_imagej_units(tmp_path, stack, unit, per_unit, expected):
         resolution=(per_unit, per_unit),
         metadata={"axes": "TYX", "unit": unit if unit.isascii() else "\\u00C5"},
     )
-    pixel_size = read_stack(tmp_path / "a.tif")[1].pixel_size
+    pixel_size = read_stack(tmp_path / "a.tif").pixel_size
     assert pixel_size == (expected and pytest.approx(expected, rel=1e-5))
 
 
@@ -153,8 +171,8 @@ def test_ome_units(tmp_path, stack, unit, size, pm):
     details = {"axes": "TYX", "PhysicalSizeX": size, "PhysicalSizeY": size}
     details |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata=details)
-    back, metadata = read_stack(tmp_path / "a.ome.tif")
-    assert metadata.pixel_size == pytest.approx(pm)
+    back = read_stack(tmp_path / "a.ome.tif")
+    assert back.pixel_size == pytest.approx(pm)
     np.testing.assert_array_equal(back, stack)
 
 
@@ -163,7 +181,7 @@ def test_resolution_in_centimetres_is_believed_only_where_no_printer_reaches(tmp
         tifffile.imwrite(
             tmp_path / "a.tif", stack, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER"
         )
-        pixel_size = read_stack(tmp_path / "a.tif")[1].pixel_size
+        pixel_size = read_stack(tmp_path / "a.tif").pixel_size
         assert pixel_size == (expected and pytest.approx(expected, rel=1e-5))
 
 
@@ -172,19 +190,26 @@ def test_pixels_that_are_not_square(tmp_path, stack):
         tmp_path / "a.tif", stack, imagej=True, resolution=(160, 120), metadata={"unit": "nm"}
     )
     with pytest.warns(UserWarning, match=r"not square \(6.25 x 8.333 pm\)"):
-        assert read_stack(tmp_path / "a.tif")[1].pixel_size is None
+        assert read_stack(tmp_path / "a.tif").pixel_size is None
 
 
 def test_npz(tmp_path, stack):
     np.savez(tmp_path / "one.npz", images=stack)
     np.savez(tmp_path / "named.npz", data=stack, other=[1, 2], pixel_size=19.53)
     np.savez(tmp_path / "two.npz", a=stack, b=stack)
-    np.testing.assert_array_equal(read_stack(tmp_path / "one.npz")[0], stack)
-    back, metadata = read_stack(tmp_path / "named.npz", mmap=True)
+    np.testing.assert_array_equal(read_stack(tmp_path / "one.npz"), stack)
+    back = read_stack(tmp_path / "named.npz", mmap=True)
     np.testing.assert_array_equal(back, stack)
-    assert metadata.pixel_size == 19.53
+    assert back.pixel_size == 19.53
     with pytest.raises(ValueError, match=r"2 arrays \(a, b\); name the images 'data'"):
         read_stack(tmp_path / "two.npz")
+
+
+@pytest.mark.parametrize("said", [0, -6.22, np.nan, "6.22", [6.22, 6.22], True, None])
+def test_npz_with_a_bad_pixel_size(tmp_path, stack, said):
+    np.savez(tmp_path / "a.npz", data=stack, pixel_size=said)
+    with pytest.raises(ValueError, match="a.npz' .*(one positive number, in pm|Python objects)"):
+        read_stack(tmp_path / "a.npz")
 
 
 # --- what cannot be read ---------------------------------------------------------------------
@@ -275,7 +300,7 @@ def test_three_frames_stored_as_colours_and_the_mend(tmp_path):
     with pytest.raises(ValueError, match="these are 3 frames, .*photometric='minisblack'"):
         read_stack(path)
     tifffile.imwrite(path, frames, photometric="minisblack")
-    np.testing.assert_array_equal(read_stack(path)[0], frames)
+    np.testing.assert_array_equal(read_stack(path), frames)
     tifffile.imwrite(path, np.moveaxis(frames, 0, -1), photometric="rgb")
     with pytest.raises(ValueError, match="3 colours are frames, move them to the front"):
         read_stack(path)
@@ -316,7 +341,7 @@ def test_existing_output_is_untouched_unless_asked(tmp_path, stack):
         write_stack(path, stack)
     assert path.read_bytes() == b"precious"
     write_stack(path, stack, overwrite=True)
-    np.testing.assert_array_equal(read_stack(path)[0], stack)
+    np.testing.assert_array_equal(read_stack(path), stack)
 
 
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
@@ -346,6 +371,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, stack, suffix, error):
         ("a.npy", np.full((2, 4, 4), 1e39), {}, ValueError, "too large for float32"),
         ("a.tif", iter([np.ones((4, 4))]), {}, ValueError, "Pass shape="),
         ("a.tif", np.ones((1, 4, 4)), {"pixel_size": -1}, ValueError, "pixel_size"),
+        ("a.tif", np.ones((1, 4, 4)), {"pixel_size": "6.22 pm"}, TypeError, "a number, in pm"),
         ("a.tif", np.ones((1, 4, 4)), {"metadata": {"a": object()}}, TypeError, "JSON"),
     ],
 )
@@ -358,9 +384,9 @@ def test_refused_output(tmp_path, name, data, options, error, message):
 def test_nan_and_inf_are_kept(tmp_path):
     data = np.array([[[np.nan, np.inf, -np.inf, 1.0]]])
     write_stack(tmp_path / "a.tif", data)
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif")[0], data.astype(np.float32))
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif"), data.astype(np.float32))
 
 
 def test_lists_are_arrays(tmp_path):
     write_stack(tmp_path / "a.npy", [[[1, 2], [3, 4]]])
-    assert json.loads(json.dumps(read_stack(tmp_path / "a.npy")[0].tolist())) == [[[1, 2], [3, 4]]]
+    assert json.loads(json.dumps(read_stack(tmp_path / "a.npy").tolist())) == [[[1, 2], [3, 4]]]

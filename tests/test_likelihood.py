@@ -1,6 +1,5 @@
 """Likelihood maps against Poisson's formula, pixel by pixel."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,16 +8,12 @@ from scipy.stats import poisson
 
 from temdenoise import LowPassDenoiser, find_atoms, thin_counts
 from temdenoise.atoms import split_surface_bulk
-from temdenoise.inspection import LikelihoodMapDisplay, likelihood_map
+from temdenoise.images import ImageStack, PixelSizeWarning
+from temdenoise.inspection import likelihood_map
+from temdenoise.plotting import LikelihoodMapDisplay
 
 LEVEL = 0.45
 ATOMS = np.array([[40.0, 60.0], [75.5, 60.0], [40.0, 100.25]])
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def columns(atoms, shape=(180, 220), height=0.4):
@@ -225,7 +220,7 @@ def test_mask_hides(counts, clean):
     ("change", "message"),
     [
         (lambda n, d: (n[:-1], d), "same shape"),
-        (lambda n, d: (n[None], d[None]), r"noisy must be one image.*images\[0\]"),
+        (lambda n, d: (n[None], d[None]), "noisy must be one image.*of a stack one by one"),
         (lambda n, d: (n - 1, d), "noisy holds negative"),
         (lambda n, d: (n + 0.5, d), "not whole numbers"),
         (lambda n, d: (n * 0.37, d), "raw electron counts"),
@@ -330,14 +325,11 @@ def test_display_hides_masked_pixels_from_the_denoiser(counts, split):
         np.testing.assert_array_equal(display.denoised, expected)
 
 
-def test_display_without_atoms_on_given_axes(counts):
-    _, ax = plt.subplots()
-    display = LikelihoodMapDisplay.from_predictions(counts, np.full(counts.shape, LEVEL), ax=ax)
-    assert display.ax_ is ax
-    assert display.figure_ is ax.figure
+def test_display_without_atoms(counts):
+    display = LikelihoodMapDisplay.from_predictions(counts, np.full(counts.shape, LEVEL))
+    assert display.result.atoms.empty
     display.figure_.canvas.draw()
-    assert ax.get_xlabel() == "x (px)"
-    assert plt.get_fignums() == [ax.figure.number]
+    assert display.ax_.get_xlabel() == "x (px)"
 
 
 def test_regions_of_one_half_tested_on_the_other(counts):
@@ -409,3 +401,32 @@ def test_bad_split(counts, clean):
         likelihood_map(counts * 0.5, blur, split="thinning")
     with pytest.raises(ValueError, match=r"mask has shape \(3, 3\)"):
         likelihood_map(counts, blur, split="thinning", mask=np.zeros((3, 3), dtype=bool))
+
+
+def test_images_that_know_their_pixel_size(counts, clean):
+    expected = likelihood_map(counts, clean, pixel_size=7.0)
+    known = ImageStack(clean, pixel_size=7.0)
+    for images in ((ImageStack(counts, 7.0), clean), (counts, known)):
+        result = likelihood_map(*images)
+        np.testing.assert_array_equal(result.map, expected.map)
+        assert type(result.map) is np.ndarray
+        display = LikelihoodMapDisplay.from_predictions(*images)
+        assert display.ax_.get_xlabel() == "x (nm)"
+    with pytest.warns(PixelSizeWarning, match="pixel_size=6 pm") as caught:
+        likelihood_map(counts, known, pixel_size=6.0)
+    assert [warning.filename for warning in caught] == [__file__]
+
+    class Recorder:
+        def transform(self, X, pixel_size=None):
+            self.pixel_size = pixel_size
+            return np.broadcast_to(clean, np.shape(X))
+
+    denoiser = Recorder()
+    stack = ImageStack(counts[np.newaxis], pixel_size=7.0)
+    display = LikelihoodMapDisplay.from_estimator(denoiser, stack)
+    assert denoiser.pixel_size == display.pixel_size == 7.0
+    np.testing.assert_array_equal(display.result.map, expected.map)
+    split = {"split": "thinning", "random_state": 0}
+    half = likelihood_map(stack[0], denoiser, **split)
+    same = likelihood_map(counts, denoiser, pixel_size=7.0, **split)
+    np.testing.assert_array_equal(half.map, same.map)

@@ -1,4 +1,5 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,8 +8,20 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
 
-from temdenoise import LowPassDenoiser, PoissonNoise, WienerDenoiser, psnr, ssim, thin_counts
+from temdenoise import (
+    LowPassDenoiser,
+    PoissonNoise,
+    WienerDenoiser,
+    make_ptceo2,
+    psnr,
+    ssim,
+    thin_counts,
+)
+from temdenoise.base import BaseDenoiser
+from temdenoise.images import ImageStack
 from temdenoise.metrics import (
+    atom_f1_scorer,
+    atom_precision,
     make_denoising_scorer,
     make_multimetric_scorer,
     multimetric_scorer,
@@ -316,3 +329,183 @@ def test_scorer_factories_refuse_bad_arguments(noisy, clean):
         psnr_scorer(denoiser, noisy, clean[:2])
     with pytest.raises(ValueError, match="cannot be negative"):
         psnr_scorer(denoiser, -clean)
+
+
+class SpoiltDenoiser(BaseDenoiser):
+    """Return what came in, with one image replaced by a value."""
+
+    def __init__(self, *, value=None):
+        self.value = value
+
+    def _transform(self, X, mask):
+        spoilt = X.copy()
+        if self.value is not None:
+            spoilt[0] = self.value
+        return spoilt
+
+
+@pytest.fixture(scope="module")
+def columns():
+    """Clean images with columns, that know their pixel size."""
+    sim = make_ptceo2(2, structure="PtNp3", contrast="white", images_per_model=1)
+    return ImageStack(sim.data, sim.pixel_size)
+
+
+def test_atoms_of_images_that_know_their_pixel_size(columns):
+    """A clean image against itself is 1 with nothing said, also in a search."""
+    denoiser = SpoiltDenoiser().fit(columns)
+    assert atom_f1_scorer(denoiser, columns, columns) == 1.0
+    # of either of a pair; the keyword wins
+    assert atom_f1_scorer(denoiser, np.asarray(columns), columns) == 1.0
+    assert atom_f1_scorer(denoiser, columns, np.asarray(columns)) == 1.0
+    given = atom_f1_scorer(denoiser, np.asarray(columns), columns, pixel_size=columns.pixel_size)
+    assert given == 1.0
+    with pytest.warns(UserWarning, match="atoms is ill-defined"):
+        assert atom_f1_scorer(denoiser, columns, columns, pixel_size=4.0) == 0.0
+    search = GridSearchCV(SpoiltDenoiser(), {"value": [0, None]}, scoring=atom_f1_scorer, cv=2)
+    for n_jobs in (1, 2):
+        search.set_params(n_jobs=n_jobs).fit(columns, columns)
+        assert search.best_params_ == {"value": None}
+        assert search.cv_results_["mean_test_score"].tolist() == [0.0, 1.0]
+
+
+class WatchingDenoiser(SpoiltDenoiser):
+    """Keep what it is asked to denoise."""
+
+    def transform(self, X, *, mask=None):
+        self.seen_ = X
+        return super().transform(X)
+
+
+def test_transform_gets_images_that_know_their_pixel_size(clean, noisy):
+    denoiser = WatchingDenoiser().fit(clean)
+    for images in [(ImageStack(clean, 6.22),), (noisy, ImageStack(clean, 6.22))]:
+        psnr_scorer(denoiser, *images)
+        assert denoiser.seen_.pixel_size == 6.22
+    upsnr_scorer(denoiser, ImageStack(noisy, 6.22))
+    assert denoiser.seen_.pixel_size == 6.22
+    psnr_scorer(denoiser, clean)
+    assert not isinstance(denoiser.seen_, ImageStack)
+
+
+def test_keywords_go_to_methods_that_take_them(noisy, clean):
+    denoiser = WienerDenoiser().fit(noisy)  # takes a mask, but no pixel size
+    expected = psnr_scorer(denoiser, noisy, clean)
+    assert psnr_scorer(denoiser, noisy, clean, pixel_size=6.22) == expected
+    assert upsnr_scorer(denoiser, noisy, pixel_size=6.22) == upsnr_scorer(denoiser, noisy)
+    # a mask counts in the score, whether the method takes it or not
+    mask = np.zeros(clean.shape[1:], dtype=bool)
+    mask[:, 20:] = True
+    identity = SpoiltDenoiser().fit(noisy)
+    assert psnr_scorer(identity, noisy, clean, mask=mask) == pytest.approx(
+        psnr(clean, noisy, mask=mask).mean()
+    )
+    with pytest.raises(TypeError, match="pixelsize"):  # a slip of the pen is said
+        psnr_scorer(denoiser, noisy, clean, pixelsize=6.22)
+
+
+def test_masked_pixels_may_hold_anything(noisy, clean):
+    mask = np.zeros(clean.shape[1:], dtype=bool)
+    mask[:5] = True
+    denoiser = LowPassDenoiser().fit(noisy)
+    hidden = np.where(mask, 0, noisy), np.where(mask, 0, clean)
+    spoilt = np.where(mask, np.nan, noisy), np.where(mask, np.nan, clean)
+    for scorer in (psnr_scorer, ssim_scorer):
+        expected = scorer(denoiser, *hidden, mask=mask)
+        assert scorer(denoiser, *spoilt, mask=mask) == expected
+    assert upsnr_scorer(denoiser, spoilt[0], mask=mask) == upsnr_scorer(
+        denoiser, hidden[0], mask=mask
+    )
+    assert psnr_scorer(denoiser, spoilt[1], mask=mask) == psnr_scorer(
+        denoiser, hidden[1], mask=mask
+    )
+
+
+def refuse_below_zero(clean, denoised):
+    if denoised.min() < 0:
+        raise ValueError("below zero")
+    return float(psnr(clean, denoised).mean())
+
+
+WORST = {"psnr": -20 * np.log10(np.finfo(np.float32).max), "ssim": -1.0, "atom_f1": 0.0}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_estimate_that_is_not_finite_scores_worst(columns, value):
+    denoiser = SpoiltDenoiser(value=value).fit(columns)
+    scorer = make_multimetric_scorer(list(WORST))
+    scores = scorer(denoiser, columns, columns[[0, 0]])
+    good = scorer(SpoiltDenoiser().fit(columns), columns, columns[[0, 0]])
+    alone = scorer(SpoiltDenoiser().fit(columns), columns[1:], columns[:1])
+    for name, worst in WORST.items():
+        assert np.isfinite(scores[name])
+        assert scores[name] == pytest.approx((worst + alone[name]) / 2)  # the other image counts
+        assert scores[name] < good[name]
+    assert upsnr_scorer(denoiser, np.ones_like(columns)) == pytest.approx(WORST["psnr"])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e30])
+def test_any_finite_estimate_can_be_scored(columns, value):
+    """Nothing at all, below zero, beyond all bounds."""
+    denoiser = SpoiltDenoiser(value=value).fit(columns)
+    scores = make_multimetric_scorer(list(WORST))(denoiser, columns[:1], columns[:1])
+    for name, worst in WORST.items():
+        assert worst <= scores[name] < 0.5 * (1 if name != "psnr" else 30)
+    assert scores["atom_f1"] == 0
+
+
+def test_a_metric_that_refuses_an_estimate_scores_it_worst(noisy, clean):
+    lowest = -float(np.finfo(np.float32).max)
+    denoiser = SpoiltDenoiser(value=-1.0).fit(noisy)
+    scorer = make_denoising_scorer(refuse_below_zero)
+    assert scorer(denoiser, noisy[:1], clean[:1]) == lowest
+    assert scorer(denoiser, noisy[:2], clean[:2]) == pytest.approx(lowest / 2)
+    smaller_is_better = make_denoising_scorer(refuse_below_zero, greater_is_better=False)
+    assert smaller_is_better(denoiser, noisy[:1], clean[:1]) == lowest
+    # ranked last, without a warning
+    search = GridSearchCV(SpoiltDenoiser(), {"value": [np.nan, -1.0, None]}, scoring=scorer, cv=2)
+    assert search.fit(noisy, clean).best_params_ == {"value": None}
+    # but what is wrong with the clean image is not the estimate's fault
+    with pytest.raises(ValueError, match="below zero"):
+        scorer(denoiser, noisy, clean - 1)
+
+
+def test_wrong_shapes_still_raise(noisy, clean):
+    class Cropping:
+        def transform(self, X):
+            return X[:, 1:]
+
+    class Complex:
+        def transform(self, X):
+            return X * 1j
+
+    with pytest.raises(ValueError, match="same shape"):
+        psnr_scorer(Cropping(), noisy, clean)
+    with pytest.raises(ValueError, match="real numbers"):
+        psnr_scorer(Complex(), noisy, clean)
+    with pytest.raises(TypeError, match="or one for each of the 6 images"):
+        make_denoising_scorer(lambda a, b: [1.0, 2.0])(SpoiltDenoiser().fit(noisy), noisy, clean)
+    with pytest.raises(ValueError, match="region must be"):
+        make_denoising_scorer(partial(atom_precision, region="edge"))(
+            SpoiltDenoiser().fit(noisy), noisy, clean
+        )
+
+
+class PlainNoise:
+    """Noise that knows nothing of seeds, nor of clean images on its scale."""
+
+    def sample(self, clean):
+        return clean + 1
+
+
+class WrongNoise(PlainNoise):
+    def sample(self, clean):
+        return clean[:, 1:]
+
+
+def test_noise_of_ones_own(clean):
+    denoiser = SpoiltDenoiser().fit(clean)
+    scorer = make_denoising_scorer("psnr", noise=PlainNoise())
+    assert scorer(denoiser, clean) == pytest.approx(0.0, abs=1e-5)
+    with pytest.raises(ValueError, match="WrongNoise.sample must return images of the shape"):
+        make_denoising_scorer("psnr", noise=WrongNoise())(denoiser, clean)

@@ -14,18 +14,20 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, 
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr, ssim
 from temdenoise.base import BaseDenoiser
+from temdenoise.images import ImageStack, pixel_size_of
 from temdenoise.metrics import multimetric_scorer, psnr_scorer
-from temdenoise.model_selection import GeneralizationMatrixDisplay, generalization_matrix
+from temdenoise.model_selection import generalization_matrix
+from temdenoise.plotting import GeneralizationMatrixDisplay
 
 
 class MeanImageDenoiser(BaseDenoiser):
     """Answers with the mean image of its training set, whatever it sees: all scores are known."""
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, mask):
         self.mean_ = X.mean(axis=0)
         self.seen_ = X[:, 0, 0].tolist()
 
-    def _transform(self, X):
+    def _transform(self, X, mask):
         return np.broadcast_to(self.mean_, X.shape)
 
 
@@ -36,7 +38,7 @@ def numbered(n, side=12):
 
 def small_sbd(**changes):
     parameters = {
-        "scales": 2, "base_channels": 4, "binning": 1, "patch_size": 16, "batch_size": 2,
+        "n_scales": 2, "base_channels": 4, "binning": 1, "patch_size": 16, "batch_size": 2,
         "max_epochs": 1, "steps_per_epoch": 2, "precision": "float32", "device": "cpu",
         "random_state": 0,
     }  # fmt: skip
@@ -160,10 +162,10 @@ from temdenoise import LowPassDenoiser
 from temdenoise.model_selection import generalization_matrix
 
 class Slow(LowPassDenoiser):
-    def _fit(self, X, y):
+    def _fit(self, X, y, mask):
         if X.mean() > 0.5:  # the second group
             time.sleep(float(sys.argv[2]))
-        super()._fit(X, y)
+        super()._fit(X, y, mask)
 
 clean = np.repeat([0.2, 0.8], 4)[:, None, None] * np.ones((8, 12, 12))
 result = generalization_matrix(Slow(), clean, list("aaaabbbb"), out=sys.argv[1])
@@ -248,7 +250,7 @@ def test_a_training_interrupted_is_continued(tmp_path):
     assert spent["steps"] < 100_000
     # A budget of time that is all but used up: nothing is trained any more, the weights are there.
     settings = json.loads((out / "settings.json").read_text())
-    settings["parameters"]["max_time"] = "1e-06"
+    settings["parameters"]["max_minutes"] = "1e-06"
     (out / "settings.json").write_text(json.dumps(settings))
     result = generalization_matrix(
         estimator.set_params(max_minutes=1e-6), images, groups, out=out, return_estimators=True
@@ -334,3 +336,40 @@ def test_display_runs_the_experiment():
     pd.testing.assert_frame_equal(
         display.matrix, generalization_matrix(MeanImageDenoiser(), images, groups).matrix
     )
+
+
+class ScaleDenoiser(MeanImageDenoiser):
+    """Note the pixel size of what it is fitted on and what it denoises."""
+
+    seen = ()
+
+    def fit(self, X, y=None):
+        type(self).seen = (*self.seen, pixel_size_of(X))
+        return super().fit(X, y)
+
+    def transform(self, X):
+        type(self).seen = (*self.seen, pixel_size_of(X))
+        return super().transform(X)
+
+
+def test_images_that_know_their_pixel_size(tmp_path):
+    images = ImageStack(numbered(8), 19.5)
+    options = {"test_size": 0.25, "out": tmp_path / "out"}
+    generalization_matrix(ScaleDenoiser(), images, list("aaaabbbb"), **options)
+    assert set(ScaleDenoiser.seen) == {19.5}
+    other = ImageStack(images, 6.22)
+    with pytest.raises(ValueError, match="begun with other pixel_size"):
+        generalization_matrix(ScaleDenoiser(), other, list("aaaabbbb"), **options)
+
+
+class PlainNoise:
+    """Noise that takes no keywords."""
+
+    def sample(self, clean):
+        return clean
+
+
+def test_noise_of_ones_own():
+    images, groups = numbered(8), list("aaaabbbb")
+    result = generalization_matrix(MeanImageDenoiser(), images, groups, noise=PlainNoise())
+    assert result.matrix.equals(generalization_matrix(MeanImageDenoiser(), images, groups).matrix)

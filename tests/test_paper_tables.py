@@ -23,12 +23,13 @@ from _paper.work import Work, evaluate, measure, stop_after, tune  # noqa: E402
 from paper_tables import parse  # noqa: E402
 
 ONE = {"structure": "PtNp3", "defocus": (6, 9), "query": "thickness == 30"}
+ONE |= {"images_per_model": 21}
 
 
 @pytest.fixture(scope="module")
 def images():
     sim = make_ptceo2(2, **ONE)
-    return ImageSet(sim.data, sim.frame, sim.pixel_size)
+    return ImageSet(np.asarray(sim.data), sim.frame, sim.pixel_size)
 
 
 def arguments(tmp_path, *more):

@@ -1,18 +1,13 @@
 """Line profiles and column intensities against means written out."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from temdenoise import LowPassDenoiser
-from temdenoise.inspection import ProfileDisplay, column_intensities, profile_along
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+from temdenoise.images import ImageStack, PixelSizeWarning
+from temdenoise.inspection import column_intensities, profile_along
+from temdenoise.plotting import ProfileDisplay
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +172,24 @@ def test_display(movie):
     np.testing.assert_allclose(line[:, 1], expected["denoised"])
     assert display.ax_.get_xlabel() == "distance (nm)"
     display.figure_.canvas.draw()
+
+
+def test_frames_that_know_their_pixel_size(movie, denoised):
+    ends = (5, 20), (45, 20)
+    assert profile_along(movie, denoised, *ends).width == 16
+    given = profile_along(movie, denoised, *ends, pixel_size=25.0)
+    assert given.width == 4
+    table = column_intensities(movie, denoised, [(20, 20)], pixel_size=25.0)
+    assert table["radius"].tolist() == [70.4 / 25]
+    for frames in ((ImageStack(movie, 25.0), denoised), (movie, ImageStack(denoised, 25.0))):
+        profile = profile_along(*frames, *ends)
+        pd.testing.assert_frame_equal(profile.table, given.table)
+        assert type(profile.frames) is np.ndarray
+        pd.testing.assert_frame_equal(column_intensities(*frames, [(20, 20)]), table)
+        display = ProfileDisplay.from_predictions(*frames, *ends)
+        assert display.ax_.get_xlabel() == "distance (nm)"
+        for call in (profile_along, column_intensities):
+            where = ends if call is profile_along else ([(20, 20)],)
+            with pytest.warns(PixelSizeWarning, match="pixel_size=9 pm") as caught:
+                call(*frames, *where, pixel_size=9)
+            assert [warning.filename for warning in caught] == [__file__]

@@ -1,5 +1,7 @@
 """The simulated sets: what they hold, that any part equals the whole, and that nothing is lost."""
 
+import hashlib
+import json
 import os
 from dataclasses import fields
 
@@ -7,11 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial import cKDTree
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 
-from temdenoise import find_atoms, make_ptceo2
+from temdenoise import ImageStack, LowPassDenoiser, find_atoms, make_ptceo2
 from temdenoise._jobs import one_torch_thread
-from temdenoise.datasets import make_ptceo2_surface
-from temdenoise.datasets._catalogue import catalogue, images_of, lean, vary_optics, whole_set
+from temdenoise.datasets import _ptceo2, make_ptceo2_surface
+from temdenoise.datasets._catalogue import (
+    DEFECTS_OF,
+    catalogue,
+    images_of,
+    lean,
+    vary_optics,
+    whole_set,
+)
 from temdenoise.datasets._contrast import condition_contrast, image_contrast
 from temdenoise.datasets._ptceo2 import VACUUM
 from temdenoise.datasets._ptceo2_surface import surface_models
@@ -21,7 +31,7 @@ from temdenoise.simulation.surface_defects import SURFACE_CHANGES
 
 # Two models of the smallest particle on the thinnest support, three images each: a second.
 FEW = {"structure": "PtNp3", "query": "thickness == 30 and tilt_y == 2", "defocus": (6, 8)}
-FEW |= {"n_images": 6}
+FEW |= {"n_images": 6, "images_per_model": 21}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +138,9 @@ def test_tilts_are_rotations_of_the_specimen():
 def test_shapes_and_metadata(few):
     assert few.data.shape == (6, 256, 256)
     assert few.data.dtype == np.float32
+    assert type(few.data) is ImageStack
+    assert few.data.pixel_size == few.data[2:].pixel_size == few.pixel_size == 19.53125
+    assert few.groups.tolist() == few.frame["structure"].tolist()
     assert few.frame.columns.tolist() == [
         "model", "structure", "defect", "support", "thickness", "tilt_x", "tilt_y", "defocus",
         "contrast",
@@ -247,6 +260,99 @@ def test_unknown_conditions_have_no_contrast():
     assert condition_contrast(frame).tolist() == ["black", None, "white", None]
 
 
+# --- a number of images, spread over the set ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spread():
+    return make_ptceo2(8)
+
+
+def test_a_number_of_images_is_spread_over_structures_defects_and_models(planned):
+    frame = planned(24)
+    models = frame.drop_duplicates("model")
+    assert (frame.groupby("model").size() == 2).all()
+    assert models["structure"].value_counts().to_dict() == dict.fromkeys(DEFECTS_OF, 3)
+    assert set(models["defect"]) == {"D0", "D1", "D2", "Dh", "Ds"}
+    # no defect of a structure comes again before the others have come
+    for structure, rows in models.groupby("structure"):
+        assert rows["defect"].nunique() == min(3, len(DEFECTS_OF[structure]))
+    assert frame["thickness"].nunique() > 2
+    assert frame["defocus"].nunique() > 10
+    assert frame["model"].ne(frame["model"].shift()).sum() == 12  # images of a model come together
+
+
+def test_images_of_the_spread_are_those_of_the_set(spread):
+    row = spread.frame.iloc[6]  # of the smallest particle
+    defocus = (row["defocus"], row["defocus"])
+    alone = make_ptceo2(query=f"model == {row['model']}", defocus=defocus)
+    np.testing.assert_array_equal(alone.data[0], spread.data[6])
+
+
+def test_filters_are_tuned_with_a_structure_left_out(spread):
+    search = GridSearchCV(LowPassDenoiser(), {"cutoff": [0.1, 0.3]}, cv=LeaveOneGroupOut())
+    search.fit(spread.data, groups=spread.groups)
+    assert search.n_splits_ == 4
+    scores = [search.cv_results_[f"split{k}_test_score"] for k in range(4)]
+    assert np.isfinite(scores).all()
+    assert spread.groups.dtype.kind == "U"
+
+
+@pytest.mark.parametrize(
+    ("n_images", "n_models", "most"),
+    [(1, 1, 1), (4, 4, 1), (13, 12, 2), (120, 12, 10), (125, 13, 10), (2000, 200, 10)],
+)
+@pytest.mark.parametrize("models", ["catalogue", "varied"])
+def test_number_of_models_of_a_number_of_images(planned, models, n_images, n_models, most):
+    frame = planned(n_images, models=models)
+    sizes = frame.groupby("model").size()
+    assert (len(frame), len(sizes), sizes.max()) == (n_images, n_models, most)
+    assert sizes.min() >= most - 1
+    structures = frame.drop_duplicates("model")["structure"].value_counts()
+    assert np.ptp(structures.reindex(list(DEFECTS_OF), fill_value=0)) <= 1
+
+
+def test_where_the_selection_holds_few_models_there_are_more_images_of_each(planned):
+    assert planned(17_955)["model"].nunique() == 855
+    frame = planned(40, structure="PtNp3", defect="D1", query="thickness == 30", defocus=(0, 9))
+    assert frame["model"].nunique() == 9  # all there are
+    assert frame.groupby("model").size().between(4, 5).all()
+    # few images of each: others make up for it
+    frame = planned(100, contrast="black")
+    assert len(frame) == 100
+    assert set(frame["contrast"]) == {"black"}
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """What would be simulated: the frame alone."""
+
+    def frame_of(*arguments, **keywords):
+        monkeypatch.setattr(_ptceo2, "generate", lambda jobs, frame, *a, **k: frame)
+        return make_ptceo2(*arguments, **keywords)
+
+    return frame_of
+
+
+# What `generate` is given, to the last digit: sets on disk are named by it.
+PLANS = {
+    "all": ({}, "ebe7c1ef69db2dc4"),
+    "seed": ({"random_state": 3}, "39afe62a68e3e319"),
+    "white": ({"contrast": "white", "defocus": (3, 9)}, "17d13b8041f1e99f"),
+    "one of each": ({"n_images": 30, "images_per_model": 1}, "5d006000b37c24cc"),
+    "first models": ({"n_images": 24, "images_per_model": 21}, "759c57bd32d58c69"),
+    "varied": ({"n_images": 24, "models": "varied", "images_per_model": 10}, "9b45d226ec4c944b"),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_sets_that_were_made_before_are_made_again(monkeypatch, name):
+    keywords, expected = PLANS[name]
+    monkeypatch.setattr(_ptceo2, "generate", lambda jobs, *a, **k: jobs)
+    plan = json.dumps([[_ptceo2._plain(job) for job in make_ptceo2(**keywords)]], sort_keys=True)
+    assert hashlib.sha256(plan.encode()).hexdigest()[:16] == expected
+
+
 # --- varied models --------------------------------------------------------------------------------
 
 
@@ -292,7 +398,8 @@ def test_varied_optics_are_those_of_a_microscope_each():
 def test_optics_of_a_model_do_not_depend_on_what_else_is_asked_for():
     whole = vary_optics(images_of(frame := whole_set(0)[:63], 0), frame, 0)[1]
     assert len(whole["c12"].unique()) == 3
-    part = make_ptceo2(1, optics="varied", query=f"model == {whole['model'].iat[42]}")
+    query = f"model == {whole['model'].iat[42]}"
+    part = make_ptceo2(1, optics="varied", images_per_model=21, query=query)
     pd.testing.assert_series_equal(part.frame.iloc[0], whole.iloc[42], check_names=False)
 
 
@@ -337,6 +444,8 @@ def test_surface_images_show_the_change():
         make_ptceo2_surface(1, change=change) for change in ("removed-1", "single", "added")
     )
     assert added.data.shape == (1, 256, 256)
+    assert added.groups.tolist() == ["added"]
+    assert added.data.pixel_size == added.pixel_size
     assert two.frame["site"].equals(one.frame["site"])
     for other, row in ((two, two.frame.loc[0]), (added, added.frame.loc[0])):
         # the corner column brightens the image, at its place

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from temdenoise import make_ptceo2
+from temdenoise import ImageStack, make_ptceo2
 
 fcntl = pytest.importorskip("fcntl")
 resource = pytest.importorskip("resource")
@@ -75,7 +75,9 @@ def test_a_killed_run_goes_on_where_it_was(stopped, expected):
     assert after[: len(before)] == before  # nothing done again
     assert len(after) == 6
     assert sorted(json.loads(line)["group"] for line in after[1:]) == list(range(5))
-    assert isinstance(sim.data, np.memmap)
+    assert type(sim.data) is ImageStack
+    assert sim.data.pixel_size == sim.pixel_size
+    assert isinstance(sim.data.base, np.memmap)
     assert not sim.data.flags.writeable
     assert np.array_equal(sim.data, expected.data)
     assert sim.frame.equals(expected.frame)
@@ -110,6 +112,17 @@ def test_other_arguments_are_refused(stopped):
     with pytest.raises(ValueError, match="preset = 'quick' there, 'default' now"):
         make_ptceo2(**SET, preset="default", out=stopped)
     assert before == (_journal(stopped), Path(f"{stopped}.part").read_bytes())
+
+
+def test_a_set_may_be_named_in_another_way(stopped, expected):
+    # as version 0.1 noted a set whose number of images per model was not given
+    journal = Path(f"{stopped}.journal")
+    header, *done = _journal(stopped)
+    header = json.loads(header) | {"images_per_model": None}
+    journal.write_text("\n".join([json.dumps(header), *done]) + "\n")
+    sim = make_ptceo2(**SET, out=stopped)
+    assert np.array_equal(sim.data, expected.data)
+    assert _journal(stopped)[: len(done) + 1] == [json.dumps(header), *done]
 
 
 def test_two_runs_at_once_are_refused(stopped):

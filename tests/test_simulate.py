@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temdenoise import find_atoms
+from temdenoise import ImageStack, find_atoms
 from temdenoise.simulation import Detector, Microscope, exit_wave, sample_image, simulate
 
 COPPER = (
@@ -26,6 +26,8 @@ def test_equals_its_steps():
     expected = 2 * sample_image(spectra, (21.6, 21.6), 9.0, (60, 80))
     assert images.shape == (2, 60, 80)
     assert images.dtype == np.float32
+    assert type(images) is ImageStack
+    assert images.pixel_size == 9
     assert np.allclose(images, expected, atol=1e-4)
 
 

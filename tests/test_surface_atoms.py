@@ -23,11 +23,13 @@ def compare(monkeypatch):
 def crystal():
     """9 x 9 columns, 40 px apart, far from the border: 32 are at the surface."""
     x, y = np.meshgrid(140 + 40 * np.arange(9.0), 140 + 40 * np.arange(9.0))
-    return pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "log": 0.2})
+    return pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "response": 0.2})
 
 
-def with_column(table, x, y, log):
-    return pd.concat([table, pd.DataFrame({"x": [x], "y": [y], "log": [log]})], ignore_index=True)
+def with_column(table, x, y, response):
+    return pd.concat(
+        [table, pd.DataFrame({"x": [x], "y": [y], "response": [response]})], ignore_index=True
+    )
 
 
 def test_the_same_columns(compare, crystal):
@@ -38,15 +40,15 @@ def test_the_same_columns(compare, crystal):
     assert scores["phantoms"] == scores["lost"] == 0
 
 
-@pytest.mark.parametrize("log", [0.2, 0.06])
-def test_a_lost_column(compare, crystal, log):
+@pytest.mark.parametrize("response", [0.2, 0.06])
+def test_a_lost_column(compare, crystal, response):
     at = (crystal["x"] == 300) & (crystal["y"] == 140)
-    clean = crystal.assign(log=crystal["log"].where(~at, log))
+    clean = crystal.assign(response=crystal["response"].where(~at, response))
     scores, marks = compare(clean, clean, clean[~at], SHAPE)
     assert scores["lost"] == 1
     assert marks["lost"][["x", "y"]].to_numpy().tolist() == [[300, 140]]
     assert scores["f1_detected"] == pytest.approx(2 * 31 / (2 * 31 + 1))
-    faint = log < 0.075
+    faint = response < 0.075
     assert scores["lost_faint"] == faint
     assert scores["f1_certain"] == (1 if faint else scores["f1_detected"])
 

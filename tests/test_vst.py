@@ -14,7 +14,7 @@ from temdenoise.variance_stabilization import anscombe, inverse_anscombe
 class MeanDenoiser(BaseDenoiser):
     """The best denoiser of constant images."""
 
-    def _transform(self, X):
+    def _transform(self, X, mask):
         return np.broadcast_to(X.mean(axis=(1, 2), keepdims=True), X.shape)
 
 
@@ -26,7 +26,7 @@ class Recorder(BaseDenoiser):
     def __init__(self, *, sigma=None):
         self.sigma = sigma
 
-    def _transform(self, X):
+    def _transform(self, X, mask):
         self.seen_ = [*getattr(self, "seen_", []), (X.shape, X.mean(), X.std())]
         return X
 

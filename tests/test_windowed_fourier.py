@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from temdenoise.networks import FourierUNet, windowed_fourier, windowed_fourier_threshold
-from temdenoise.networks.windowed_fourier import mirror_pad, windowed_fourier_wiener
+from temdenoise.networks._padding import mirror_pad
+from temdenoise.networks.windowed_fourier import windowed_fourier_wiener
 
 
 def lattice(height, width, *, level=20.0, contrast=0.5, period=8.0):

@@ -1,7 +1,5 @@
 """What a network costs: parameters, field of view, operations."""
 
-from torch.utils.flop_counter import FlopCounterMode
-
 # Side in bins of the image operations are counted on; a multiple of all strides.
 _SIDE = 384
 
@@ -12,9 +10,7 @@ def network_cost(parameters):
     `parameters` are those of `SBDDenoiser`. Operations of a network on bins are per pixel, not per
     bin; Fourier transforms, a small part of the default network's work, are not counted.
     """
-    import torch
-
-    from temdenoise.networks import build_network, receptive_field
+    from temdenoise.networks import build_network, count_macs, receptive_field
 
     binning = parameters.get("binning", 1)
     options = {k: parameters[k] for k in ("scales", "base_channels") if k in parameters}
@@ -24,9 +20,5 @@ def network_cost(parameters):
         narrow = options | ({"base_channels": 2} if "base_channels" in options else {})
         view = receptive_field(build_network(parameters["architecture"], **narrow))
         cost["field_of_view"] = binning * view
-    network = network.to("meta")  # shapes only: nothing is computed
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        network(torch.ones(1, 1, _SIDE, _SIDE, device="meta"))
-    macs = counter.get_total_flops() / 2 / _SIDE**2
-    return cost | {"macs_per_pixel": round(macs / binning**2)}
+    count = count_macs(network, (binning * _SIDE, binning * _SIDE), binning=binning)
+    return cost | {"macs_per_pixel": round(count.layers)}

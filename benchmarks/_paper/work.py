@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
-from temdenoise import PoissonNoise, SBDDenoiser, psnr, ssim
+from temdenoise import SBDDenoiser
 
-from .images import LEVEL, PIXEL_SIZE, Resampled
+from .images import PIXEL_SIZE, Resampled, score_rows
 from .methods import make
 
 # Side in pixels, and number, of the images classical methods are tuned on.
@@ -120,25 +119,14 @@ def tune(estimator, grid, clean):
 
 
 def evaluate(denoiser, test, indices, seed, **transform_params):
-    """PSNR and SSIM on a vacuum of 0.45, whatever the counts in it; the noise is always the same.
-
-    Mean and standard deviation over images, and seconds an image.
-    """
-    level = test.factor * LEVEL
-    scores, seconds = [], 0.0
-    for i in indices:
-        clean = test[[i]]
-        noisy = PoissonNoise().sample(clean, random_state=(seed + int(i)) % 2**32)
-        start = time.perf_counter()
-        denoised = noisy if denoiser is None else denoiser.transform(noisy, **transform_params)
-        seconds += time.perf_counter() - start
-        peak = {"data_range": level / LEVEL}
-        scores.append([psnr(clean, denoised, **peak)[0], ssim(clean, denoised, **peak)[0]])
-    (p, s), (dp, ds) = np.mean(scores, axis=0).round(4), np.std(scores, axis=0).round(4)
-    return {
-        "psnr": p, "psnr_std": dp, "ssim": s, "ssim_std": ds,
-        "n_test": len(indices), "seconds_per_image": round(seconds / len(indices), 3),
-    }  # fmt: skip
+    """Mean and standard deviation over images of PSNR and SSIM, and seconds an image."""
+    numbers = {int(i): int(i) for i in indices}
+    scores = score_rows(denoiser, test, numbers, seed, transform_params=transform_params)
+    result = {"n_test": len(numbers), "seconds_per_image": round(scores["seconds"].mean(), 3)}
+    for name in ("psnr", "ssim"):
+        result[name] = round(scores[name].mean(), 4)
+        result[f"{name}_std"] = round(scores[name].std(ddof=0), 4)
+    return result
 
 
 def measure(method, images, train_rows, test_rows, args, work, settings):

@@ -16,7 +16,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from matplotlib.figure import Figure
 
-from temdenoise.model_selection import GeneralizationMatrixDisplay
+from temdenoise.plotting import GeneralizationMatrixDisplay
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 

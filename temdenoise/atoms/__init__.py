@@ -1,19 +1,5 @@
-"""Atomic columns: find them, tell surface from bulk, pair two lists, ask the counts for each."""
+"""Atomic columns: find them, tell surface from bulk, pair two lists, test them on counts."""
 
-from temdenoise.atoms.classifier import AtomClassifier
-from temdenoise.atoms.confirm import confirm_atoms
-from temdenoise.atoms.confirm_halves import confirm_atoms_from_halves
-from temdenoise.atoms.find import column_polarity, find_atoms
-from temdenoise.atoms.match import match_atoms
-from temdenoise.atoms.surface import alpha_shape, split_surface_bulk
+import lazy_loader
 
-__all__ = [
-    "AtomClassifier",
-    "alpha_shape",
-    "column_polarity",
-    "confirm_atoms",
-    "confirm_atoms_from_halves",
-    "find_atoms",
-    "match_atoms",
-    "split_surface_bulk",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

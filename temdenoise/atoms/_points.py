@@ -1,7 +1,11 @@
 """Checks of lists of atoms, shared by what takes one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+
+from temdenoise.images import settle_pixel_size
 
 
 def check_points(points, name="points"):
@@ -60,3 +64,24 @@ def check_points(points, name="points"):
             f"number {first}: {xy[first].tolist()}. Drop them first."
         )
     return xy
+
+
+def settle_pixel_size_of_points(points, pixel_size=None, *, stacklevel=3):
+    """Pixel size to use: the one given, else the one in ``points.attrs["pixel_size"]``.
+
+    Parameters
+    ----------
+    points : object
+        A table as from `temdenoise.atoms.find_atoms`, or anything else.
+    pixel_size : float, optional
+        The pixel size that was given, in pm.
+    stacklevel : int, default=3
+        As for `temdenoise.images.settle_pixel_size`, which says what is raised and warned of.
+
+    Returns
+    -------
+    pixel_size : float or None
+    """
+    known = points.attrs.get("pixel_size") if isinstance(points, pd.DataFrame) else None
+    owner = SimpleNamespace(pixel_size=known)
+    return settle_pixel_size(owner, pixel_size, stacklevel=stacklevel + 1)

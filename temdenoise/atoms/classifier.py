@@ -12,18 +12,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import transform_keywords
-from temdenoise._lengths import check_length
-from temdenoise._validation import check_images, refuse_masked
+from temdenoise._lengths import check_length, check_pixel_size
+from temdenoise._one_image import check_one_image
+from temdenoise._validation import check_images
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
-from temdenoise.atoms.confirm_halves import PIXEL_SIZE, RADIUS_PM, SAME_PM, regions_of
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
+from temdenoise.atoms.confirm_halves import PIXEL_SIZE, Lengths, regions_of
+from temdenoise.atoms.find import THRESHOLD, column_polarity, find_atoms
 from temdenoise.atoms.match import match_atoms
+from temdenoise.images import settle_pixel_size
 from temdenoise.noise import PoissonNoise
 
 FEATURES = ("z", "log_response", "log_height", "neighbours", "nearest", "roundness", "surface")
 """Features of a column, in the order of the model's."""
 
-FORMAT = 1
+FORMAT = 2
 
 # Columns count as neighbours up to this distance: the first shell of Pt and that of CeO2.
 _SHELL_PM = 400.0
@@ -48,11 +50,15 @@ class AtomClassifier(BaseEstimator):
         Anything with ``transform``. To `clone` the classifier, wrap it in
         `sklearn.frozen.FrozenEstimator`.
     pixel_size : float, optional
-        Pixel size in pm of all images, by default 6.22 pm. Passed on to ``denoiser.transform`` if
-        that has a parameter of this name.
+        Pixel size in pm of all images. By default that of the images of `fit`, if they are a
+        `temdenoise.images.ImageStack` that knows it, else 6.22 pm. It is passed on to
+        ``denoiser.transform`` if that has a parameter of this name.
+    sigma : float, optional
+        Standard deviation of the columns in px, as for `temdenoise.atoms.confirm_atoms`. By default
+        60 pm.
     threshold : float, default=0.045
-        Of `temdenoise.atoms.find_atoms`. Lower than its default, as the probability sorts out what
-        is weak.
+        As for `temdenoise.atoms.find_atoms`. It is half of the default there, as the probability
+        sorts out the weak ones.
     dose : None, float or (float, float), default=None
         Mean counts/px of the noisy images, as for `temdenoise.PoissonNoise`. None: clean images are
         in counts/px.
@@ -72,6 +78,8 @@ class AtomClassifier(BaseEstimator):
         Mean and standard deviation of the features in training.
     n_columns_ : ndarray of shape (2,), int
         Numbers of false and of real columns in training.
+    pixel_size_ : float or None
+        Pixel size in pm of the images it learnt from; None if it is not known.
 
     Examples
     --------
@@ -91,13 +99,15 @@ class AtomClassifier(BaseEstimator):
         denoiser,
         *,
         pixel_size=None,
-        threshold=0.045,
+        sigma=None,
+        threshold=THRESHOLD / 2,
         dose=None,
         C=1.0,
         random_state=None,
     ):
         self.denoiser = denoiser
         self.pixel_size = pixel_size
+        self.sigma = sigma
         self.threshold = threshold
         self.dose = dose
         self.C = C
@@ -127,26 +137,26 @@ class AtomClassifier(BaseEstimator):
         # Not above: all who only want to find atoms would wait for it.
         from sklearn.linear_model import LogisticRegression
 
-        X = check_images(X, estimator_name=type(self).__name__, counts=True)
+        pixel_size = settle_pixel_size(X, self.pixel_size)
+        X = np.asarray(check_images(X, estimator_name=type(self).__name__, counts=True))
         check_length("C", self.C)
-        blob_sigma = default_sigma(self.pixel_size)
+        lengths = Lengths(pixel_size, self.sigma)
         rng = check_random_state(self.random_state)
         noise = PoissonNoise(dose=self.dose, random_state=rng)
         tables = []
         for clean in X:
             noisy, clean = noise.sample(clean, return_clean=True)
-            polarity = column_polarity(clean, sigma=blob_sigma)
-            atoms = self._measure(noisy, polarity, blob_sigma)
+            polarity = column_polarity(clean, sigma=lengths.blob)
+            atoms = self._measure(noisy, polarity, lengths)
             real = find_atoms(
                 clean,
-                sigma=blob_sigma,
+                sigma=lengths.blob,
                 polarity=polarity,
                 threshold=_REAL * self.threshold,
                 exclude_border=False,
             )
-            reach = SAME_PM / self._pixel_size()
             atoms["real"] = False
-            atoms.loc[match_atoms(atoms, real, max_distance=reach)["a"], "real"] = True
+            atoms.loc[match_atoms(atoms, real, max_distance=lengths.same)["a"], "real"] = True
             tables.append(atoms)
         atoms = pd.concat(tables, ignore_index=True)
         real = atoms["real"].to_numpy(dtype=bool)
@@ -163,6 +173,7 @@ class AtomClassifier(BaseEstimator):
         model = LogisticRegression(C=self.C, max_iter=1000).fit(terms, real)
         # All at the end: what failed is not fitted.
         self.mean_, self.scale_, self.n_columns_ = mean, scale, n_columns
+        self.pixel_size_ = pixel_size
         self.classes_ = np.array([False, True])
         self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
         return self
@@ -173,7 +184,7 @@ class AtomClassifier(BaseEstimator):
         Parameters
         ----------
         noisy : array-like of shape (height, width)
-            Electron counts.
+            Electron counts, at the pixel size of those it learnt from.
         polarity : {"auto", "bright", "dark"}, default="auto"
             As for `temdenoise.atoms.find_atoms`.
 
@@ -189,19 +200,19 @@ class AtomClassifier(BaseEstimator):
             If `fit` was not called.
         ValueError
             If the image is not valid.
+
+        Warns
+        -----
+        PixelSizeWarning
+            If the image knows another pixel size than that of the training, which is used.
         """
         check_is_fitted(self)
-        refuse_masked(noisy, "noisy")
-        noisy = np.asarray(noisy)
-        if noisy.ndim != 2:
-            mend = " Pass the frames of a movie one by one." if noisy.ndim == 3 else ""
-            raise ValueError(
-                f"noisy must be one image (height, width), got shape {noisy.shape}.{mend}"
-            )
+        settle_pixel_size(noisy, self.pixel_size_ or PIXEL_SIZE)
+        noisy = check_one_image(noisy, "noisy")
         noisy = check_images(
             noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]
-        atoms = self._measure(noisy, polarity, default_sigma(self.pixel_size))
+        atoms = self._measure(noisy, polarity, Lengths(self.pixel_size_, self.sigma))
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
         return atoms.assign(probability=np.asarray(probability, dtype=np.float64))
 
@@ -246,8 +257,9 @@ class AtomClassifier(BaseEstimator):
             File to write.
         """
         check_is_fitted(self)
-        state = {"format": FORMAT, "features": FEATURES, "pixel_size": self.pixel_size}
-        state |= {"threshold": self.threshold, "dose": self.dose, "intercept": self.intercept_}
+        state = {"format": FORMAT, "features": FEATURES, "pixel_size": self.pixel_size_}
+        state |= {"sigma": self.sigma, "threshold": self.threshold, "dose": self.dose}
+        state |= {"intercept": self.intercept_}
         for name in ("coef", "mean", "scale", "n_columns"):
             state[name] = getattr(self, f"{name}_").tolist()
         # NumPy's scalars are numbers, too.
@@ -282,32 +294,33 @@ class AtomClassifier(BaseEstimator):
             if state["format"] != FORMAT or tuple(state["features"]) != FEATURES:
                 raise KeyError("features")
             dose = tuple(state["dose"]) if isinstance(state["dose"], list) else state["dose"]
-            parameters = {"pixel_size": state["pixel_size"], "threshold": state["threshold"]}
+            parameters = {name: state[name] for name in ("pixel_size", "sigma", "threshold")}
             classifier = cls(denoiser, dose=dose, **parameters)
             check_length("threshold", classifier.threshold)
+            if classifier.sigma is not None:
+                check_length("sigma", classifier.sigma)
             if classifier.pixel_size is not None:
-                check_length("pixel_size", classifier.pixel_size)
-            vars(classifier).update(_stored(state))
+                check_pixel_size(classifier.pixel_size)
+            vars(classifier).update(_stored(state), pixel_size_=classifier.pixel_size)
         # Neither text nor JSON is a ValueError as well.
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
         return classifier
 
-    def _pixel_size(self):
-        return PIXEL_SIZE if self.pixel_size is None else self.pixel_size
-
-    def _measure(self, noisy, polarity, blob_sigma):
-        """Table of the columns of a noisy image, of blobs of a sigma in px, with their features."""
-        keywords = transform_keywords(self.denoiser, pixel_size=self.pixel_size)
-        denoised = self.denoiser.transform(noisy[np.newaxis], **keywords)[0]
-        atoms = find_atoms(denoised, sigma=blob_sigma, threshold=self.threshold, polarity=polarity)
-        scale = 1 / self._pixel_size()
-        xy, sigma = atoms[["x", "y"]].to_numpy(), COLUMN_SIGMA * scale
-        tests = column_tests(noisy, denoised, xy, RADIUS_PM * scale, sigma)
+    def _measure(self, noisy, polarity, lengths):
+        """Table of the columns of a noisy image with their features."""
+        keywords = transform_keywords(self.denoiser, pixel_size=lengths.pixel_size)
+        denoised = np.asarray(self.denoiser.transform(noisy[np.newaxis], **keywords)[0])
+        atoms = find_atoms(
+            denoised, sigma=lengths.blob, threshold=self.threshold, polarity=polarity
+        )
+        scale = 1 / (lengths.pixel_size or PIXEL_SIZE)
+        xy = atoms[["x", "y"]].to_numpy()
+        tests = column_tests(noisy, denoised, xy, lengths.window, lengths.column)
         # Where there is no test the counts say neither yes nor no.
         tests = tests.fillna({"z": 0.0, "height_drawn": 0.0})
         atoms["z"] = tests["z"]
-        atoms["log_response"] = np.log(atoms["log"])
+        atoms["log_response"] = np.log(atoms["response"])
         level = denoised.mean(dtype=np.float64)
         atoms["log_height"] = np.log(np.maximum(np.abs(tests["height_drawn"]) / level, 1e-3))
         distances = np.full((len(atoms), 2), np.inf)
@@ -319,8 +332,8 @@ class AtomClassifier(BaseEstimator):
         else:
             atoms["neighbours"] = np.empty(0)
         atoms["nearest"] = np.minimum(distances[:, 1] / scale, 2 * _SHELL_PM)  # pm
-        atoms["roundness"] = principal_curvatures(denoised, xy, sigma)[0]
-        surface = regions_of(atoms, denoised.shape, self.pixel_size) == "surface"
+        atoms["roundness"] = principal_curvatures(denoised, xy, lengths.column)[0]
+        surface = regions_of(atoms, denoised.shape, lengths.pixel_size) == "surface"
         return atoms.assign(surface=surface.astype(np.float64))
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._calls import transform_keywords
-from temdenoise._lengths import check_pixel_size
+from temdenoise._one_image import check_whole
 from temdenoise._validation import check_images, check_mask, refuse_masked
-from temdenoise.atoms.confirm_halves import check_rate, check_whole, confirm_images
-from temdenoise.atoms.find import default_sigma
+from temdenoise.atoms.confirm_halves import Lengths, check_rate, confirm_images
+from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
+from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts
 from temdenoise.noise.analysis import MIN_SIZE
 
@@ -19,10 +20,11 @@ def confirm_atoms(
     denoiser,
     noisy,
     *,
-    q=0.05,
+    fdr=0.05,
     pixel_size=None,
+    sigma=None,
     split="thinning",
-    threshold=0.09,
+    threshold=THRESHOLD,
     polarity="auto",
     mask=None,
     transform_params=None,
@@ -36,7 +38,7 @@ def confirm_atoms(
     of a frame are split at random into two halves, which are independent of each other if the
     counts are Poisson distributed. Columns are found on the denoised first half and tested on the
     counts of the second, and the other way round. Of the columns confirmed in a frame, a share of
-    at most `q` is false on average, whatever the denoiser does.
+    at most `fdr` is false on average, whatever the denoiser does.
 
     Parameters
     ----------
@@ -45,13 +47,18 @@ def confirm_atoms(
         mean; it should serve half the dose, too.
     noisy : array-like of shape (height, width) or (n_images, height, width)
         Raw electron counts: whole numbers, Poisson distributed, pixels independent.
-    q : float, default=0.05
+    fdr : float, default=0.05
         False discovery rate: allowed share of false columns among the confirmed ones of a frame.
     pixel_size : float, optional
-        Pixel size in pm, from which all lengths follow. By default 6.22 pm is assumed (8 px for the
-        ``sigma`` of `temdenoise.atoms.find_atoms`). It is passed on to ``denoiser.transform`` if
-        that has a parameter of this name; ``transform_params={"pixel_size": None}`` keeps it from
-        there, for a filter whose parameters are in pixels.
+        Pixel size in pm, from which all lengths follow. By default that of `noisy`, if it is a
+        `temdenoise.images.ImageStack` that knows it, else 6.22 pm (and 8 px for `sigma`). It is
+        passed on to ``denoiser.transform`` if that has a parameter of this name. With
+        ``transform_params={"pixel_size": None}`` it is not, for a filter whose parameters are in
+        pixels.
+    sigma : float, optional
+        Standard deviation in px of the columns, as for `temdenoise.atoms.find_atoms`. The lengths
+        of the test follow it: the window has a radius of 2.7 `sigma`, and columns of two images are
+        the same up to 1.04 `sigma`. By default 60 pm.
     split : {"thinning", "frames"}, default="thinning"
         "thinning": halves of each frame's electrons. "frames": each frame is one half and its
         neighbour (the next; for the last the one before) the other, at full dose, for movies in
@@ -75,7 +82,7 @@ def confirm_atoms(
 
         - ``frame``: number of the frame (int64);
         - ``x``, ``y``: position in px;
-        - ``log``: response of the detector, as a fraction of the mean of the image;
+        - ``response``: response of the detector, as a fraction of the range of the image;
         - ``region``: "surface" or "bulk", see Notes;
         - ``in_frame``: whether it is found in the denoised frame (bool);
         - ``n_halves``: on how many halves it is found (int64), and hence how often it was tested;
@@ -84,7 +91,7 @@ def confirm_atoms(
           are independent of them, mean over the tests;
         - ``p_value``: probability of counts as much in its favour if there is no column; the
           smaller of the two halves' doubled;
-        - ``q_value``: smallest `q` at which it is confirmed;
+        - ``q_value``: smallest `fdr` at which it is confirmed;
         - ``verdict`` (categorical): "confirmed", "detected, not confirmed", or "rejected".
 
         All without unit or with that named, float64 unless said. NaN where nothing was tested.
@@ -97,35 +104,42 @@ def confirm_atoms(
         If the counts are not Poisson distributed electrons (see `temdenoise.analyze_noise`), the
         images are not valid, or a parameter is out of range.
 
+    Warns
+    -----
+    UserWarning
+        As `temdenoise.atoms.find_atoms`; pairs of columns are looked for in the first frame.
+    PixelSizeWarning
+        If `pixel_size` and that of the images differ.
+
     Notes
     -----
     The verdicts:
 
-    - *confirmed*: ``q_value <= q``.
+    - *confirmed*: ``q_value <= fdr``.
     - *rejected*: not confirmed, and either the held-back counts contradict a column of even half
-      the drawn height (one-sided p-value at most `q`, the smaller of two doubled), or it shows in a
-      denoised half only and not in the denoised frame.
+      the drawn height (one-sided p-value at most `fdr`, the smaller of two doubled), or it shows in
+      a denoised half only and not in the denoised frame.
     - *detected, not confirmed*: all others; the counts do not tell. A column that is too weak to be
       found at half the dose is among them, with NaN for its p-value.
 
     A column is a maximum of the mean counts with the mean radial profile of the columns of the
-    half, on a background that is a plane within 162 pm. A maximum of a Fresnel fringe is one too:
-    counts cannot tell it from an atom. Neither do they tell a column from one that is displaced by
-    up to 110 pm. Where the denoised half shows a ridge rather than a spot, the maximum must stand
-    out from the ridge.
+    half, on a background that is a plane within 162 pm (2.7 `sigma`). A maximum of a Fresnel fringe
+    is one too: counts cannot tell it from an atom. Neither do they tell a column from one that is
+    displaced by up to 110 pm. Where the denoised half shows a ridge rather than a spot, the maximum
+    must stand out from the ridge.
 
     Surface columns (the outline of all columns of a half, by
     `temdenoise.atoms.split_surface_bulk`) are where a denoiser errs most. They and all others are
     two families, each with the procedure of Benjamini and Hochberg with Storey's estimate of the
-    share of false columns, at ``q / 2`` in either direction; and no test with a p-value above 0.1
-    passes. What is confirmed in one direction is confirmed: the rates of the two add up to `q` at
-    most, in whatever way they depend on each other.
+    share of false columns, at ``fdr / 2`` in either direction; and no test with a p-value above 0.1
+    passes. What is confirmed in one direction is confirmed: the rates of the two add up to `fdr`
+    at most, in whatever way they depend on each other.
 
     See Also
     --------
     confirm_atoms_from_halves : For halves that are split and denoised already.
     AtomClassifier : A probability for each column that relies on simulations.
-    temdenoise.inspection.AtomVerdictDisplay : Picture of the verdicts.
+    temdenoise.plotting.AtomVerdictDisplay : Picture of the verdicts.
 
     Examples
     --------
@@ -141,9 +155,8 @@ def confirm_atoms(
     >>> (atoms["verdict"] == "confirmed").sum()
     np.int64(25)
     """
-    q = check_rate(q)
-    if pixel_size is not None:
-        pixel_size = check_pixel_size(pixel_size)
+    fdr = check_rate(fdr)
+    pixel_size = settle_pixel_size(noisy, pixel_size)
     transform_keywords(denoiser)  # refuses what cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
@@ -162,15 +175,18 @@ def confirm_atoms(
         )
         return denoiser.transform(images, **keywords)
 
-    # Asked once, however many images are searched.
-    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
+    lengths = Lengths(pixel_size, sigma)
+    options = {"threshold": threshold, "polarity": polarity}
     names = ("a", "b", "denoised_a", "denoised_b", "denoised")
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
     tables = []
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
         named = dict(zip(names, (*halves, *images), strict=True))
-        table = confirm_images(named, q, pixel_size, hidden, **options)
+        table = confirm_images(named, fdr, lengths, hidden, **options)
+        if k == 0 and sigma is None:
+            frame = table[table["in_frame"]]
+            warn_if_pairs(named["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -5,13 +5,22 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from temdenoise._lengths import check_pixel_size
-from temdenoise._validation import check_mask, refuse_masked
+from temdenoise._lengths import check_length
+from temdenoise._one_image import check_finite, check_one_image, check_whole
+from temdenoise._validation import check_mask
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
-from temdenoise.atoms.find import COLUMN_SIGMA, column_polarity, default_sigma, find_atoms
+from temdenoise.atoms.find import (
+    COLUMN_SIGMA,
+    THRESHOLD,
+    column_polarity,
+    default_sigma,
+    find_atoms,
+    warn_if_pairs,
+)
 from temdenoise.atoms.match import match_atoms
 from temdenoise.atoms.surface import split_surface_bulk
+from temdenoise.images import first_with_pixel_size, settle_pixel_size
 
 VERDICTS = ("confirmed", "detected, not confirmed", "rejected")
 """What `confirm_atoms` says about a column."""
@@ -32,7 +41,7 @@ _TESTED = ["p_value", "p_contradicted", "q_value", "height_drawn", "height_count
 _COLUMNS = {
     "x": "float64",
     "y": "float64",
-    "log": "float64",
+    "response": "float64",
     "region": "str",
     "in_frame": "bool",
     "n_halves": "int64",
@@ -50,9 +59,10 @@ def confirm_atoms_from_halves(
     denoised_b,
     denoised=None,
     *,
-    q=0.05,
+    fdr=0.05,
     pixel_size=None,
-    threshold=0.09,
+    sigma=None,
+    threshold=THRESHOLD,
     polarity="auto",
     mask=None,
 ):
@@ -68,8 +78,9 @@ def confirm_atoms_from_halves(
     denoised : array-like of shape (height, width), optional
         Denoised image whose columns are to be judged, from both or either of them. By default the
         sum of the two.
-    q, pixel_size, threshold, polarity
-        As for `confirm_atoms`.
+    fdr, pixel_size, sigma, threshold, polarity
+        As for `confirm_atoms`. The pixel size is by default that of the first of the images that
+        knows it.
     mask : bool array-like of shape (height, width), optional
         True marks pixels not to trust, NaN or not.
 
@@ -99,61 +110,101 @@ def confirm_atoms_from_halves(
     >>> table.sort_values("x")["verdict"].tolist()
     ['confirmed', 'rejected']
     """
-    q = check_rate(q)
-    if pixel_size is not None:
-        pixel_size = check_pixel_size(pixel_size)
+    fdr = check_rate(fdr)
     images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
     if denoised is not None:
         images["denoised"] = denoised
-    options = {"threshold": threshold, "polarity": polarity, "sigma": default_sigma(pixel_size)}
-    return confirm_images(images, q, pixel_size, mask, **options)
+    pixel_size = settle_pixel_size(first_with_pixel_size(*images.values()), pixel_size)
+    lengths = Lengths(pixel_size, sigma)
+    options = {"threshold": threshold, "polarity": polarity}
+    table = confirm_images(images, fdr, lengths, mask, **options)
+    if sigma is None:
+        drawn = denoised_a if denoised is None else denoised
+        warn_if_pairs(drawn, table, lengths.blob, polarity=polarity, mask=mask)
+    return table
 
 
-def confirm_images(images, q, pixel_size, mask, *, polarity, **options):
+class Lengths:
+    """Lengths in px that follow from the pixel size and from the size of the columns.
+
+    Parameters
+    ----------
+    pixel_size : float or None
+        In pm. None: lengths are those of 6.22 pm.
+    sigma : float, optional
+        Standard deviation of the columns in px, which scales all lengths. By default 60 pm.
+    stacklevel : int, default=3
+        Stack level of the warning of an absurd pixel size.
+
+    Attributes
+    ----------
+    pixel_size : float or None
+        As given.
+    blob : float
+        Scale at which columns are found.
+    column, window, same : float
+        Standard deviation of a column, radius of the window of its test, and largest distance of
+        two columns that are the same.
+    """
+
+    def __init__(self, pixel_size, sigma=None, *, stacklevel=3):
+        self.pixel_size = pixel_size
+        if sigma is None:
+            self.blob = default_sigma(pixel_size, stacklevel=stacklevel + 1)
+            scale = 1 / (pixel_size or PIXEL_SIZE)
+        else:
+            self.blob = check_length("sigma", sigma, unit="px")
+            scale = self.blob / COLUMN_SIGMA
+        self.column, self.window, self.same = (
+            length * scale for length in (COLUMN_SIGMA, RADIUS_PM, SAME_PM)
+        )
+
+
+def confirm_images(images, fdr, lengths, mask, *, polarity, threshold):
     """Do the work of `confirm_atoms_from_halves`.
 
     Parameters
     ----------
     images : dict
         Its first arguments, by name; without ``denoised`` that is the sum of the two.
-    q, pixel_size, mask
-        As there, checked but for the mask.
-    polarity, **options
-        Of `find_atoms`, which does not have to ask about the pixel size again if ``sigma`` is
-        among them.
+    fdr : float
+        As there, checked.
+    lengths : Lengths
+    mask, polarity, threshold
+        As there.
 
     Returns
     -------
     atoms : pandas.DataFrame
     """
-    scale = 1 / (pixel_size or PIXEL_SIZE)
     images = _checked_halves(images)
     trusted = _check_values(images, mask)
     images = {name: np.where(trusted, image, 0) for name, image in images.items()}
     if "denoised" not in images:
         images["denoised"] = images["denoised_a"] + images["denoised_b"]
-    options["mask"] = ~trusted
+    find = {"sigma": lengths.blob, "mask": ~trusted}
     if polarity == "auto":
-        sigma = options.get("sigma")
-        polarity = column_polarity(images["denoised"], sigma=sigma, mask=~trusted)
-    options["polarity"] = polarity
+        polarity = column_polarity(images["denoised"], **find)
+    find |= {"polarity": polarity, "threshold": threshold}
 
     total = images["denoised"].sum()
-    found = find_atoms(images["denoised"], **options)
+    found = find_atoms(images["denoised"], **find)
     halves = []
     for mine, other in (("a", "b"), ("b", "a")):
         image, counts = images[f"denoised_{mine}"], images[other]
-        half = find_atoms(image, **options)
-        half["region"] = regions_of(half, trusted.shape, pixel_size)
-        radius, sigma = RADIUS_PM * scale, COLUMN_SIGMA * scale
+        half = find_atoms(image, **find)
+        half["region"] = regions_of(half, trusted.shape, lengths.pixel_size)
         xy = half[["x", "y"]].to_numpy()
-        tests = column_tests(counts, image, xy, radius, sigma, trusted)
+        tests = column_tests(counts, image, xy, lengths.window, lengths.column, trusted)
         tests[["height_drawn", "height_counted"]] *= total / counts.sum()
         half = pd.concat([half, tests], axis=1)
         half["q_value"] = q_values(half["p_value"], half["region"])
         halves.append(half)
-    found["region"] = regions_of(found, trusted.shape, pixel_size)
-    return _judge(found, halves, SAME_PM * scale, q)
+    found["region"] = regions_of(found, trusted.shape, lengths.pixel_size)
+    table = _judge(found, halves, lengths.same, fdr)
+    if lengths.pixel_size is not None:
+        table.attrs["pixel_size"] = lengths.pixel_size
+    return table
 
 
 def regions_of(atoms, shape, pixel_size=None):
@@ -180,7 +231,7 @@ def regions_of(atoms, shape, pixel_size=None):
     return np.where(atoms.index.isin(surface.index) & inside, "surface", "bulk").astype(object)
 
 
-def _judge(found, halves, reach, q):
+def _judge(found, halves, reach, fdr):
     """Merge the tests of the two halves into the table of columns, and give the verdicts."""
     table = found.assign(in_frame=True)
     rows = []
@@ -208,8 +259,8 @@ def _judge(found, halves, reach, q):
         n_tests = tested.sum(axis=0)
         total = np.where(tested, both[name], 0).sum(axis=0)
         table[name] = np.divide(total, n_tests, out=np.full(len(table), np.nan), where=n_tests > 0)
-    confirmed = table["q_value"] <= q
-    rejected = ~confirmed & (~table["in_frame"] | (table["p_contradicted"] <= q))
+    confirmed = table["q_value"] <= fdr
+    rejected = ~confirmed & (~table["in_frame"] | (table["p_contradicted"] <= fdr))
     verdict = np.select([confirmed, rejected], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])
     table = table[list(_COLUMNS)].astype(_COLUMNS)
     table["verdict"] = pd.Categorical(verdict, categories=VERDICTS)
@@ -218,17 +269,9 @@ def _judge(found, halves, reach, q):
 
 def _checked_halves(images):
     """Check types and shapes of images by name, and return them as float64."""
-    for name, image in images.items():
-        refuse_masked(image, name)
-    images = {name: np.asarray(image) for name, image in images.items()}
+    images = {name: check_one_image(image, name) for name, image in images.items()}
     shape = images["a"].shape
     for name, image in images.items():
-        if image.dtype.kind not in "buif":
-            raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
-        if image.ndim != 2 or image.size == 0:
-            raise ValueError(
-                f"{name} must be one image (height, width) with pixels, got shape {image.shape}."
-            )
         if image.shape != shape:
             raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
     # Sums of integers would wrap, and those of float16 overflow.
@@ -241,12 +284,11 @@ def _check_values(images, mask):
     mask = check_mask(mask, (1, *shape))
     trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
     for name, image in images.items():
-        bad = trusted & ~np.isfinite(image)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
+        check_finite(image, trusted, name)
+        if name not in ("a", "b") and image[trusted].mean() < 0:
             raise ValueError(
-                f"{name} holds {bad.sum()} pixels that are NaN or infinite, the first at row {row},"
-                f" column {column}. If they are not to be trusted, hide them with mask."
+                f"{name} has a negative mean, but it must estimate the mean of counts. Pass it "
+                "without subtracting a background."
             )
     for name in ("a", "b"):
         counts = images[name][trusted]
@@ -258,21 +300,12 @@ def _check_values(images, mask):
     return trusted
 
 
-def check_whole(values, name):
-    """Refuse values that are not whole numbers."""
-    fractions = values != np.rint(values)
-    if fractions.any():
-        raise ValueError(
-            f"{name} holds values that are not whole numbers (for instance "
-            f"{values[fractions][0]:g}): an image that was scaled, interpolated or gain-corrected "
-            "is not Poisson distributed. Use the raw electron counts."
-        )
-
-
-def check_rate(q):
+def check_rate(fdr):
     """Return a false discovery rate as a float, or say what is wrong with it."""
-    if not isinstance(q, Real) or isinstance(q, bool):
-        raise TypeError(f"q must be a number between 0 and 1, got {q!r}.")
-    if not 0 < q < 1:
-        raise ValueError(f"q must be between 0 and 1, excluded: a rate of errors, got {q!r}.")
-    return float(q)
+    if not isinstance(fdr, Real) or isinstance(fdr, bool):
+        raise TypeError(f"fdr must be a number between 0 and 1, got {fdr!r}.")
+    if not 0 < fdr < 1:
+        raise ValueError(
+            f"fdr is a false discovery rate above 0 and below 1, such as 0.05; got {fdr!r}."
+        )
+    return float(fdr)

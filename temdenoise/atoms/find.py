@@ -4,24 +4,37 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from scipy.fft import dctn, idctn
-from scipy.ndimage import map_coordinates, maximum_filter
+from scipy.ndimage import map_coordinates
 
-from temdenoise._lengths import check_length
-from temdenoise._validation import check_mask, refuse_masked
+from temdenoise._lengths import check_length, check_pixel_size
+from temdenoise._one_image import check_one_image
+from temdenoise._validation import check_mask
+from temdenoise.atoms._blobs import (
+    interpolated_sigma,
+    is_dark,
+    local_maxima,
+    respond,
+    vertex,
+)
+from temdenoise.atoms._pairs import FINER, hold_pairs
+from temdenoise.images import settle_pixel_size
 
 COLUMN_SIGMA = 60.0
 """Default standard deviation of the blobs in pm. Of 45 to 70, it tells Pt and Ce columns from the
 narrower Fresnel fringes best, with the least error of position."""
 
+THRESHOLD = 0.09
+"""Default threshold, as a fraction of the range of the image. ``benchmarks/atom_threshold.py``
+measured it on denoised frames of 0.1 to 3 electrons per pixel."""
+
+# Quantiles between which lies the range of an image: a few hot pixels do not widen it.
+_RANGE = (0.001, 0.999)
+
 # Standard deviations in pixels that a pixel size in pm leads to: from columns that no pixel
 # resolves to one that fills a field of view.
 _PLAUSIBLE = (0.5, 100.0)
 
-# Blobs that decide between bright and dark: enough that an artefact or two do not.
-_N_STRONGEST = 20
-
-_COLUMNS = ["x", "y", "radius", "intensity", "log"]
+_COLUMNS = ["x", "y", "radius", "intensity", "response"]
 
 
 def find_atoms(
@@ -29,7 +42,7 @@ def find_atoms(
     *,
     pixel_size=None,
     sigma=None,
-    threshold=0.09,
+    threshold=THRESHOLD,
     polarity="auto",
     exclude_border=True,
     mask=None,
@@ -39,48 +52,53 @@ def find_atoms(
     Parameters
     ----------
     image : array-like of shape (height, width)
-        A denoised image in counts/px.
+        A denoised image in counts/px, or proportional to it. A constant that is added to it changes
+        nothing.
     pixel_size : float, optional
-        Pixel size in pm. Sets the default of ``sigma``.
+        Pixel size in pm. It sets the default of ``sigma``. By default that of the image, if it is a
+        `temdenoise.images.ImageStack` that knows it.
     sigma : float or sequence of float, optional
-        Standard deviation in pixels of the blobs looked for. With several, each column is reported
-        at the scale at which it responds most. Default: 60 pm, that is ``60 / pixel_size``; if the
-        pixel size is not known 8 pixels (the paper's, at its 6.22 pm per pixel).
+        Standard deviation in pixels of the blobs to find. With several, each column is reported at
+        the scale at which its response is largest. Default: 60 pm, that is ``60 / pixel_size``, or
+        8 pixels without a pixel size (the paper's, at its 6.22 pm per pixel). Columns closer than
+        some 140 pm, as the dumbbells of silicon along [110], need about half of it.
     threshold : float, default=0.09
-        Smallest response that counts, as a fraction of the mean of the image, so that it is the
-        same at every dose. A Gaussian column of standard deviation ``sigma`` and height ``h`` on a
-        flat background responds with ``h / (2 * mean)``. On clean images of white contrast, columns
-        of two atoms and more respond with 0.12 to 0.5, Fresnel fringes with up to 0.09; where there
-        is less contrast columns may lie below that.
+        Smallest response of a column, as a fraction of the range of the image. The range is that
+        from the 0.1 % to the 99.9 % quantile of the pixels; neither dose nor offset changes the
+        fraction. A Gaussian column of standard deviation ``sigma`` and height ``h`` on a flat
+        background has a response of ``h / 2`` over the range, so that no column has much more than
+        0.5.
     polarity : {"auto", "bright", "dark"}, default="auto"
         Whether columns are brighter or darker than what surrounds them. "auto" is
-        `column_polarity`, which see for its limits.
+        decided by `column_polarity`, which says where it can be wrong.
     exclude_border : bool or float, default=True
         Distance in pixels from the image's border within which columns are not reported, because
         their surroundings are cut off. True: twice the (smallest) ``sigma``. False: report all.
     mask : bool array-like of shape (height, width), optional
-        True marks pixels not to trust, NaN or not (a burnt-in label): the mean of the others takes
-        their place, and no column is reported on them.
+        True marks pixels not to trust, NaN or not (a burnt-in label). They are replaced by the mean
+        of the other pixels, and no column is reported on them.
 
     Returns
     -------
     atoms : pandas.DataFrame
-        One row per column, the strongest first, all float64:
+        One row per column, the strongest response first, all float64:
 
         - ``x``, ``y``: position in pixels along the columns and rows of the array, sub-pixel; the
           origin is the centre of pixel ``image[0, 0]``;
         - ``radius``: radius of the blob in pixels, ``sqrt(2) * sigma`` of its scale (interpolated
           between three or more);
         - ``intensity``: image at the position in counts/px, linearly interpolated;
-        - ``log``: scale-normalised response ``sigma**2 * LoG / mean``, positive always.
+        - ``response``: scale-normalised response ``sigma**2 * LoG`` over the range of the image,
+          always positive.
 
-        An image without columns gives an empty table of the same columns and dtypes.
+        An image without columns gives an empty table of the same columns and dtypes. The pixel
+        size, if it is known, is in ``atoms.attrs["pixel_size"]``.
 
     Raises
     ------
     ValueError
-        If the image is not 2-D, is empty, not finite, a masked array or has a negative mean, or if
-        a parameter is out of range.
+        If the image is not 2-D, is empty, not finite or a masked array, or if a parameter is out of
+        range.
     TypeError
         If a parameter or the image is not real and numeric.
 
@@ -88,16 +106,21 @@ def find_atoms(
     -----
     UserWarning
         If the pixel size can hardly be in pm: columns would be narrower than a pixel or hundreds of
-        pixels wide.
+        pixels wide. If ``sigma`` is not given and most blobs hold a pair of columns.
+    PixelSizeWarning
+        If `pixel_size` and that of the image differ.
 
     Notes
     -----
     Section 5.3 of Mohan et al., arXiv:2010.12970, finds the surface atoms of a nanoparticle with
-    this detector. A response on a *noisy* image is a noise peak more often than an atom: denoise
-    first. Maxima of Fresnel fringes are maxima of the image, and are found where they exceed the
-    threshold. Positions are those of the blobs in the image, which a tilt of the specimen and
-    multiple scattering displace from the projected atoms by some pm
-    (``benchmarks/find_atoms.py``).
+    this detector. Denoise first: in a *noisy* image most blobs are noise. Maxima of Fresnel fringes
+    are maxima of the image, and are found where they exceed the threshold. Positions are those of
+    the blobs in the image. A tilt of the specimen and multiple scattering displace them from the
+    projected atoms by some pm (``benchmarks/find_atoms.py``).
+
+    The threshold is relative to the image itself. In an image that holds vacuum alone, the
+    strongest undulations that the denoiser left are therefore found; `confirm_atoms` tells them
+    from columns.
 
     Examples
     --------
@@ -109,48 +132,48 @@ def find_atoms(
     >>> atoms[["x", "y"]].round(1).to_numpy().tolist()
     [[70.3, 51.8]]
     """
-    image, mask = _checked_image(image, mask)
+    pixel_size = settle_pixel_size(image, pixel_size)
+    image, level, mask = _centred(image, mask)
     sigmas = _checked_sigmas(sigma, pixel_size)
     threshold = check_length("threshold", threshold)
     if polarity not in ("auto", "bright", "dark"):
         raise ValueError(f'polarity must be "auto", "bright" or "dark", got {polarity!r}.')
     border = _checked_border(exclude_border, sigmas)
 
-    mean = image.mean(dtype=np.float64)
-    if mean < 0:
-        raise ValueError(
-            f"The mean of the image is negative ({mean:.4g}); the threshold is a fraction of the "
-            "mean. Pass counts per pixel, without subtracting a background."
-        )
-    if mean == 0 or np.ptp(image) == 0:
-        return _table([], [], [], [], [])
+    span = _span(image, mask)
+    if span == 0:
+        return _table([], [], [], [], [], pixel_size=pixel_size)
 
-    response = _respond(image, sigmas) / np.float32(mean)
-    if polarity == "dark" or (polarity == "auto" and _is_dark(response, sigmas[0])):
+    response = respond(image, sigmas) / np.float32(span)
+    dark = polarity == "dark" or (polarity == "auto" and is_dark(response, sigmas[0]))
+    if dark:
         response = -response
 
-    scale, row, column = _local_maxima(response, threshold, sigmas[0])
-    y = row + _vertex(response, (scale, row, column), axis=1)
-    x = column + _vertex(response, (scale, row, column), axis=2)
+    scale, row, column = local_maxima(response, threshold, sigmas[0])
+    y = row + vertex(response, (scale, row, column), axis=1)
+    x = column + vertex(response, (scale, row, column), axis=2)
     height, width = image.shape
     inside = (np.minimum(y, x) >= border) & (y <= height - 1 - border) & (x <= width - 1 - border)
     if mask is not None:
         inside &= ~mask[row, column]
     scale, row, column, y, x = (v[inside] for v in (scale, row, column, y, x))
-    radius = np.sqrt(2) * _interpolated_sigma(response, (scale, row, column), sigmas)
-    log = response[scale, row, column]
-    intensity = map_coordinates(image, [y, x], order=1, mode="nearest")
-    order = np.argsort(-log, kind="stable")
-    return _table(*(v[order] for v in (x, y, radius, intensity, log)))
+    radius = np.sqrt(2) * interpolated_sigma(response, (scale, row, column), sigmas)
+    strength = response[scale, row, column]
+    intensity = level + map_coordinates(image, [y, x], order=1, mode="nearest").astype(np.float64)
+    order = np.argsort(-strength, kind="stable")
+    atoms = _table(*(v[order] for v in (x, y, radius, intensity, strength)), pixel_size=pixel_size)
+    if sigma is None and hold_pairs(image, atoms[["x", "y"]].to_numpy(), sigmas[0], dark=dark):
+        _warn_of_pairs(sigmas[0], stacklevel=3)
+    return atoms
 
 
 def column_polarity(image, *, pixel_size=None, sigma=None, mask=None):
     """Tell whether the columns of an image are brighter or darker than what surrounds them.
 
-    Takes the sign whose twenty strongest blobs respond more: columns are compact peaks, the space
-    between them is broad and shallow. An image has no more to go by. It is right where the heavy
-    columns are the strongest feature (white contrast, and dark columns at focus); at a contrast
-    reversal, where some columns are bright and others dark, no answer is right for all of them.
+    The polarity is that whose twenty strongest blobs have the larger responses: columns are compact
+    peaks, and the space between them is broad and shallow. The answer is right where the heavy
+    columns are the strongest feature (white contrast, and dark columns at focus). At a contrast
+    reversal some columns are bright and others dark; there no answer is right for all of them.
 
     Parameters
     ----------
@@ -176,134 +199,92 @@ def column_polarity(image, *, pixel_size=None, sigma=None, mask=None):
     >>> column_polarity(image, pixel_size=6.25)
     'dark'
     """
-    image, _ = _checked_image(image, mask)
+    pixel_size = settle_pixel_size(image, pixel_size)
+    image, _, _ = _centred(image, mask)
     sigmas = _checked_sigmas(sigma, pixel_size)
-    return "dark" if _is_dark(_respond(image, sigmas), sigmas[0]) else "bright"
+    return "dark" if is_dark(respond(image, sigmas), sigmas[0]) else "bright"
 
 
-def _respond(image, sigmas):
-    """Scale-normalised response in counts/px, positive at the centre of bright blobs.
-
-    The cosine transform is that of the image continued by its mirror images, which is the usual
-    border; in it the derivative and the Gaussian are exact, and every further scale is cheap.
-    """
-    spectrum = dctn(image)
-    ky, kx = (np.pi * np.arange(n, dtype=np.float64) / n for n in image.shape)
-    k_squared = ky[:, np.newaxis] ** 2 + kx**2
-    response = np.empty((len(sigmas), *image.shape), dtype=np.float32)
-    for s, out in zip(sigmas, response, strict=True):
-        gain = k_squared * s**2
-        gain *= np.exp(-((s * ky) ** 2) / 2)[:, np.newaxis]
-        gain *= np.exp(-((s * kx) ** 2) / 2)
-        out[:] = idctn(spectrum * gain.astype(np.float32), overwrite_x=True)
-    return response
-
-
-def _is_dark(response, sigma):
-    return _strength(-response, sigma) > _strength(response, sigma)
-
-
-def _strength(response, sigma):
-    """Sum of cubes of the strongest responses: few strong ones count more than many weak."""
-    across_scales = response.max(axis=0)
-    peaks = across_scales[_is_peak(across_scales, sigma)]
-    strongest = np.sort(peaks)[-_N_STRONGEST:].clip(0)
-    return np.sum(strongest.astype(np.float64) ** 3)
-
-
-def _is_peak(across_scales, sigma):
-    size = 2 * max(1, round(sigma)) + 1
-    return maximum_filter(across_scales, size=size, mode="nearest") == across_scales
-
-
-def _local_maxima(response, threshold, sigma):
-    """Return indices (scale, row, column) of the maxima over scales and a neighbourhood."""
-    reach = max(1, round(sigma))
-    across_scales = response.max(axis=0)
-    row, column = np.nonzero(_is_peak(across_scales, sigma) & (across_scales > threshold))
-    # A plateau (two equal pixels, an exactly symmetric blob between pixels) is one blob: keep the
-    # first of every group of peaks that lie within reach of each other.
-    keep = np.ones(len(row), dtype=bool)
-    for k in range(len(row)):
-        earlier = np.flatnonzero(keep[:k] & (row[:k] >= row[k] - reach))
-        keep[k] = not np.any(np.abs(column[earlier] - column[k]) <= reach)
-    row, column = row[keep], column[keep]
-    return response[:, row, column].argmax(axis=0), row, column
-
-
-def _vertex(response, peak, axis):
-    """Offset of the top of the parabola through a maximum and its two neighbours on one axis."""
-    size = response.shape[axis]
-    at = peak[axis]
-    # A maximum on the border has one neighbour only; it stays where it is.
-    centre = np.clip(at, 1, size - 2) if size > 2 else at
-    neighbours = []
-    for step in (-1, 0, 1):
-        index = list(peak)
-        index[axis] = np.clip(centre + step, 0, size - 1)
-        neighbours.append(response[tuple(index)].astype(np.float64))
-    before, top, after = neighbours
-    curvature = before - 2 * top + after
-    interior = (at == centre) & (curvature < 0)
-    offset = np.zeros(len(at))
-    np.divide(before - after, 2 * curvature, out=offset, where=interior)
-    return offset
-
-
-def _interpolated_sigma(response, peak, sigmas):
-    """Scale of the strongest response, between those tried."""
-    offset = _vertex(response, peak, axis=0)
-    return np.exp(np.interp(peak[0] + offset, np.arange(len(sigmas)), np.log(sigmas)))
-
-
-def _table(*values):
-    return pd.DataFrame(
+def _table(*values, pixel_size):
+    atoms = pd.DataFrame(
         {name: np.asarray(v, dtype=np.float64) for name, v in zip(_COLUMNS, values, strict=True)}
     )
+    if pixel_size is not None:
+        atoms.attrs["pixel_size"] = pixel_size
+    return atoms
 
 
-def _checked_image(image, mask):
-    refuse_masked(image, "image")
-    image = np.asarray(image)
-    if image.dtype.kind not in "buif":
-        raise TypeError(f"The image must hold real numbers, got dtype {image.dtype}.")
-    if image.ndim != 2:
-        mend = " Call find_atoms for each image of a stack in turn." if image.ndim == 3 else ""
-        raise ValueError(
-            f"Expected one image of shape (height, width), got shape {image.shape}.{mend}"
-        )
-    if image.size == 0:
-        raise ValueError(f"The image is empty: its shape is {image.shape}.")
+def image_range(image, mask=None):
+    """Range of an image, to which thresholds and responses are relative.
+
+    Parameters
+    ----------
+    image : array-like of shape (height, width)
+    mask : bool array-like of shape (height, width), optional
+        True marks pixels that do not count.
+
+    Returns
+    -------
+    span : float
+        99.9 % quantile less 0.1 % quantile, in the unit of the image. Where these two are equal it
+        is the largest less the smallest value. 0: the image is constant but for rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise.atoms.find import image_range
+    >>> image_range(np.linspace(100, 101, 1001).reshape(7, 143)).round(3)
+    np.float64(0.998)
+    """
+    image, _, mask = _centred(image, mask)
+    return _span(image, mask)
+
+
+def _span(image, mask):
+    """Range of an image as `_centred` returns it."""
+    values = image if mask is None else image[~mask]
+    low, high = np.quantile(values, _RANGE)
+    return high - low or float(np.ptp(values))
+
+
+def _centred(image, mask):
+    """Image less its mean as float32, that mean, and the mask; what is masked becomes zero."""
+    image = check_one_image(image, "image")
     if mask is not None:
         mask = check_mask(mask, (1, *image.shape))
         mask = None if mask is None else mask[0]
-    # float32 halves the time and is far more precise than any count; what is beyond it is infinite.
+    # A value beyond float32, which is enough for any count, becomes infinite here.
     with np.errstate(over="ignore"):
-        image = image.astype(np.float32)
-    bad = ~np.isfinite(image)
+        bad = ~np.isfinite(image.astype(np.float32))
     bad = np.argwhere(bad if mask is None else bad & ~mask)
     if len(bad):
         raise ValueError(
             f"The image holds {len(bad)} pixels that are NaN, infinite or too large for float32, "
             f"the first at row {bad[0][0]}, column {bad[0][1]}."
         )
-    if mask is not None:
-        image[mask] = image[~mask].mean(dtype=np.float64)
-    return image, mask
+    values = image if mask is None else image[~mask]
+    level = values.mean(dtype=np.float64)
+    # The mean goes first, or single precision would be lost on an offset.
+    centred = image - level if mask is None else np.where(mask, 0, image - level)
+    # What is left of a constant image is rounding.
+    precision = np.finfo(image.dtype if image.dtype == np.float64 else np.float32).eps
+    if np.ptp(values) <= 4 * precision * max(abs(float(values.min())), abs(float(values.max()))):
+        centred = np.zeros(image.shape)
+    return centred.astype(np.float32), level, mask
 
 
 def default_sigma(pixel_size, *, stacklevel=3):
-    """Return the scale at which columns are looked for if none is given, and warn if it is absurd.
+    """Scale at which columns are found if none is given. Warns if it is absurd.
 
-    What looks for columns more than once asks here first and passes the scale on, so that the
-    warning comes once.
+    A function that finds columns more than once calls this first and passes the scale on, so that
+    the warning comes once.
 
     Parameters
     ----------
     pixel_size : float or None
         In pm.
     stacklevel : int, default=3
-        Of the warning: 3 is the line that called the caller of this.
+        Stack level of the warning: 3 is the line that called the caller of this function.
 
     Returns
     -------
@@ -312,7 +293,7 @@ def default_sigma(pixel_size, *, stacklevel=3):
     """
     if pixel_size is None:
         return 8.0
-    pixel_size = check_length("pixel_size (pm)", pixel_size)
+    pixel_size = check_pixel_size(pixel_size)
     sigma = COLUMN_SIGMA / pixel_size
     if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
         warnings.warn(
@@ -323,11 +304,40 @@ def default_sigma(pixel_size, *, stacklevel=3):
     return sigma
 
 
+def warn_if_pairs(image, atoms, sigma, *, polarity="auto", mask=None, stacklevel=3):
+    """Warn if most blobs of an image, found at the default scale, hold two columns each.
+
+    Parameters
+    ----------
+    image : array-like of shape (height, width)
+        The image.
+    atoms : pandas.DataFrame
+        Columns x and y in px.
+    sigma : float
+        The scale in px at which they were found.
+    polarity, mask
+        As for `find_atoms`.
+    stacklevel : int, default=3
+        Stack level of the warning: 3 is the line that called the caller of this function.
+    """
+    if polarity == "auto":
+        polarity = column_polarity(image, sigma=sigma, mask=mask)
+    image, _, _ = _centred(image, mask)
+    if hold_pairs(image, atoms[["x", "y"]].to_numpy(), sigma, dark=polarity == "dark"):
+        _warn_of_pairs(sigma, stacklevel=stacklevel + 1)
+
+
+def _warn_of_pairs(sigma, *, stacklevel):
+    warnings.warn(
+        f"At the default sigma={sigma:.3g} (pixels), most blobs of the image hold a pair of "
+        f"columns, as in dumbbells. Give sigma={FINER * sigma:.2g} to find both.",
+        stacklevel=stacklevel,
+    )
+
+
 def _checked_sigmas(sigma, pixel_size):
     if sigma is None:
         sigma = default_sigma(pixel_size, stacklevel=4)
-    elif pixel_size is not None:
-        check_length("pixel_size (pm)", pixel_size)
     values = [sigma] if np.ndim(sigma) == 0 else list(sigma)
     if not values:
         raise ValueError("sigma must hold at least one scale, got an empty sequence.")

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import Delaunay, QhullError
 
-from temdenoise._lengths import check_length, check_pixel_size
-from temdenoise.atoms._points import check_points
+from temdenoise._lengths import check_length
+from temdenoise.atoms._points import check_points, settle_pixel_size_of_points
 
 ALPHA = 40.0
 """Default circumradius in px without a pixel size: the paper's, as carried out."""
@@ -71,7 +71,8 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
         neighbours. By default 250 pm divided by `pixel_size`, or 40 px without a pixel size (the
         paper's, at 6.22 pm per px).
     pixel_size : float, optional
-        Pixel size in pm; sets the default of `alpha`.
+        Pixel size in pm; it sets the default of `alpha`. By default the one that a table of
+        `temdenoise.atoms.find_atoms` knows (``points.attrs["pixel_size"]``).
     interface : float, optional
         Height y in px, below which (at larger y) the particle stands on its support: a boundary
         edge with both ends there is no surface. By default all of the boundary is.
@@ -91,8 +92,8 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
 
     Notes
     -----
-    An atom that belongs to no triangle (one by itself, a single row of atoms, the only one or two
-    there are) has nothing around it and is at the surface.
+    An atom that belongs to no triangle is at the surface, as nothing is around it: an atom by
+    itself, a single row of atoms, the only two.
 
     Examples
     --------
@@ -104,8 +105,9 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
     (16, 9)
     """
     xy = check_points(points)
+    pixel_size = settle_pixel_size_of_points(points, pixel_size)
     if alpha is None:
-        alpha = ALPHA if pixel_size is None else ALPHA_PM / check_pixel_size(pixel_size)
+        alpha = ALPHA if pixel_size is None else ALPHA_PM / pixel_size
     alpha = check_length("alpha", alpha)
     if interface is None:
         interface = np.inf

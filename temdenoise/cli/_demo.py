@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from temdenoise.cli._shared import (
-    ATOM_THRESHOLD,
     check_new,
     frames_table,
     write_figure,
@@ -31,8 +30,6 @@ def add_parser(commands):
 
 
 def run(arguments):
-    import numpy as np
-
     start = time.perf_counter()
     folder = arguments.output
     files = {
@@ -47,19 +44,16 @@ def run(arguments):
     from temdenoise.plotting import plot_denoising
 
     movie = load_sample_movie()
-    noisy, pixel_size = movie.data, float(movie.pixel_size)
-    clean = np.broadcast_to(movie.clean, noisy.shape)
+    noisy, clean, pixel_size = movie.data, movie.clean, movie.pixel_size
     print(
         f"movie      {len(noisy)} frames of {noisy.shape[1]} x {noisy.shape[2]} pixels, "
         f"{pixel_size:.2f} pm/px, {noisy.mean():.2f} electrons/px"
     )
     denoised = SBDDenoiser.from_pretrained().transform(noisy, pixel_size=pixel_size)
-    before, after = (float(np.mean(psnr(clean, x))) for x in (noisy, denoised))
+    before, after = (float(psnr(clean, x).mean()) for x in (noisy, denoised))
     print(f"denoised   PSNR {before:.1f} dB -> {after:.1f} dB (against the known truth)")
 
-    tables = [
-        find_atoms(image, pixel_size=pixel_size, threshold=ATOM_THRESHOLD) for image in denoised
-    ]
+    tables = [find_atoms(image, pixel_size=pixel_size) for image in denoised]
     # What can be found at best is what shows in the clean image.
     references = [find_atoms(image, pixel_size=pixel_size) for image in clean]
     reach = 62.2 / pixel_size  # the paper's 10 pixels of 6.22 pm

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._shared import (
-    ATOM_THRESHOLD,
     check_new,
     finite_float,
     frames_table,
@@ -82,9 +81,8 @@ def run(arguments):
         if not path.exists():
             raise FileNotFoundError(f"there is no file {str(path)!r}")
     for path, files in _plan_outputs(arguments):
-        stack, metadata = read(path)
         try:
-            _denoise_file(stack, metadata, files, arguments)
+            _denoise_file(read(path), path, files, arguments)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from error
 
@@ -132,20 +130,22 @@ def _plan_outputs(arguments):
     return plans
 
 
-def _denoise_file(stack, metadata, files, arguments):
+def _denoise_file(stack, path, files, arguments):
+    import numpy as np
     from tqdm import tqdm
 
     from temdenoise import find_atoms, write_stack
     from temdenoise._validation import check_mask
     from temdenoise.cli._counts import find_conversion
-    from temdenoise.plotting import plot_denoising
 
     start = time.perf_counter()
+    # Without its pixel size: the lengths of the command line are in pixels, whatever the file says.
+    in_file, stack = stack.pixel_size, np.asarray(stack)
     mask = check_mask(_read_mask(arguments.mask, stack.shape[1:]), stack.shape)
     n_images, height, width = stack.shape
-    print(f"{metadata.path}: {n_images} x {height} x {width}", flush=True)
+    print(f"{path}: {n_images} x {height} x {width}", flush=True)
     to_electrons = find_conversion(stack, mask, arguments)
-    work = _prepare(stack, mask, to_electrons, metadata.pixel_size, arguments)
+    work = _prepare(stack, mask, to_electrons, in_file, arguments)
     print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
     tables, first = [], []
@@ -163,9 +163,7 @@ def _denoise_file(stack, metadata, files, arguments):
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
                     for k, image in enumerate(wanted, start=begin):
-                        table = find_atoms(
-                            image, pixel_size=work.pixel_size, threshold=ATOM_THRESHOLD
-                        )
+                        table = find_atoms(image, pixel_size=work.pixel_size)
                         tables.append(table if mask is None else _trusted(table, mask[k]))
                 yield from images
                 bar.update(len(images))
@@ -176,11 +174,13 @@ def _denoise_file(stack, metadata, files, arguments):
         shape=stack.shape,
         pixel_size=work.calibration,
         overwrite=arguments.overwrite,
-        metadata={"source": metadata.path.name, "method": work.method, **to_electrons.metadata},
+        metadata={"source": path.name, "method": work.method, **to_electrons.metadata},
     )
     if "atoms" in files:
         write_table(files["atoms"], frames_table(tables, work.calibration))
     if "figure" in files:
+        from temdenoise.plotting import plot_denoising
+
         figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
         write_figure(files["figure"], figure)
     if to_electrons.n_raised:
@@ -263,7 +263,7 @@ def _read_mask(given, shape):
             raise ValueError(
                 f"--mask {text!r} is neither a region X0:X1,Y0:Y1 nor an existing file"
             )
-        values, _ = read(text)
+        values = read(text)
         if values.shape[1:] != shape:
             raise ValueError(
                 f"the mask {text!r} has images of shape {values.shape[1:]}, but those to denoise "

@@ -2,9 +2,13 @@
 
 import argparse
 
-# Of `find_atoms` on denoised frames, whose columns are paler than those of clean images: more would
-# miss faint columns, less would report fringes.
-ATOM_THRESHOLD = 0.06
+# Headers of tables of atoms, with units.
+_HEADERS = {
+    "x": "x_px",
+    "y": "y_px",
+    "radius": "radius_px",
+    "intensity": "intensity_counts_per_px",
+}
 
 
 def add_optics(parser):
@@ -27,14 +31,18 @@ def check_new(files, overwrite):
 
 
 def frames_table(tables, pixel_size):
-    """One table of the columns of all frames, positions also in nm where the scale is known."""
+    """One table of the columns of all frames, with units in the headers.
+
+    Positions are in px, and in nm as well where the pixel size (pm) is known.
+    """
     import pandas as pd
 
     table = pd.concat([t.assign(frame=k) for k, t in enumerate(tables)], ignore_index=True)
     if pixel_size is not None:
         table["x_nm"] = table["x"] * pixel_size / 1000
         table["y_nm"] = table["y"] * pixel_size / 1000
-    first = ["frame", "x", "y", *(["x_nm", "y_nm"] if pixel_size is not None else [])]
+    table = table.rename(columns=_HEADERS)
+    first = ["frame", "x_px", "y_px", *(["x_nm", "y_nm"] if pixel_size is not None else [])]
     return table[first + [name for name in table if name not in first]]
 
 

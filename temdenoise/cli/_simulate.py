@@ -10,9 +10,19 @@ def add_parser(commands):
     parser = commands.add_parser(
         "simulate",
         help="simulate clean Pt/CeO2 images from physics",
-        description="Simulate clean images of Pt nanoparticles on CeO2 by multislice.",
+        description="Simulate clean images of Pt nanoparticles on CeO2 by multislice. The models "
+        "are drawn at random. The four structures and their defects take turns, so that a few "
+        "images show all structures. OUT.npz holds 'data' (the images), 'pixel_size' (pm), "
+        "'groups' (the structure of each image), and the tables as 'frame_...' and 'columns_...'.",
     )
-    parser.add_argument("-n", "--n-images", type=positive_int, required=True, metavar="N")
+    parser.add_argument(
+        "-n",
+        "--n-images",
+        type=positive_int,
+        required=True,
+        metavar="N",
+        help="number of images, spread over 12 models, or from 120 on over N / 10",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -73,15 +83,16 @@ def run(arguments):
             for name in table
         }
         with replacing(output) as file:
-            np.savez(file, data=simulated.data, pixel_size=simulated.pixel_size, **arrays)
+            np.savez(
+                file,
+                data=simulated.data,
+                pixel_size=simulated.pixel_size,
+                groups=simulated.groups,
+                **arrays,
+            )
     else:
         output.mkdir(parents=True, exist_ok=True)
-        write_stack(
-            files[0],
-            simulated.data,
-            pixel_size=simulated.pixel_size,
-            overwrite=arguments.overwrite,
-        )
+        write_stack(files[0], simulated.data, overwrite=arguments.overwrite)
         write_table(files[1], simulated.frame)
         write_table(files[2], columns)
     print(

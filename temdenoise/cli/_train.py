@@ -130,13 +130,13 @@ def _training_parameters(arguments):
 
 def _training_images(arguments):
     if arguments.images is not None:
-        images, metadata = read(arguments.images)
-        if metadata.pixel_size is None:
+        images = read(arguments.images)
+        if images.pixel_size is None:
             raise ValueError(
                 f"{str(arguments.images)!r} does not say its pixel size; store it with "
                 "temdenoise.write_stack, or as 'pixel_size' (pm) beside 'data' in a .npz file"
             )
-        return images, metadata.pixel_size
+        return images, images.pixel_size
 
     from temdenoise import make_ptceo2
 

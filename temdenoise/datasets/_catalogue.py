@@ -151,11 +151,35 @@ def images_of(frame, seed):
     return jobs
 
 
-def draw_models(rng, structures, defects, defocus, sizes):
-    """Draw models at random, without end: jobs and frame (see ``models="varied"``)."""
+def spread_order(frame):
+    """Positions of the rows of a frame with its models in another order.
+
+    Structures take turns, and so do the defects of each structure. Within that, the models stay in
+    the order they have, and so do the images of a model.
+    """
+    models = frame.drop_duplicates("model")[["model", "structure", "defect"]]
+    turn = models.groupby(["structure", "defect"]).cumcount()
+    models = models.iloc[np.argsort(turn.to_numpy(), kind="stable")]
+    turn = models.groupby("structure").cumcount()
+    models = models.iloc[np.lexsort((models["structure"].to_numpy(str), turn))]
+    place = pd.Series(range(len(models)), index=models["model"])
+    return np.argsort(frame["model"].map(place).to_numpy(), kind="stable")
+
+
+def draw_models(rng, structures, defects, defocus, sizes, *, in_turn=False):
+    """Draw models at random, without end: jobs and frame (see ``models="varied"``).
+
+    The structures, and the defects of each, are drawn for every model, or take turns in an order
+    that is drawn.
+    """
     jobs, rows, start = [], [], 0
+    turns = _turns(rng, structures, defects)
     for i, n in enumerate(sizes):
-        arguments, tilt, defoci = _draw_model(rng, structures, defects, defocus, n)
+        if in_turn:
+            structure, defect = next(turns)
+            arguments, tilt, defoci = _draw_model(rng, [structure], [defect], defocus, n)
+        else:
+            arguments, tilt, defoci = _draw_model(rng, structures, defects, defocus, n)
         support = "facet" if arguments["facets"] else "flat"
         jobs.append(ModelImages(arguments, tilt, tuple(defoci), tuple(range(n)), start))
         start += n
@@ -166,6 +190,17 @@ def draw_models(rng, structures, defects, defocus, sizes):
     frame = pd.DataFrame(rows, columns=FRAME_COLUMNS[:-1])
     frame["contrast"] = condition_contrast(frame)
     return jobs, frame
+
+
+def _turns(rng, structures, defects):
+    """Yield structure and defect without end: each structure in turn, and its defects in turn."""
+    waiting = {structure: [] for structure in structures}
+    while True:
+        for structure in rng.permutation(structures):
+            if not waiting[structure]:
+                possible = [d for d in DEFECTS_OF[structure] if defects is None or d in defects]
+                waiting[structure] = rng.permutation(possible).tolist()
+            yield str(structure), waiting[structure].pop()
 
 
 def _draw_model(rng, structures, defects, defocus, n_defoci):

@@ -72,7 +72,8 @@ def fetch_ptceo2_movie(
     Returns
     -------
     sklearn.utils.Bunch
-        - data : ndarray or numpy.memmap, (n_frames, height, width), in the dtype of the file
+        - data : ImageStack, (n_frames, height, width), in the dtype of the file; its pixel size is
+          None, its ``metadata`` as of `temdenoise.io.read_stack`
         - pixel_size : None; the record does not state it in a form that could be relied upon
         - filename : str; path of the TIFF file
         - DESCR : str
@@ -189,9 +190,11 @@ def _choose(movies, member, filename):
 
 def _read_movie(path, mmap):
     try:
-        return read_stack(path, mmap=mmap)[0]
+        movie = read_stack(path, mmap=mmap)
     except ValueError as error:
         raise ValueError(
             f"{error} Choose another member, or delete a damaged file: the next call unpacks or "
             "downloads it again."
         ) from error
+    movie.pixel_size = None  # what such a file says of it is not to be relied upon
+    return movie

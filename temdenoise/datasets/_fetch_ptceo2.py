@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from temdenoise.datasets._authors_layout import SUBSETS, list_names, locate_images, read_list
 from temdenoise.datasets._data_home import fill, get_data_home
 from temdenoise.datasets._download import DownloadError, load_registry
+from temdenoise.images import ImageStack
 from temdenoise.io import read_stack
 
 PIXEL_SIZE = 4.89  # pm
@@ -96,11 +97,13 @@ def fetch_ptceo2(
     Returns
     -------
     sklearn.utils.Bunch
-        - data : ndarray, float32, (n_images, height, width), counts per pixel, 0.45 in vacuum,
-          without noise; None without ``load_images``
+        - data : ImageStack, float32, (n_images, height, width), counts per pixel, 0.45 in vacuum,
+          without noise; it knows its pixel size; None without ``load_images``
         - filenames : ndarray of str, (n_images,); paths of the TIFF files
         - frame : pandas.DataFrame; subset, structure, defect, thickness (Angstrom), tilt_x, tilt_y
           (deg), defocus (nm), contrast of each image
+        - groups : ndarray of str, (n_images,); the structure of each image, for scikit-learn's
+          ``groups`` (`~sklearn.model_selection.LeaveOneGroupOut`)
         - pixel_size : float; 4.89 pm
         - DESCR : str
 
@@ -138,8 +141,8 @@ def fetch_ptceo2(
     >>> _ = Path(folder.name, "test_white.csv").write_text(chr(10).join(lines))
 
     >>> test = fetch_ptceo2(subset="test", load_images=True, data_home=folder.name)
-    >>> test.data.shape, float(test.frame.loc[0, "defocus"])
-    ((1, 64, 48), 7.0)
+    >>> test.data.shape, test.data.pixel_size, float(test.frame.loc[0, "defocus"])
+    ((1, 64, 48), 4.89, 7.0)
     >>> folder.cleanup()
     """
     subsets = _check_subset(subset)
@@ -179,9 +182,10 @@ def fetch_ptceo2(
         warnings.warn(f"{gaps} They are left out.", UserWarning, stacklevel=2)
 
     return Bunch(
-        data=_load(paths, shape, verbose) if load_images else None,
+        data=ImageStack(_load(paths, shape, verbose), PIXEL_SIZE) if load_images else None,
         filenames=np.array([str(path) for path in paths]),
         frame=frame,
+        groups=frame["structure"].to_numpy(dtype=str),
         pixel_size=PIXEL_SIZE,
         DESCR=files(__package__)
         .joinpath("descr", "ptceo2_original.rst")
@@ -277,7 +281,7 @@ def _load(paths, shape, verbose):
 
 def _read_image(path):
     try:
-        stack, _ = read_stack(path)
+        stack = read_stack(path)
     except ValueError as error:
         raise ValueError(
             f"{error} Delete a damaged file: the next call downloads it again if it can."

@@ -19,11 +19,13 @@ from temdenoise.datasets._catalogue import (
     FIELD_OF_VIEW,
     draw_models,
     images_of,
+    spread_order,
     vary_optics,
     whole_set,
 )
 from temdenoise.datasets._contrast import CONTRASTS
 from temdenoise.datasets._simulate import ColumnTables, simulate
+from temdenoise.images import ImageStack
 from temdenoise.simulation.structures import PARTICLES
 from temdenoise.simulation.surface_defects import DEFECTS
 
@@ -31,6 +33,9 @@ STORED_SHAPE = (256, 256)
 # The images hold nothing beyond 1.3 1/Angstrom: this grid, twice as fine as needed, loses nothing.
 STORED_PIXEL_SIZE = FIELD_OF_VIEW * 100 / STORED_SHAPE[0]  # pm
 VACUUM = 0.45  # counts/px in the paper's 25 ms frames
+
+# A number of images is spread over this many models, or more where that were more defoci than this.
+MIN_MODELS, MAX_DEFOCI = 12, 10
 
 # Sampling of the multislice calculation in Angstrom.
 PRESETS = {"quick": 0.125, "default": 0.1, "paper": 50 / 1024}
@@ -66,8 +71,9 @@ def make_ptceo2(
     Parameters
     ----------
     n_images : int, optional
-        Number of images: the first of the selection, whose models come in random order. By default
-        all of it. 2000 take less than a minute on two cores with ``n_jobs=2``.
+        Number of images. By default all of the selection. A number of them is spread over the
+        structures and their defects, over models and defoci, as `images_per_model` says. 2000 take
+        about two minutes on two cores with ``n_jobs=2``.
     models : {"catalogue", "varied"}, default="catalogue"
         "catalogue": the models of the paper, with the particles as they are named. "varied": models
         drawn at random without end, in which size, shape, lattice constant, support and place of
@@ -91,8 +97,14 @@ def make_ptceo2(
         `pandas.DataFrame.query` takes it: ``"thickness == 50 and tilt_x > 0"``. Not with varied
         models.
     images_per_model : int, optional
-        Number of defoci, drawn from the selected ones, at which each model is imaged. By default
-        all, and 10 of varied models.
+        Number of defoci, drawn from the selected ones, at which each model is imaged. The first
+        `n_images` of these are taken, models in random order.
+
+        By default all of the selection, if `n_images` is not given. If it is, the images are spread
+        evenly over 12 models (up to 12 images: one of each model), or, from 120 images on, over
+        models of 10 images each (more images of each only if the selection holds too few models).
+        The structures then take turns, and so do the defects of each structure: twelve models are
+        three of each of the four structures.
     preset : {"quick", "default", "paper"}, default="quick"
         Sampling of the multislice calculation: 0.125, 0.1 or 0.049 Angstrom (a grid of 1024 over
         50 Angstrom). Coarser costs accuracy at high spatial frequency, and less time.
@@ -124,12 +136,17 @@ def make_ptceo2(
     Returns
     -------
     sklearn.utils.Bunch
-        - data : array, float32, (n_images, height, width); counts per pixel, 0.45 in vacuum; with
-          ``out`` a memory map or zarr array
+        - data : ImageStack, float32, (n_images, height, width); counts per pixel, 0.45 in vacuum;
+          it knows its pixel size. With ``out`` it lies over a memory map of the ``.npy`` file; of a
+          ``.zarr`` folder it is a zarr array, which knows none:
+          ``ImageStack(sim.data[:100], sim.pixel_size)``
         - frame : pandas.DataFrame; model (its number in the catalogue), structure, defect,
           support, thickness (Angstrom), tilt_x, tilt_y (rotations about x and y, deg), defocus
           (nm), contrast of each image (with varied optics, what the paper's would give); with
           varied optics also the parameters drawn
+        - groups : ndarray of str, (n_images,); the structure of each image, for scikit-learn's
+          ``groups`` (`~sklearn.model_selection.LeaveOneGroupOut`). Other groups are columns of the
+          frame: ``frame["model"]``, ``frame["defect"]``, ``frame["contrast"]``
         - columns : sequence of pandas.DataFrame, built when asked for; the true atom columns of
           each image: x, y (px), element, occupancy (atoms), surface (bool; see
           `temdenoise.simulation.Structure.columns`)
@@ -152,6 +169,9 @@ def make_ptceo2(
     -----
     While a set is incomplete it lies in ``out`` + ".part"; ``out`` + ".journal" notes what is done.
 
+    A set that version 0.1 made of a number of images with nothing said about ``images_per_model``
+    is named by ``images_per_model=21`` here, or 10 with varied models; one begun on disk goes on.
+
     Examples
     --------
     >>> from temdenoise.datasets import make_ptceo2
@@ -160,6 +180,17 @@ def make_ptceo2(
     ((4, 256, 256), 19.53)
     >>> sim.frame["contrast"].unique().tolist()
     ['white']
+
+    Filters tuned on three structures are tried on the fourth:
+
+    >>> from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+    >>> from temdenoise import LowPassDenoiser
+    >>> sim = make_ptceo2(4)
+    >>> scores = cross_val_score(
+    ...     LowPassDenoiser(), sim.data, cv=LeaveOneGroupOut(), groups=sim.groups
+    ... )
+    >>> sim.groups.tolist(), scores.shape
+    (['PtNp1', 'PtNp2', 'PtNp3', 'PtNp4'], (4,))
     """
     if models not in ("catalogue", "varied"):
         raise ValueError(f'models must be "catalogue" or "varied", got {models!r}.')
@@ -174,6 +205,7 @@ def make_ptceo2(
     _check_defocus(defocus)
 
     seed = _seed(random_state, out)
+    spread = n_images is not None and images_per_model is None
     selection = {
         "models": models,
         "n_images": None if n_images is None else int(n_images),
@@ -185,6 +217,9 @@ def make_ptceo2(
         "images_per_model": None if images_per_model is None else int(images_per_model),
         "random_state": seed,
     }
+    if spread:
+        sizes = _spread(n_images)
+        selection["images_per_model"] = f"spread over {len(sizes)} models"
     if optics != "paper":  # not named in sets that were made before there was a choice
         selection["optics"] = optics
     if models == "varied":
@@ -193,10 +228,19 @@ def make_ptceo2(
                 "Varied models need n_images, and neither contrast nor query selects among them: "
                 'select rows of the result, or take models="catalogue".'
             )
-        jobs, frame = _varied(n_images, images_per_model or 10, structures, defects, defocus, seed)
+        if not spread:
+            n_whole, rest = divmod(n_images, images_per_model)
+            sizes = [images_per_model] * n_whole + [rest] * (rest > 0)
+        rng = np.random.RandomState(seed)
+        structures = _structures_with(defects, structures)
+        jobs, frame = draw_models(rng, structures, defects, defocus, sizes, in_turn=spread)
     else:
-        chosen = (structures, defects, contrasts, query)
-        frame = _select(whole_set(seed), *chosen, defocus, images_per_model, n_images, seed)
+        frame = _select(whole_set(seed), structures, defects, contrasts, query, defocus)
+        if spread:
+            frame = _spread_rows(frame, sizes, seed)
+        elif images_per_model is not None:
+            frame = _draw_defoci(frame, [images_per_model] * frame["model"].nunique(), seed)
+        frame = _first(frame, n_images)
         jobs = images_of(frame, seed)
     if optics == "varied":
         jobs, frame = vary_optics(jobs, frame, seed)
@@ -271,20 +315,23 @@ def generate(
 
         physics = [[_plain(job) for job in jobs], asdict(Microscope()), settings]
         plan = json.dumps(physics, sort_keys=True)
+        # the hash alone tells images apart: one set can be named in several ways
         identity = selection | {
             "preset": preset,
             "pixel_size": float(pixel_size),
             "atoms_and_optics": hashlib.sha256(plan.encode()).hexdigest()[:16],
         }
         groups = [(job.start, len(job.chosen)) for job in jobs]
-        with open_store(out, (n_images, *shape), groups, identity) as store:
+        decisive = ["atoms_and_optics"]
+        with open_store(out, (n_images, *shape), groups, identity, decisive) as store:
             if not store.complete:
                 run(store.write, store.done)
                 store.finish()
             data = store.load()
     return Bunch(
-        data=data,
+        data=ImageStack(data, pixel_size) if isinstance(data, np.ndarray) else data,
         frame=frame,
+        groups=frame["structure"].to_numpy(dtype=str),
         columns=ColumnTables(jobs, float(pixel_size), shape),
         pixel_size=float(pixel_size),
         DESCR=files(__package__).joinpath("descr", description).read_text(encoding="utf-8"),
@@ -331,7 +378,14 @@ def _seed(random_state, out):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _select(frame, structures, defects, contrasts, query, defocus, per_model, n_images, seed):
+def _spread(n_images):
+    """Numbers of images of each model, if a number of images is all that is asked for."""
+    n_models = max(min(n_images, MIN_MODELS), -(-n_images // MAX_DEFOCI))
+    n, rest = divmod(n_images, n_models)
+    return [n + (i < rest) for i in range(n_models)]
+
+
+def _select(frame, structures, defects, contrasts, query, defocus):
     wanted = {"structure": structures, "defect": defects, "contrast": contrasts}
     keep = frame["defocus"].between(*defocus)
     for name, values in wanted.items():
@@ -352,12 +406,40 @@ def _select(frame, structures, defects, contrasts, query, defocus, per_model, n_
                 'in "thickness == 50".'
             )
         frame = frame[wanted_rows]
-    if per_model is not None:
-        frame = frame[_draw_defoci(frame, per_model, seed)]
     if not len(frame):
         asked = {n: v for n, v in wanted.items() if v} | {"defocus": tuple(defocus)}
         asked |= {"query": query} if query else {}
         raise ValueError(f"No image of the set has {asked}; {DEFECTS_OF} are its structures.")
+    return frame
+
+
+def _spread_rows(frame, sizes, seed):
+    """Rows of the first models, structures and defects in turn: so many of each as `sizes` say.
+
+    Where the selection holds fewer of a model, further models make up for it, or else more images
+    of each.
+    """
+    frame = frame.iloc[spread_order(frame)]
+    wanted = min(sum(sizes), len(frame))
+    n_models = frame["model"].nunique()
+    sizes = np.array([*sizes, *[max(sizes)] * n_models][:n_models])
+    held = frame.groupby("model", sort=False).size().to_numpy()
+    while np.minimum(sizes, held).sum() < wanted:
+        sizes += 1
+    return _draw_defoci(frame, sizes, seed)
+
+
+def _draw_defoci(frame, sizes, seed):
+    """Rows of so many defoci of each model, whichever other models are selected."""
+    chosen = np.zeros(len(frame), dtype=bool)
+    models = frame.groupby("model", sort=False).indices
+    for model, size in zip(frame["model"].unique(), sizes, strict=True):
+        rng = np.random.RandomState([seed, 855, model])
+        chosen[rng.permutation(models[model])[:size]] = True
+    return frame[chosen]
+
+
+def _first(frame, n_images):
     if n_images is not None and n_images > len(frame):
         raise ValueError(
             f"n_images = {n_images}, but the selection holds {len(frame)} images. Ask for fewer or "
@@ -366,16 +448,7 @@ def _select(frame, structures, defects, contrasts, query, defocus, per_model, n_
     return frame.iloc[:n_images].reset_index(drop=True)
 
 
-def _draw_defoci(frame, per_model, seed):
-    """Rows of `per_model` defoci of each model, whichever other models are selected."""
-    chosen = np.zeros(len(frame), dtype=bool)
-    for model, rows in frame.groupby("model", sort=False).indices.items():
-        rng = np.random.RandomState([seed, 855, model])
-        chosen[rng.permutation(rows)[:per_model]] = True
-    return chosen
-
-
-def _varied(n_images, per_model, structures, defects, defocus, seed):
+def _structures_with(defects, structures):
     structures = [
         name
         for name in structures or PARTICLES
@@ -383,7 +456,4 @@ def _varied(n_images, per_model, structures, defects, defocus, seed):
     ]
     if not structures:
         raise ValueError(f"No structure has the defects {defects}; there are {DEFECTS_OF}.")
-    sizes = [per_model] * (n_images // per_model)
-    if n_images % per_model:
-        sizes.append(n_images % per_model)
-    return draw_models(np.random.RandomState(seed), structures, defects, defocus, sizes)
+    return structures

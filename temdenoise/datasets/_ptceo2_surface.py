@@ -56,7 +56,7 @@ def make_ptceo2_surface(
     sklearn.utils.Bunch
         As `make_ptceo2` returns it; ``frame`` has, instead of defect and support, the columns
         change, site (its number), and site_x, site_y: where the change is, in pixels of the image.
-        ``contrast`` is that of the nearest condition of `make_ptceo2`.
+        ``contrast`` is that of the nearest condition of `make_ptceo2`. ``groups`` is the change.
 
     Raises
     ------
@@ -106,6 +106,7 @@ def make_ptceo2_surface(
     )
     to_pixels = 100 / sim.pixel_size
     sim.frame[["site_x", "site_y"]] *= to_pixels
+    sim.groups = sim.frame["change"].to_numpy(dtype=str)
     return sim
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from temdenoise.binning import unbin
+from temdenoise.images import ImageStack
 
 _PIXEL_SIZE, _BIN = 6.22, 4  # pm, pixels per stored value of the clean images
 
@@ -21,8 +22,8 @@ def load_sample_movie():
     Returns
     -------
     sklearn.utils.Bunch
-        - data : ndarray, uint8, (8, 512, 512); electron counts
-        - clean : ndarray, float32, (8, 512, 512); the rates they were drawn from, counts/px
+        - data : ImageStack, uint8, (8, 512, 512); electron counts
+        - clean : ImageStack, float32, (8, 512, 512); the rates they were drawn from, counts/px
         - columns : list of pandas.DataFrame; true atom columns of each frame: x, y (px), element,
           occupancy (atoms)
         - pixel_size : float; 6.22 pm
@@ -32,8 +33,8 @@ def load_sample_movie():
     --------
     >>> from temdenoise.datasets import load_sample_movie
     >>> movie = load_sample_movie()
-    >>> movie.data.shape, movie.data.dtype
-    ((8, 512, 512), dtype('uint8'))
+    >>> movie.data.shape, movie.data.dtype, movie.data.pixel_size
+    ((8, 512, 512), dtype('uint8'), 6.22)
     """
     folder = files(__package__)
     with (
@@ -54,8 +55,8 @@ def load_sample_movie():
             for i in range(state.max() + 1)
         ]
     return Bunch(
-        data=counts,
-        clean=clean,
+        data=ImageStack(counts, _PIXEL_SIZE),
+        clean=ImageStack(clean, _PIXEL_SIZE),
         columns=[tables[i] for i in state],
         pixel_size=_PIXEL_SIZE,
         DESCR=folder.joinpath("descr", "sample_movie.rst").read_text(encoding="utf-8"),

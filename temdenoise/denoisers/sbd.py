@@ -10,7 +10,6 @@ from temdenoise.base import warn_assumed
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import make_bins
 from temdenoise.denoisers._trained.noise import check_noise, from_stored, to_stored
-from temdenoise.denoisers._trained.own import build
 from temdenoise.denoisers._trained.resolution import check_resolution
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import PoissonNoise, draw_noise
@@ -131,6 +130,7 @@ class SBDDenoiser(TrainedDenoiser):
         "network", "n_scales", "base_channels", "bias_free", "noise", "dose",
         "training_pixel_size", "binning", "zoom", "stretch",
     )  # fmt: skip
+    _fits_on = "clean"
     _default_weights = "general"
 
     def __init__(
@@ -201,6 +201,7 @@ class SBDDenoiser(TrainedDenoiser):
         )
 
     def _make_network(self):
+        from temdenoise.denoisers._trained.own import build
         from temdenoise.networks import RelativeToMean, build_network
 
         if not isinstance(self.network, str):
@@ -225,7 +226,7 @@ class SBDDenoiser(TrainedDenoiser):
         return options
 
     def _frames_pixel_size(self, X, y, pixel_size):
-        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=3)
+        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=4)
         at = self.training_pixel_size
         if y is not None:
             single = np.ndim(at) == 0

@@ -1,23 +1,5 @@
 """Look at what a denoiser did: how well the counts support it, and what it looked at."""
 
-from temdenoise.inspection._filter_display import EquivalentFilterDisplay
-from temdenoise.inspection._likelihood_display import LikelihoodMapDisplay
-from temdenoise.inspection._profile_display import ProfileDisplay
-from temdenoise.inspection._verdict_display import AtomVerdictDisplay
-from temdenoise.inspection.filters import EquivalentFilter, equivalent_filter
-from temdenoise.inspection.likelihood import LikelihoodMap, likelihood_map
-from temdenoise.inspection.profiles import Profile, column_intensities, profile_along
+import lazy_loader
 
-__all__ = [
-    "AtomVerdictDisplay",
-    "EquivalentFilter",
-    "EquivalentFilterDisplay",
-    "LikelihoodMap",
-    "LikelihoodMapDisplay",
-    "Profile",
-    "ProfileDisplay",
-    "column_intensities",
-    "equivalent_filter",
-    "likelihood_map",
-    "profile_along",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

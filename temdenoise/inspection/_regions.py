@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._lengths import check_length, check_pixel_size
-from temdenoise._validation import refuse_masked
+from temdenoise._one_image import check_whole
 from temdenoise.atoms._points import check_points
 
 RADIUS = 11.3
@@ -48,28 +48,8 @@ def check_counts(values, name):
             f"{name} holds negative values (the smallest is {values.min():g}), which cannot be "
             "electron counts. If a dark reference was subtracted, add it back (or its mean) first."
         )
-    fractions = values != np.rint(values)
-    if fractions.any():
-        raise ValueError(
-            f"{name} holds values that are not whole numbers (for instance "
-            f"{values[fractions][0]:g}): those of an image that was scaled, interpolated or "
-            "gain-corrected are not Poisson distributed. Use the raw electron counts."
-        )
+    check_whole(values, name)
     return values
-
-
-def check_image(image, name):
-    """Return one image (height, width) of real numbers as an array."""
-    refuse_masked(image, name)
-    image = np.asarray(image)
-    if image.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold real numbers, got dtype {image.dtype}.")
-    if image.ndim != 2 or image.size == 0:
-        mend = " Pass one image of the stack, as images[0]." if image.ndim == 3 else ""
-        raise ValueError(
-            f"{name} must be one image (height, width) with pixels, got shape {image.shape}.{mend}"
-        )
-    return image
 
 
 def check_index(value, size, name):
@@ -79,17 +59,6 @@ def check_index(value, size, name):
     if not 0 <= value < size:
         raise IndexError(f"{name} must be from 0 to {size - 1}, got {value}.")
     return int(value)
-
-
-def check_finite(image, trusted, name):
-    """Refuse NaN and infinity in the trusted pixels of an image."""
-    bad = np.argwhere(~np.isfinite(image) & trusted)
-    if len(bad):
-        row, column = bad[0]
-        raise ValueError(
-            f"{name} holds {len(bad)} pixels that are NaN or infinite, the first at row {row}, "
-            f"column {column}. If they are not to be trusted, hide them with mask."
-        )
 
 
 def atom_disks(atoms, radius, pixel_size):

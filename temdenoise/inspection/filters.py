@@ -1,13 +1,14 @@
 """Equivalent filters: with which weights one denoised pixel takes the noisy ones together."""
 
 from dataclasses import dataclass
-from inspect import Parameter, signature
 from numbers import Real
 
 import numpy as np
 
+from temdenoise._calls import parameters_of, transform_keywords
 from temdenoise._lengths import check_length
 from temdenoise._validation import check_images
+from temdenoise.images import pixel_size_of
 from temdenoise.inspection._regions import check_index
 
 # Images that one call of `transform` is given in finite differences: bounds memory.
@@ -95,7 +96,8 @@ def equivalent_filter(
         Number of the image.
     transform_params : dict, optional
         Keywords of ``est.transform``, such as its ``pixel_size``, the only one that automatic
-        differentiation of `SBDDenoiser` knows.
+        differentiation of `SBDDenoiser` knows. By default the pixel size of `X` is used, if it is a
+        `temdenoise.images.ImageStack` that knows it and ``est.transform`` takes it.
     method : {"auto", "autograd", "finite_differences"}, default="auto"
         "auto": automatic differentiation for what knows it, such as `SBDDenoiser`, finite
         differences for all others.
@@ -147,7 +149,8 @@ def equivalent_filter(
     >>> float(result.weights.sum().round(3)), round(result.radius(0.5), 1)
     (1.0, 2.2)
     """
-    X = check_images(X, estimator_name="equivalent_filter")
+    pixel_size = pixel_size_of(X)
+    X = np.asarray(check_images(X, estimator_name="equivalent_filter"))
     image = X[check_index(image, len(X), "image")]
     pixel = _checked_pixel(pixel, image.shape)
     if method not in ("auto", "autograd", "finite_differences"):
@@ -161,7 +164,7 @@ def equivalent_filter(
             f"{type(est).__name__} cannot be differentiated automatically (it has no method "
             'pixel_gradient): use method="finite_differences".'
         )
-    options = dict(transform_params or {})
+    options = transform_keywords(est, pixel_size=pixel_size, params=transform_params)
     if knows and method != "finite_differences":
         if radius is not None or step is not None:
             raise ValueError(
@@ -191,8 +194,8 @@ def equivalent_filter(
 
 def _keywords(function):
     """Keywords that a method takes beside image and pixel."""
-    parameters = list(signature(function).parameters.values())[2:]
-    return [p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
+    parameters = list(parameters_of(function).values())[2:]
+    return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
 
 
 def _finite_differences(est, image, pixel, options, radius, step):

@@ -9,17 +9,12 @@ from scipy.ndimage import distance_transform_edt
 from scipy.special import gammaln, xlogy
 
 from temdenoise._calls import transform_keywords
-from temdenoise._lengths import check_pixel_size
+from temdenoise._one_image import check_finite, check_one_image
 from temdenoise._validation import check_mask
 from temdenoise.atoms import find_atoms
-from temdenoise.atoms.find import default_sigma
-from temdenoise.inspection._regions import (
-    atom_disks,
-    check_counts,
-    check_finite,
-    check_image,
-    label_disks,
-)
+from temdenoise.atoms.find import default_sigma, warn_if_pairs
+from temdenoise.images import first_with_pixel_size, settle_pixel_size
+from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 from temdenoise.noise import thin_counts
 
 MARGIN = 25.0
@@ -104,8 +99,9 @@ def likelihood_map(
     atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2), optional
         Positions in px. By default those that `temdenoise.atoms.find_atoms` finds in `denoised`.
     pixel_size : float, optional
-        Pixel size in pm. Sets the default of `atoms`, of `radius` and of the distance of the vacuum
-        from the atoms.
+        Pixel size in pm. It sets the default of `atoms`, of `radius` and of the distance of the
+        vacuum from the atoms. By default that of `noisy` or `denoised`, if they are an
+        `temdenoise.images.ImageStack` that knows it.
     vacuum : float or bool array-like of shape (height, width), optional
         Level of the vacuum in counts/px, or True on its pixels, of which the mean count is taken.
         With `split` the level is that of the whole frame.
@@ -174,7 +170,8 @@ def likelihood_map(
     >>> (result.atoms["log_ratio"] > 3).tolist()
     [True, False]
     """
-    noisy = check_image(noisy, "noisy")
+    pixel_size = settle_pixel_size(first_with_pixel_size(noisy, denoised), pixel_size)
+    noisy = check_one_image(noisy, "noisy")
     shape = noisy.shape
     mask = check_mask(mask, (1, *shape))
     trusted = np.ones(shape, dtype=bool) if mask is None else ~mask[0]
@@ -193,13 +190,11 @@ def likelihood_map(
         raise TypeError(
             'denoised must be an image, got a denoiser: pass what it returns, or split="thinning".'
         )
-    denoised = check_image(denoised, "denoised")
+    denoised = check_one_image(denoised, "denoised")
     if noisy.shape != denoised.shape:
         raise ValueError(
             f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
         )
-    if pixel_size is not None:
-        pixel_size = check_pixel_size(pixel_size)
     check_finite(noisy, trusted, "noisy")
     check_finite(denoised, trusted, "denoised")
     counts = np.zeros(shape)
@@ -209,6 +204,7 @@ def likelihood_map(
     if atoms is None:
         options = {"sigma": default_sigma(pixel_size), "mask": ~trusted}
         atoms = find_atoms(denoised, **options)
+        warn_if_pairs(denoised, atoms, options["sigma"], mask=~trusted)
         # Cut off at the border, atoms are not reported; but they are no vacuum.
         present = find_atoms(denoised, exclude_border=False, **options)
     table = atom_disks(atoms, radius, pixel_size)

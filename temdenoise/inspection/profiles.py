@@ -8,10 +8,12 @@ import pandas as pd
 from temdenoise._lengths import check_length
 from temdenoise._validation import refuse_masked
 from temdenoise.atoms._points import check_points
+from temdenoise.images import first_with_pixel_size, settle_pixel_size
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 
-# Default width of a profile in px: a column is about 100 pm wide, at 6.22 pm.
+# Default width of a profile, that of a column: in px without a pixel size, and in pm.
 _WIDTH = 16.0
+_WIDTH_PM = 100.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Profile:
     width: float
 
 
-def profile_along(movie, denoised, start, end, *, width=_WIDTH, step=1.0):
+def profile_along(movie, denoised, start, end, *, width=None, step=1.0, pixel_size=None):
     """Compare the profile of denoised frames along a line with that of the mean of the movie.
 
     Section 5.4 (Figure 5.5) of "Deep denoising for scientific discovery: a case study in electron
@@ -61,12 +63,16 @@ def profile_along(movie, denoised, start, end, *, width=_WIDTH, step=1.0):
         The denoised frames, in counts/px.
     start, end : tuple of two float
         Ends of the line (x, y) in px; (0, 0) is the centre of the first pixel.
-    width : float, default=16
-        Width in px across which is averaged.
+    width : float, optional
+        Width in px across which is averaged. By default 100 pm, about the width of a column, or
+        16 px without a pixel size.
     step : float, default=1
         Distance of the points in px. A point averages over the pixels whose centres lie in its
         piece of the line, the last of which may be shorter. Nothing is interpolated, so that the
         counts stay Poisson distributed.
+    pixel_size : float, optional
+        Pixel size in pm; it sets the default of `width`. By default that of `movie` or `denoised`,
+        if they are an `temdenoise.images.ImageStack` that knows it.
 
     Returns
     -------
@@ -102,7 +108,10 @@ def profile_along(movie, denoised, start, end, *, width=_WIDTH, step=1.0):
     >>> bool(abs(z).max() < 4)
     True
     """
+    pixel_size = _settled(movie, denoised, pixel_size)
     movie, denoised = _checked_stacks(movie, denoised)
+    if width is None:
+        width = _WIDTH if pixel_size is None else _WIDTH_PM / pixel_size
     ends = np.stack([_checked_end(start, "start"), _checked_end(end, "end")])
     width, step = check_length("width (px)", width), check_length("step (px)", step)
     length = np.hypot(*(ends[1] - ends[0]))
@@ -137,7 +146,8 @@ def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
     radius : float or array-like of shape (n_atoms,), optional
         Radius in px of the disks averaged over. By default 70.4 pm (11.3 px without a pixel size).
     pixel_size : float, optional
-        Pixel size in pm; sets the default of `radius`.
+        Pixel size in pm; it sets the default of `radius`. By default that of `movie` or `denoised`,
+        if they are an `temdenoise.images.ImageStack` that knows it.
 
     Returns
     -------
@@ -160,6 +170,7 @@ def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
     >>> table[["n_pixels", "movie", "movie_error", "denoised"]].round(3).to_numpy().tolist()
     [[5.0, 1.0, 0.224, 2.0]]
     """
+    pixel_size = _settled(movie, denoised, pixel_size)
     movie, denoised = _checked_stacks(movie, denoised)
     disks = atom_disks(atoms, radius, pixel_size)
     labels = label_disks(disks, movie.shape[1:])
@@ -213,11 +224,16 @@ def _strip(ends, length, width, shape):
     return y[inside], x[inside], np.clip(along[inside], 0, length)
 
 
+def _settled(movie, denoised, pixel_size):
+    """Pixel size that is given, or that the movie or else the denoised frames know."""
+    return settle_pixel_size(first_with_pixel_size(movie, denoised), pixel_size, stacklevel=4)
+
+
 def _checked_stacks(movie, denoised):
     stacks = []
     for name, stack in (("movie", movie), ("denoised", denoised)):
         refuse_masked(stack, name)
-        stack = stack if isinstance(stack, np.ndarray) else np.asarray(stack)
+        stack = np.asarray(stack)  # a memory map is not read by this
         if stack.dtype.kind not in "buif":
             raise TypeError(f"{name} must hold real numbers, got dtype {stack.dtype}.")
         if stack.ndim != 3 or stack.size == 0:

@@ -1,55 +1,5 @@
 """Measures of image quality, and scorers made of them for scikit-learn's model selection."""
 
-import importlib
+import lazy_loader
 
-from temdenoise.metrics.atom_metrics import (
-    atom_f1,
-    atom_jaccard,
-    atom_precision,
-    atom_recall,
-    atom_scores,
-)
-from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse, upsnr
-from temdenoise.metrics.risk import pure_risk
-
-# The scorers stand some floors above the plain functions: they are loaded when asked for.
-_SCORERS = (
-    "atom_f1_scorer",
-    "atom_jaccard_scorer",
-    "atom_precision_scorer",
-    "atom_recall_scorer",
-    "make_denoising_scorer",
-    "make_multimetric_scorer",
-    "multimetric_scorer",
-    "psnr_scorer",
-    "ssim_scorer",
-    "upsnr_scorer",
-)
-
-__all__ = [
-    "atom_f1",
-    "atom_jaccard",
-    "atom_precision",
-    "atom_recall",
-    "atom_scores",
-    "psnr",
-    "pure_risk",
-    "ssim",
-    "unbiased_mse",
-    "upsnr",
-    *_SCORERS,
-]
-
-
-def __getattr__(name):
-    """Import a scorer at its first use (PEP 562)."""
-    if name not in _SCORERS:
-        raise AttributeError(f"module 'temdenoise.metrics' has no attribute {name!r}")
-    value = getattr(importlib.import_module("temdenoise.metrics.scorers"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    """List the lazy names beside the loaded ones."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,6 +7,8 @@ import pandas as pd
 
 from temdenoise._validation import refuse_masked
 from temdenoise.atoms import column_polarity, find_atoms
+from temdenoise.atoms._points import settle_pixel_size_of_points
+from temdenoise.images import settle_pixel_size
 
 # Width in px below which an array is no image, but a table without its names.
 _MIN_WIDTH = 8
@@ -49,6 +51,30 @@ def atom_pairs(clean, denoised, find):
             f"{_describe(clean, single)} and {_describe(denoised, other_single)}."
         )
     return [_find_both(a, b, find) for a, b in zip(clean, denoised, strict=True)], single
+
+
+def settle_pixel_size_of_atoms(clean, denoised, pixel_size=None):
+    """Pixel size to use: the one given, else the first one that atoms or images know.
+
+    Parameters
+    ----------
+    clean, denoised : atoms or images
+        As for `atom_pairs`. Of several, the first speaks for all.
+    pixel_size : float, optional
+        The pixel size that was given, in pm.
+
+    Returns
+    -------
+    pixel_size : float or None
+    """
+    for several in (clean, denoised):
+        is_sequence = isinstance(several, Sequence) and len(several)
+        atoms = several[0] if is_sequence else several
+        is_table = isinstance(atoms, pd.DataFrame)
+        settle = settle_pixel_size_of_points if is_table else settle_pixel_size
+        if settle(atoms) is not None:
+            return settle(atoms, pixel_size, stacklevel=4)
+    return settle_pixel_size(None, pixel_size)
 
 
 def _find_both(clean, denoised, find):
@@ -98,7 +124,7 @@ def _as_array(value, name):
         return value
     refuse_masked(value, name)
     try:
-        return np.asarray(value)
+        return np.asarray(value)  # without its pixel size, which is settled already
     except ValueError as error:
         raise ValueError(f"{name} holds positions or rows of different lengths: {error}") from error
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from temdenoise._lengths import check_pixel_size
 from temdenoise.atoms import match_atoms, split_surface_bulk
-from temdenoise.metrics._atom_pairs import atom_pairs
+from temdenoise.atoms.surface import ALPHA_PM
+from temdenoise.metrics._atom_pairs import atom_pairs, settle_pixel_size_of_atoms
 
 MAX_DISTANCE = 10.0
 """Default distance in px of two atoms that are the same: the paper's, as carried out."""
@@ -58,8 +58,9 @@ def atom_precision(
         Which atoms are compared: all, or those of one region, which
         `temdenoise.atoms.split_surface_bulk` tells apart in either list by itself.
     pixel_size : float, optional
-        Pixel size in pm. Sets the scale at which atoms are found and the defaults of `alpha` and
-        `max_distance`.
+        Pixel size in pm. It sets the scale at which atoms are found and the defaults of `alpha` and
+        `max_distance`. By default the one that `clean` or `denoised` know: images that are a
+        `temdenoise.images.ImageStack`, or tables of `temdenoise.atoms.find_atoms`.
     max_distance : float, optional
         Largest distance in px of two atoms that are the same. By default 62.2 pm divided by
         `pixel_size`, or 10 px without a pixel size (the paper's, at 6.22 pm per px).
@@ -93,6 +94,8 @@ def atom_precision(
     -----
     UndefinedMetricWarning
         Where the score is 0 divided by 0, with ``zero_division="warn"``.
+    PixelSizeWarning
+        If `pixel_size` and that of the images differ.
 
     Examples
     --------
@@ -104,6 +107,7 @@ def atom_precision(
     >>> round(atom_f1(clean, denoised), 3), atom_jaccard(clean, denoised)
     (0.571, 0.4)
     """
+    pixel_size = settle_pixel_size_of_atoms(clean, denoised, pixel_size)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     return _score("precision", clean, denoised, region, options, zero_division)
 
@@ -148,6 +152,7 @@ def atom_recall(
     >>> atom_recall([(20, 20), (60, 20)], [(21, 20), (60, 80)])
     0.5
     """
+    pixel_size = settle_pixel_size_of_atoms(clean, denoised, pixel_size)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     return _score("recall", clean, denoised, region, options, zero_division)
 
@@ -192,6 +197,7 @@ def atom_f1(
     >>> atom_f1([(20, 20), (60, 20)], [(21, 20), (60, 80)])
     0.5
     """
+    pixel_size = settle_pixel_size_of_atoms(clean, denoised, pixel_size)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     return _score("f1", clean, denoised, region, options, zero_division)
 
@@ -236,6 +242,7 @@ def atom_jaccard(
     >>> round(atom_jaccard([(20, 20), (60, 20)], [(21, 20), (60, 80)]), 3)
     0.333
     """
+    pixel_size = settle_pixel_size_of_atoms(clean, denoised, pixel_size)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     return _score("jaccard", clean, denoised, region, options, zero_division)
 
@@ -289,6 +296,7 @@ def atom_scores(
         raise ValueError(f"regions must be a sequence of {REGIONS}, got {regions!r}.")
     for region in regions:
         _check_region(region)
+    pixel_size = settle_pixel_size_of_atoms(clean, denoised, pixel_size)
     options = _options(pixel_size, max_distance, alpha, interface, assignment, find_params)
     rows = []
     for image, pair in enumerate(atom_pairs(clean, denoised, options["find"])[0]):
@@ -328,10 +336,12 @@ def _options(pixel_size, max_distance, alpha, interface, assignment, find_params
     if max_distance is None:
         max_distance = MAX_DISTANCE
         if pixel_size is not None:
-            max_distance = MAX_DISTANCE_PM / check_pixel_size(pixel_size)
+            max_distance = MAX_DISTANCE_PM / pixel_size
+    if alpha is None and pixel_size is not None:
+        alpha = ALPHA_PM / pixel_size
     return {
         "find": {"pixel_size": pixel_size, **(find_params or {})},
-        "split": {"pixel_size": pixel_size, "alpha": alpha, "interface": interface},
+        "split": {"alpha": alpha, "interface": interface},
         "match": {"max_distance": max_distance, "assignment": assignment},
     }
 

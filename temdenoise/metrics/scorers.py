@@ -4,8 +4,6 @@ They keep one rule: with ``y``, X is noisy and y clean; without, X is clean and 
 a fixed seed, so that all candidates are compared on the same noise.
 """
 
-from functools import partial
-from inspect import Parameter, signature
 from numbers import Integral
 
 import numpy as np
@@ -15,18 +13,19 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from temdenoise._validation import check_images, check_mask, check_pair
-from temdenoise.metrics.atom_metrics import atom_f1, atom_jaccard, atom_precision, atom_recall
-from temdenoise.metrics.image_quality import psnr, ssim, unbiased_mse
-from temdenoise.noise import PoissonNoise, thin_counts
-
-_METRICS = {
-    "psnr": psnr,
-    "ssim": ssim,
-    "atom_precision": atom_precision,
-    "atom_recall": atom_recall,
-    "atom_f1": atom_f1,
-    "atom_jaccard": atom_jaccard,
-}
+from temdenoise.images import pixel_size_of
+from temdenoise.metrics._scoring import (
+    denoise,
+    find_metric,
+    image_scores,
+    named_metrics,
+    needs_pixel_size,
+    with_pixel_size,
+    without_hidden,
+    worst_score,
+)
+from temdenoise.metrics.image_quality import psnr, unbiased_mse
+from temdenoise.noise import PoissonNoise, draw_noise, thin_counts
 
 
 class _Scorer(BaseEstimator):
@@ -81,28 +80,35 @@ class _DenoisingScorer(_Scorer):
         self._validate_params()
         metrics = self.metric if isinstance(self.metric, dict) else {"score": self.metric}
         values = {name: [] for name in metrics}
-        for noisy, clean in self._pairs(X, y):
+        of_noisy, of_clean = known_pixel_sizes(X, y)
+        for noisy, clean in self._pairs(X, y, transform_params.get("mask")):
+            noisy = with_pixel_size(noisy, of_noisy)
             params = transform_params
-            if any(_takes(metric, "pixel_size") for metric in metrics.values()):
-                params = _with_found_pixel_size(estimator, noisy, params)
-            denoised = estimator.transform(noisy, **params)
-            mask = check_mask(params.get("mask"), clean.shape)
+            if any(needs_pixel_size(metric) for metric in metrics.values()):
+                params = with_found_pixel_size(estimator, noisy, params)
+            denoised = denoise(estimator, noisy, params)
+            given = params.get("pixel_size")
+            options = {
+                "mask": check_mask(params.get("mask"), clean.shape),
+                "pixel_size": of_clean if given is None else given,
+            }
             for name, metric in metrics.items():
-                at_scale = _at_scale(metric, params.get("pixel_size"))
-                values[name].append(_mean_score(at_scale, clean, denoised, mask))
+                worst = worst_score(metric, greater_is_better=self.greater_is_better)
+                values[name].append(image_scores(metric, clean, denoised, worst=worst, **options))
         sign = 1 if self.greater_is_better else -1
         scores = {name: sign * float(np.mean(v)) for name, v in values.items()}
         return scores if isinstance(self.metric, dict) else scores["score"]
 
-    def _pairs(self, X, y):
+    def _pairs(self, X, y, mask):
+        X = without_hidden(X, mask)
         if y is not None:
-            yield check_pair(X, y, estimator_name="The scorer")
+            yield check_pair(X, without_hidden(y, mask), estimator_name="The scorer")
             return
         clean = check_images(X, estimator_name="The scorer", counts=True)
         noise = PoissonNoise() if self.noise is None else self.noise
         rng = check_random_state(self.random_state)
         for _ in range(self.n_realizations):
-            yield noise.sample(clean, return_clean=True, random_state=rng)
+            yield draw_noise(noise, clean, rng)
 
 
 class _UPSNRScorer(_Scorer):
@@ -114,15 +120,18 @@ class _UPSNRScorer(_Scorer):
 
     def __call__(self, estimator, X, y=None, **transform_params):
         """Return the unbiased PSNR of the stack, in dB; `y` is not used."""
-        counts = check_images(X, estimator_name="The scorer", counts=True)
+        mask = transform_params.get("mask")
+        counts = check_images(without_hidden(X, mask), estimator_name="The scorer", counts=True)
         a, b = thin_counts(counts, self.fraction, self.random_state)
-        denoised = estimator.transform(a, **transform_params)
+        a = with_pixel_size(a, pixel_size_of(X))
+        denoised = denoise(estimator, a, transform_params)
         # Bring the estimate (a rate of fraction x clean) to the scale of the other part, and the
         # error from there to that of the whole counts. The mean over the stack comes first, then
         # the logarithm: the estimate of a single image may fall below zero.
         rest = 1 - self.fraction
-        scaled, mask = denoised * (rest / self.fraction), transform_params.get("mask")
-        error = np.mean(unbiased_mse(scaled, b, mask=mask)) / rest**2
+        error = np.mean(unbiased_mse(denoised * (rest / self.fraction), b, mask=mask)) / rest**2
+        if not np.isfinite(error):
+            return worst_score(psnr)
         return float(-10 * np.log10(error)) if error > 0 else np.inf
 
 
@@ -138,12 +147,14 @@ def make_denoising_scorer(
         A callable ``metric(clean, denoised)`` gets two stacks (n_images, height, width) and returns
         a float, or one value per image. It must be defined at a module's top level to be used
         with ``n_jobs``; ``functools.partial(atom_f1, region="surface")`` sets parameters. One with
-        a parameter ``pixel_size`` gets that of the call, if there is one; for "auto" that which the
-        estimator finds on the noisy images. Pixels of a ``mask`` of the call do not count: a
+        a parameter ``pixel_size`` gets that of the call, or else that of the clean images if they
+        know it (`temdenoise.ImageStack`); for "auto" that which the estimator finds on the noisy
+        images. Pixels of a ``mask`` of the call do not count: a
         metric with a parameter ``mask`` gets it, atoms are looked for elsewhere, and any other
         metric sees the clean image there.
     noise : object with a method ``sample``, default=None
-        As `temdenoise.PoissonNoise`, drawn where no noisy images are given. None: Poisson noise on
+        As `temdenoise.PoissonNoise`, drawn where no noisy images are given; its ``sample(clean)``
+        is handed ``random_state`` and ``return_clean`` if it takes them. None: Poisson noise on
         the clean images as they are, in counts per pixel.
     n_realizations : int, default=1
         Number of times noise is drawn; the score is the mean. Not used with noisy images given.
@@ -156,12 +167,21 @@ def make_denoising_scorer(
     -------
     scorer : callable
         ``scorer(estimator, X, y=None, **transform_params)`` returns a float. With y, X is noisy and
-        y clean; without, X is clean. Keywords go to the estimator's ``transform``.
+        y clean; without, X is clean. Keywords go to the estimator's ``transform``; ``mask`` and
+        ``pixel_size`` only if it takes them.
 
     Raises
     ------
     ValueError
         If `metric` is unknown.
+
+    Notes
+    -----
+    An estimate that cannot be scored scores worst: one that holds NaN or infinity, or for which the
+    metric returns NaN or raises ValueError although it can score the clean image against itself.
+    The worst PSNR is -771 dB, that of the largest number of float32; the worst SSIM is -1, the
+    worst score of atoms is 0, and that of any other metric is the lowest number of float32. They
+    are finite, so that a search can rank them. What is wrong with the images given raises.
 
     Examples
     --------
@@ -176,7 +196,7 @@ def make_denoising_scorer(
     {'window_size': 15}
     """
     return _DenoisingScorer(
-        _find_metric(metric),
+        find_metric(metric),
         noise=noise,
         n_realizations=n_realizations,
         random_state=random_state,
@@ -217,24 +237,53 @@ def make_multimetric_scorer(
     >>> sorted(make_multimetric_scorer()(LowPassDenoiser().fit(clean), clean))
     ['psnr', 'ssim']
     """
-    if not isinstance(metrics, dict):
-        if isinstance(metrics, str) or not all(isinstance(m, str) for m in metrics):
-            raise ValueError(
-                f"metrics must be a sequence of names or a dict of name to metric, got {metrics!r}."
-            )
-        metrics = {m: m for m in metrics}
-    if not metrics:
-        raise ValueError("metrics must hold at least one metric.")
     return _DenoisingScorer(
-        {name: _find_metric(metric) for name, metric in metrics.items()},
+        named_metrics(metrics),
         noise=noise,
         n_realizations=n_realizations,
         random_state=random_state,
     )
 
 
-def _with_found_pixel_size(estimator, noisy, params):
-    """Put the number in place of pixel_size="auto" that `transform` would find by itself."""
+def known_pixel_sizes(X, y):
+    """Pixel sizes (pm, or None) that `transform` and the metrics find on the images.
+
+    Parameters
+    ----------
+    X, y : array-like
+        As for a scorer. Where one of them knows its pixel size, it is that of both.
+
+    Returns
+    -------
+    of_noisy, of_clean : float or None
+    """
+    of_noisy, of_clean = pixel_size_of(X), pixel_size_of(X if y is None else y)
+    return (
+        of_clean if of_noisy is None else of_noisy,
+        of_noisy if of_clean is None else of_clean,
+    )
+
+
+def with_found_pixel_size(estimator, noisy, params):
+    """Put the number in place of pixel_size="auto" that `transform` would find by itself.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted denoiser.
+    noisy : ndarray of shape (n_images, height, width)
+    params : dict
+        Keywords of a call.
+
+    Returns
+    -------
+    params : dict
+
+    Raises
+    ------
+    ValueError
+        If the estimator cannot find a pixel size.
+    """
     pixel_size = params.get("pixel_size")
     if not (isinstance(pixel_size, str) and pixel_size == "auto"):
         return params
@@ -245,52 +294,6 @@ def _with_found_pixel_size(estimator, noisy, params):
             "metrics may need as well. Give it in pm."
         )
     return params | {"pixel_size": find(noisy, mask=params.get("mask"))}
-
-
-def _default(metric, name):
-    """Return the default of a metric's parameter; `Parameter.empty` if there is none."""
-    try:
-        parameters = signature(metric).parameters
-    except ValueError:  # written in C, without a signature
-        return Parameter.empty
-    return parameters[name].default if name in parameters else Parameter.empty
-
-
-def _takes(metric, name):
-    """Whether a metric has a parameter that is still to be given."""
-    return _default(metric, name) is None
-
-
-def _at_scale(metric, pixel_size):
-    """Give the pixel size of `transform` to a metric that takes one and has none yet."""
-    if pixel_size is None or not _takes(metric, "pixel_size"):
-        return metric
-    return partial(metric, pixel_size=pixel_size)
-
-
-def _mean_score(metric, clean, denoised, mask):
-    """Mean of a metric over the images, in which the pixels of a mask do not count."""
-    if mask is None:
-        return np.mean(metric(clean, denoised))
-    if _takes(metric, "mask"):
-        return np.mean(metric(clean, denoised, mask=mask))
-    finding = _default(metric, "find_params")
-    if finding is not Parameter.empty:  # atoms are looked for elsewhere
-        return np.mean(
-            [
-                metric(*pair, find_params={**(finding or {}), "mask": hidden})
-                for *pair, hidden in zip(clean, denoised, mask, strict=True)
-            ]
-        )
-    return np.mean(metric(clean, np.where(mask, clean, denoised)))  # no error there
-
-
-def _find_metric(metric):
-    if callable(metric):
-        return metric
-    if isinstance(metric, str) and metric in _METRICS:
-        return _METRICS[metric]
-    raise ValueError(f"metric must be a callable or one of {sorted(_METRICS)}, got {metric!r}.")
 
 
 psnr_scorer = make_denoising_scorer("psnr")

@@ -4,7 +4,6 @@ scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) s
 they are; here is what they lack.
 """
 
-from temdenoise.model_selection._display import GeneralizationMatrixDisplay
-from temdenoise.model_selection._generalization import generalization_matrix
+import lazy_loader
 
-__all__ = ["GeneralizationMatrixDisplay", "generalization_matrix"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

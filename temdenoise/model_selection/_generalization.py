@@ -17,12 +17,15 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from tqdm.auto import tqdm
 
+from temdenoise._files import replacing
 from temdenoise._validation import check_images
+from temdenoise.images import pixel_size_of
+from temdenoise.metrics._scoring import with_pixel_size
 from temdenoise.metrics.scorers import make_denoising_scorer, psnr_scorer
-from temdenoise.noise import PoissonNoise
+from temdenoise.noise import PoissonNoise, draw_noise
 
 # Parameters of estimators that do not change what is learnt.
-_IRRELEVANT = ("checkpoint", "device", "n_jobs", "verbose")
+_IRRELEVANT = ("checkpoint_file", "device", "n_jobs", "verbose")
 
 
 @validate_params(
@@ -77,7 +80,8 @@ def generalization_matrix(
     estimator : denoiser
         Its ``fit`` takes clean images, as that of `SBDDenoiser` does. A clone is fitted per group.
     images : array of shape (n_images, height, width)
-        Clean images in counts per pixel; may be memory-mapped.
+        Clean images in counts per pixel; may be memory-mapped. If they know their pixel size
+        (`temdenoise.ImageStack`), `fit` and `transform` are handed images that know it too.
     groups : array-like of shape (n_images,)
         Group of each image.
     models : array-like of shape (n_images,), optional
@@ -95,7 +99,8 @@ def generalization_matrix(
     test_images : sequence of n_images images, optional
         The same images on the grid to test on, if it is another; indexed with an integer array.
     noise : object with a method ``sample``, optional
-        Noise of the test images. By default `PoissonNoise`, in counts per pixel.
+        Noise of the test images, as for `temdenoise.metrics.make_denoising_scorer`. By default
+        `PoissonNoise`, in counts per pixel.
     scoring : {"psnr", "ssim"} or callable, optional
         ``scoring(estimator, noisy, clean, **transform_params)`` returns a float, or a dict of
         floats, of which the first makes the matrix. By default PSNR in dB.
@@ -105,8 +110,8 @@ def generalization_matrix(
         Determines which models are held out, the images drawn, and the noise.
     out : str or path-like, optional
         Folder in which each finished row is kept, and the checkpoint of the one in training if the
-        estimator has a parameter ``checkpoint``. However a run was stopped, the same call goes on
-        where it was. Needs an integer `random_state`.
+        estimator has a parameter ``checkpoint_file``. However a run was stopped, the same call goes
+        on where it was. Needs an integer `random_state`.
     return_estimators : bool, default=False
         Return the fitted estimators too. With `out`, rows that were finished before are fitted
         again for it; from their checkpoint, if they keep one.
@@ -144,9 +149,9 @@ def generalization_matrix(
     >>> result.matrix.shape, result.n_train.tolist()
     ((2, 2), [3, 3])
     """
-    images = _as_stack(images)
-    groups = _as_labels("groups", groups, len(images))
-    models = np.arange(len(images)) if models is None else _as_labels("models", models, len(images))
+    images = as_stack(images)
+    groups = as_labels("groups", groups, len(images))
+    models = np.arange(len(images)) if models is None else as_labels("models", models, len(images))
     if test_images is None:
         test_images = images
     elif len(test_images) != len(images):
@@ -182,7 +187,7 @@ def generalization_matrix(
     return _collect(results, labels, train, test, return_estimators)
 
 
-def _as_stack(images):
+def as_stack(images):
     """Images with the least checks: they may be too many to read; `fit` and metrics check each."""
     if not hasattr(images, "ndim"):
         images = np.asarray(images)
@@ -191,7 +196,7 @@ def _as_stack(images):
     return images
 
 
-def _as_labels(name, labels, n):
+def as_labels(name, labels, n):
     labels = pd.Series(np.asarray(labels).ravel() if np.ndim(labels) == 1 else [])
     if len(labels) != n:
         raise ValueError(f"{name} must hold one label for each of the {n} images.")
@@ -258,8 +263,9 @@ class _Plan:
         """Scores on each group, a dict of metric to list."""
         scores = {}
         for indices, seed in zip(self.test, self.seeds, strict=True):
-            clean = np.asarray(test_images[indices])
-            noisy, clean = self.noise.sample(clean, return_clean=True, random_state=seed)
+            clean = check_images(test_images[indices], name="test_images")
+            noisy, clean = draw_noise(self.noise, clean, seed)
+            noisy = with_pixel_size(noisy, pixel_size_of(test_images))
             values = self.scorer(fitted, noisy, clean, **self.transform_params)
             for name, value in values.items() if isinstance(values, dict) else [("score", values)]:
                 scores.setdefault(name, []).append(float(value))
@@ -278,6 +284,7 @@ class _Plan:
             "parameters": {k: _plain(v) for k, v in parameters.items() if k not in _IRRELEVANT},
             "groups": [str(label) for label in labels],
             "images": digest.hexdigest(),
+            "pixel_size": pixel_size_of(images),
             "noise": _plain(self.noise),
             "scoring": _plain(self.scorer),
             "fit_params": _plain(self.fit_params),
@@ -311,9 +318,8 @@ def _open_folder(out, settings):
 
 
 def _write_json(path, value):
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=1).encode())
 
 
 def _run_row(plan, images, test_images, k, indices, folder, keep):
@@ -325,11 +331,12 @@ def _run_row(plan, images, test_images, k, indices, folder, keep):
         return k, row, None
     fitted = clone(plan.estimator)
     checkpoint = None
-    if folder is not None and "checkpoint" in fitted.get_params(deep=False):
+    if folder is not None and "checkpoint_file" in fitted.get_params(deep=False):
         checkpoint = folder / f"row_{k}.checkpoint"
-        fitted.set_params(checkpoint=str(checkpoint))
+        fitted.set_params(checkpoint_file=str(checkpoint))
     start = time.perf_counter()
-    _fit_whole(fitted, np.asarray(images[indices]), plan.fit_params)
+    clean = with_pixel_size(np.asarray(images[indices]), pixel_size_of(images))
+    _fit_whole(fitted, clean, plan.fit_params)
     seconds = time.perf_counter() - start
     if not done:
         row = {"scores": plan.score(fitted, test_images), "fit_seconds": seconds}

@@ -46,20 +46,3 @@ class BiasFreeBatchNorm2d(nn.Module):
 def norm_layer(channels, bias_free):
     """Return the batch normalisation that goes with a (bias-free) convolution."""
     return BiasFreeBatchNorm2d(channels) if bias_free else nn.BatchNorm2d(channels)
-
-
-def pad_to_multiple(x, multiple):
-    """Extend ``x`` (..., h, w) at its right and lower edge until both sizes are multiples.
-
-    The image is continued by its mirror image (edge pixel repeated), which keeps the statistics of
-    the noise: repeating one noisy edge pixel would draw stripes. Works for any size, also when the
-    padding is wider than the image.
-    """
-    for axis in (-2, -1):
-        size = x.shape[axis]
-        padding = -size % multiple
-        if padding:
-            index = torch.arange(size + padding, device=x.device) % (2 * size)
-            index = torch.where(index < size, index, 2 * size - 1 - index)
-            x = x.index_select(axis, index)
-    return x

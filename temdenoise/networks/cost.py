@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class MacCount(NamedTuple):
-    """Multiply-accumulate operations (MACs) per input pixel; ``sum`` of it is the total.
+    """Multiply-accumulate operations (MACs) per pixel of the detector; ``sum`` is the total.
 
     Parameters
     ----------
@@ -18,14 +18,17 @@ class MacCount(NamedTuple):
     fft : float
         Those of Fourier transforms: half the floating-point operations of the textbook's radix-2
         algorithm.
+    resampling : float, default=0
+        Those of the sums over bins and of the cubic splines that lead back to pixels.
     """
 
     layers: float
     fft: float
+    resampling: float = 0.0
 
 
-def count_macs(network, shape=(1024, 1024)):
-    """Count the multiply-accumulate operations that a network spends per input pixel.
+def count_macs(network, shape=(1024, 1024), *, binning=1):
+    """Count the multiply-accumulate operations that a network spends per pixel of the detector.
 
     The network is run on shapes alone (torch's "meta" device): nothing is computed, and no memory
     is needed for activations, whatever the size of the image.
@@ -36,21 +39,22 @@ def count_macs(network, shape=(1024, 1024)):
         Maps (1, 1, height, width) to the same shape. What it does must not depend on the values of
         the image, only on its shape. It is left untouched.
     shape : (int, int), default=(1024, 1024)
-        Height and width of the image in the network's pixels. What the network pads is counted, so
-        small or odd sizes cost more per pixel than large ones.
+        Height and width of the image in pixels of the detector. What the network pads is counted,
+        so small or odd sizes cost more per pixel than large ones.
+    binning : int, default=1
+        Side in pixels of the bins that the network works on.
 
     Returns
     -------
     count : MacCount
-        ``layers`` and ``fft``, each in MACs per pixel of `shape`. A network that works on bins of
-        ``b x b`` pixels costs ``1 / b**2`` of it per pixel of the detector.
+        ``layers``, ``fft`` and ``resampling``, each in MACs per pixel of `shape`.
 
     Raises
     ------
     TypeError
-        If `shape` is not a pair of integers.
+        If `shape` is not a pair of integers, or `binning` no integer.
     ValueError
-        If a side of `shape` is below 1.
+        If a side of `shape`, or `binning`, is below 1.
 
     Notes
     -----
@@ -59,6 +63,10 @@ def count_macs(network, shape=(1024, 1024)):
     multiplications, one from or to real numbers half of them; two of either are one MAC. What moves
     or weights values one by one is not counted: additions, activations, normalisation, pooling,
     interpolation, windows.
+
+    With bins, each pixel is added to its bin once. On the way back, cubic splines take four taps
+    per pixel along one axis, and before that along the other one for each row of bins; their
+    recursive filter takes two operations per bin and axis, there and back.
 
     References
     ----------
@@ -69,14 +77,16 @@ def count_macs(network, shape=(1024, 1024)):
     --------
     >>> from temdenoise.networks import UNet, count_macs
     >>> count_macs(UNet(scales=4, base_channels=32), (512, 512))
-    MacCount(layers=54176.0, fft=0.0)
+    MacCount(layers=54176.0, fft=0.0, resampling=0.0)
     """
     height, width = _checked_shape(shape)
+    binning = _checked_binning(binning)
     on_meta = {
         name: tensor.detach().to("meta")
         for name, tensor in (*network.named_parameters(), *network.named_buffers())
     }
-    image = torch.empty(1, 1, height, width, device="meta", dtype=_dtype(network))
+    bins = (-(-height // binning), -(-width // binning))
+    image = torch.empty(1, 1, *bins, device="meta", dtype=_dtype(network))
     aten = torch.ops.aten
     counter = FlopCounterMode(
         display=False,
@@ -92,7 +102,13 @@ def count_macs(network, shape=(1024, 1024)):
     fft = sum(n for operation, n in flops.items() if "fft" in str(operation))
     total = sum(flops.values())
     # two floating-point operations are one multiply-accumulate
-    return MacCount(*(n / 2 / (height * width) for n in (total - fft, fft)))
+    per_pixel = (n / 2 / (height * width) for n in (total - fft, fft))
+    return MacCount(*per_pixel, _resampling_macs(binning))
+
+
+def _resampling_macs(binning):
+    """Operations per pixel of the sums over bins, and of cubic splines back to pixels."""
+    return 0.0 if binning == 1 else 1 + 4 + 4 / binning + 8 / binning**2
 
 
 def _fft_flops(shape, dim):
@@ -112,3 +128,11 @@ def _checked_shape(shape):
     if min(sides) < 1:
         raise ValueError(f"Both sides of shape must be at least 1, got {shape!r}.")
     return int(sides[0]), int(sides[1])
+
+
+def _checked_binning(binning):
+    if isinstance(binning, bool) or not isinstance(binning, Integral):
+        raise TypeError(f"binning must be an integer, got {binning!r}.")
+    if binning < 1:
+        raise ValueError(f"binning must be at least 1, got {binning}.")
+    return int(binning)

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from temdenoise.networks._padding import pad_to_multiple
 from temdenoise.networks.relative import level_of
-from temdenoise.networks.windowed_fourier import mirror_pad, windowed_fourier_threshold
+from temdenoise.networks.windowed_fourier import windowed_fourier_threshold
 
 # (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
 ESTIMATES = ((24, 8, 5.0), (48, 16, 7.0), (72, 24, 8.0))
@@ -105,8 +106,7 @@ class FourierUNet(nn.Module):
         estimates = [windowed_fourier_threshold(counts, *e) / level - 1 for e in ESTIMATES]
         noise = level.rsqrt().expand_as(counts)
         x = torch.cat([counts / level - 1, *estimates, noise], dim=1)
-        x = mirror_pad(x, 0, (-h) % self.stride, 0, (-w) % self.stride)
-        correction = self._unet(x)[..., :h, :w]
+        correction = self._unet(pad_to_multiple(x, self.stride))[..., :h, :w]
         return level * (1 + estimates[-1] + correction.to(counts.dtype))
 
     def _unet(self, x):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from temdenoise.networks._layers import pad_to_multiple
+from temdenoise.networks._padding import pad_to_multiple
 
 
 class SmallUNet(nn.Module):

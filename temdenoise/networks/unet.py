@@ -5,7 +5,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from temdenoise.networks._layers import norm_layer, pad_to_multiple
+from temdenoise.networks._layers import norm_layer
+from temdenoise.networks._padding import pad_to_multiple
 
 
 class DoubleConv(nn.Sequential):

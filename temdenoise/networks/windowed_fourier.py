@@ -2,17 +2,7 @@
 
 import torch
 
-
-def mirror_pad(images, top, bottom, left, right):
-    """Pad (..., h, w) by mirroring at the borders, any number of times over."""
-
-    def index(n, before, after):
-        i = torch.arange(-before, n + after, device=images.device) % (2 * n)
-        return torch.minimum(i, 2 * n - 1 - i)
-
-    rows = index(images.shape[-2], top, bottom)
-    columns = index(images.shape[-1], left, right)
-    return images[..., rows, :][..., columns]
+from temdenoise.networks._padding import mirror_pad
 
 
 def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode="hard"):

@@ -38,7 +38,7 @@ def draw_noise(noise, clean, random_state=None):
     """
     keywords = only_taken(noise.sample, return_clean=True, random_state=random_state)
     drawn = noise.sample(clean, **keywords)
-    noisy, clean = drawn if "return_clean" in keywords else (drawn, clean)
+    noisy, clean = drawn if isinstance(drawn, tuple) else (drawn, clean)
     noisy, clean = (np.asarray(images, dtype=np.float32) for images in (noisy, clean))
     if noisy.shape != clean.shape:
         raise ValueError(

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from temdenoise.images import stack_like
 from temdenoise.noise.poisson import _check_shape
 
 
@@ -82,10 +83,11 @@ class GaussianNoise(BaseEstimator):
                 clean.shape, generator=random_state, device=clean.device, dtype=clean.dtype
             )
         else:
-            clean = np.asarray(clean, dtype=np.float32)
+            images, clean = clean, np.asarray(clean, dtype=np.float32)
             _check_shape(clean.shape)
             _check_finite(bool(np.isfinite(clean).all()))
             draw = check_random_state(random_state).standard_normal(clean.shape).astype(np.float32)
+            clean = stack_like(clean, images)
         noisy = clean + self.sigma * draw
         return (noisy, clean) if return_clean else noisy
 

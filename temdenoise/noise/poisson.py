@@ -8,6 +8,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from temdenoise.images import stack_like
+
 
 class PoissonNoise(BaseEstimator):
     """Shot noise: each pixel's count is Poisson distributed about the clean image.
@@ -66,7 +68,8 @@ class PoissonNoise(BaseEstimator):
         Returns
         -------
         noisy : ndarray or torch.Tensor, of the shape of `clean`
-            Counts per pixel. An array comes back as float32; a tensor is drawn on its own device
+            Counts per pixel. An array comes back as float32, an `temdenoise.ImageStack` as one with
+            its pixel size; a tensor is drawn on its own device
             and comes back in its dtype (float32 for integer and half precision tensors).
         clean : ndarray or torch.Tensor
             Scaled clean images of the same shape and dtype. Only if `return_clean` is True.
@@ -85,7 +88,9 @@ class PoissonNoise(BaseEstimator):
         if torch is not None and isinstance(clean, torch.Tensor):
             clean, noisy = _sample_torch(torch, clean, dose, random_state)
         else:
-            clean, noisy = _sample_numpy(clean, dose, random_state)
+            images = clean
+            clean, noisy = _sample_numpy(images, dose, random_state)
+            clean, noisy = stack_like(clean, images), stack_like(noisy, images)
         return (noisy, clean) if return_clean else noisy
 
     def on_bins(self, area):
@@ -155,7 +160,7 @@ def thin_counts(counts, fraction=0.5, random_state=None):
     """
     if not (isinstance(fraction, Real) and 0 < fraction < 1):
         raise ValueError(f"fraction must be a number between 0 and 1, excluded; got {fraction!r}.")
-    counts = np.asarray(counts)
+    images, counts = counts, np.asarray(counts)
     if counts.dtype.kind not in "biuf":
         raise ValueError(f"counts must be real numbers, got dtype {counts.dtype}.")
     if counts.dtype.kind == "f" and not (np.isfinite(counts) & (np.rint(counts) == counts)).all():
@@ -167,7 +172,8 @@ def thin_counts(counts, fraction=0.5, random_state=None):
         raise ValueError(f"counts must not be negative; the smallest is {counts.min()}.")
     dtype = np.uint8 if counts.dtype == bool else counts.dtype
     a = check_random_state(random_state).binomial(counts.astype(np.int64), fraction).astype(dtype)
-    return a, (counts.astype(dtype) - a).astype(dtype)
+    b = (counts.astype(dtype) - a).astype(dtype)
+    return stack_like(a, images), stack_like(b, images)
 
 
 def _sample_numpy(clean, dose, random_state):

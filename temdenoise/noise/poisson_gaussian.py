@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._validation import check_images
+from temdenoise.images import stack_like
 from temdenoise.noise.analysis import analyze_noise
 from temdenoise.noise.poisson import PoissonNoise
 
@@ -179,7 +180,7 @@ class PoissonGaussianNoise(BaseEstimator):
                 noisy.shape, generator=random_state, device=noisy.device, dtype=noisy.dtype
             )
         elif read_noise > 0:
-            for image in noisy.reshape((-1,) + noisy.shape[-2:]):  # NumPy draws in float64
+            for image in np.asarray(noisy).reshape((-1,) + noisy.shape[-2:]):  # draws are float64
                 image += read_noise * random_state.standard_normal(image.shape)
         return (noisy, clean) if return_clean else noisy
 
@@ -328,7 +329,7 @@ def to_counts(
     >>> bool((counts == electrons).all())
     True
     """
-    movie = check_images(movie, estimator_name="to_counts", name="movie")
+    images, movie = movie, check_images(movie, estimator_name="to_counts", name="movie")
     if "auto" not in (gain, offset) and not return_noise and read_noise == "auto":
         read_noise = 0.0  # not used: no reason to look for it
     noise = PoissonGaussianNoise(gain, offset, read_noise).fit(movie, mask=mask, vacuum=vacuum)
@@ -338,4 +339,5 @@ def to_counts(
             warnings.warn(f"Counts of a measured gain: {caveat}.", UserWarning, stacklevel=2)
         if noise.analysis_.counted:
             counts = np.rint(counts)
+    counts = stack_like(counts, images)
     return (counts, noise) if return_noise else counts

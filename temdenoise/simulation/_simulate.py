@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from temdenoise._lengths import check_pixel_size
+from temdenoise.images import ImageStack
 from temdenoise.simulation._atoms import (
     check_positive,
     check_slices,
@@ -96,8 +97,8 @@ def simulate(
 
     Returns
     -------
-    images : ndarray, float32, shape (n_defocus, height, width)
-        Mean counts per pixel, without noise (`PoissonNoise` draws it).
+    images : ImageStack, float32, shape (n_defocus, height, width)
+        Mean counts per pixel, without noise (`PoissonNoise` draws it). It knows its pixel size.
     columns : pandas.DataFrame
         Only with `return_columns`: x, y (px), element and occupancy (atoms) of the columns inside
         the field, at half depth if tilted.
@@ -115,8 +116,8 @@ def simulate(
     >>> from temdenoise.simulation import simulate
     >>> copper = [29] * 4, [[0, 0, 0], [0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]], [3.6] * 3
     >>> images = simulate(copper, shape=(96, 128), thickness=36, defocus=[4, 8])
-    >>> images.shape, images.dtype
-    ((2, 96, 128), dtype('float32'))
+    >>> images.shape, images.dtype, images.pixel_size
+    ((2, 96, 128), dtype('float32'), 6.0)
     """
     pixel_size = check_pixel_size(pixel_size)
     check_positive("dose", dose, "electrons per pixel")
@@ -156,6 +157,7 @@ def simulate(
     spectra = detector.blur(spectra, model.extent, pixel_size)
     images = sample_image(spectra, model.extent, pixel_size, shape, origin).cpu().numpy()
     images *= dose * detector.dqe
+    images = ImageStack(images, pixel_size)
     if not return_columns:
         return images
     return images, _columns_in_field(model, tilt, origin, pixel_size, shape)

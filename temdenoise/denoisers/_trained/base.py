@@ -13,11 +13,9 @@ from temdenoise._masking import fill_masked
 from temdenoise.base import ScaledDenoiser, warn_assumed
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._trained.bins import Bins
-from temdenoise.denoisers._trained.own import check_network, name_of
 from temdenoise.denoisers._trained.parts import Part, fingerprint, number_of_batches, split
 from temdenoise.denoisers._trained.signature import merge_doc, merge_signature
 from temdenoise.images import settle_pixel_size
-from temdenoise.networks.apply import TiledNetwork
 
 # Stacks of more images than this show a progress bar.
 _A_HANDFUL = 4
@@ -248,7 +246,7 @@ class TrainedDenoiser(ScaledDenoiser):
 
     def _frames_pixel_size(self, X, y, pixel_size):
         """Pixel size in pm of the images of `fit`, from what the keyword or the images say."""
-        return settle_pixel_size(X, pixel_size, stacklevel=3)
+        return settle_pixel_size(X, pixel_size, stacklevel=4)
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -325,6 +323,8 @@ class TrainedDenoiser(ScaledDenoiser):
 
     def _check_parameters(self):
         """Find what is wrong with the parameters without any image."""
+        from temdenoise.denoisers._trained.own import check_network
+
         self._validate_params()
         check_network(self._make_network)
 
@@ -333,6 +333,8 @@ class TrainedDenoiser(ScaledDenoiser):
 
     def _settings(self):
         """Parameters that must be the same for a checkpoint to be continued from."""
+        from temdenoise.denoisers._trained.own import name_of
+
         params = self.get_params(deep=False).items()
         settings = {k: name_of(v) for k, v in params if k not in _NOT_IN_CHECKPOINT}
         if isinstance(self.random_state, Integral):  # others do not tell what they will give
@@ -409,6 +411,8 @@ class TrainedDenoiser(ScaledDenoiser):
         return bins.factor(pixel_size)
 
     def _tiled_network(self):
+        from temdenoise.networks.apply import TiledNetwork
+
         return TiledNetwork(
             self.network_,
             device=self.device,

@@ -1,7 +1,7 @@
 """The noise model of a trained method: checked, and as JSON holds it."""
 
 from temdenoise import noise as models
-from temdenoise.denoisers._trained.own import qualified_name
+from temdenoise._calls import qualified_name
 
 
 def check_noise(noise):

@@ -5,6 +5,8 @@ import copy
 import torch
 from sklearn.base import BaseEstimator
 
+from temdenoise._calls import qualified_name
+
 # Side of the image, in bins, that a network of one's own is tried on.
 _SIDE = 64
 
@@ -72,9 +74,3 @@ def name_of(value):
     if callable(value) and not isinstance(value, BaseEstimator):
         return qualified_name(value)
     return repr(value)
-
-
-def qualified_name(value):
-    """Return module and name of a class or function; for an object, of its class."""
-    value = value if hasattr(value, "__qualname__") else type(value)
-    return f"{value.__module__}.{value.__qualname__}"

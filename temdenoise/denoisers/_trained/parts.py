@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from temdenoise.denoisers._trained.bins import Bins
 
@@ -24,7 +23,7 @@ class Part:
     batch_size: int
     n_batches: int
     seed: int
-    device: torch.device
+    device: object  # a torch.device
 
     @property
     def zoom(self):

@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from temdenoise import __version__
+from temdenoise._calls import qualified_name
 from temdenoise.denoisers._trained import hub
-from temdenoise.denoisers._trained.own import qualified_name
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

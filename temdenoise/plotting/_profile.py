@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from temdenoise.inspection._axes import get_axes, unit_of
-from temdenoise.inspection.profiles import profile_along
+from temdenoise.images import first_with_pixel_size, pixel_size_of
+from temdenoise.inspection import profile_along
+from temdenoise.plotting._axes import Display, get_axes, unit_of
 
 
-class ProfileDisplay:
+class ProfileDisplay(Display):
     """Profile of the denoised frames beside that of the mean of the movie.
 
     Figure 5.5 of Mohan et al., arXiv:2010.12970: points with error bars are the temporal average of
@@ -30,7 +31,7 @@ class ProfileDisplay:
     Examples
     --------
     >>> import numpy as np
-    >>> from temdenoise.inspection import ProfileDisplay
+    >>> from temdenoise.plotting import ProfileDisplay
     >>> movie = np.random.default_rng(0).poisson(2.0, size=(20, 32, 32))
     >>> flat = np.full(movie.shape, 2.0)
     >>> display = ProfileDisplay.from_predictions(movie, flat, (2, 16), (29, 16))
@@ -44,22 +45,23 @@ class ProfileDisplay:
 
     @classmethod
     def from_estimator(
-        cls, est, X, start, end, *, transform_params=None, pixel_size=None, ax=None, **options
+        cls, estimator, X, start, end, *, transform_params=None, pixel_size=None, ax=None, **options
     ):
         """Denoise a movie and draw a profile.
 
         Parameters
         ----------
-        est : denoiser
+        estimator : denoiser
             Fitted.
         X : array-like of shape (n_frames, height, width)
             Electron counts.
         start, end : tuple of two float
             Ends of the line (x, y) in px.
         transform_params : dict, optional
-            Keywords of ``est.transform``, such as its ``pixel_size``.
+            Keywords of ``estimator.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -73,9 +75,9 @@ class ProfileDisplay:
         Raises
         ------
         TypeError, ValueError
-            As ``est.transform`` and `profile_along`.
+            As ``estimator.transform`` and `profile_along`.
         """
-        denoised = est.transform(X, **(transform_params or {}))
+        denoised = estimator.transform(X, **(transform_params or {}))
         return cls.from_predictions(
             X, denoised, start, end, pixel_size=pixel_size, ax=ax, **options
         )
@@ -91,7 +93,8 @@ class ProfileDisplay:
         start, end : tuple of two float
             Ends of the line (x, y) in px.
         pixel_size : float, optional
-            Pixel size in pm, for the axis only.
+            Pixel size in pm, for the axis and the default ``width``. By default that of the movie
+            or the denoised frames, if they know it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -107,8 +110,10 @@ class ProfileDisplay:
         TypeError, ValueError
             As `profile_along`.
         """
-        profile = profile_along(movie, denoised, start, end, **options)
-        return cls(profile, pixel_size=pixel_size).plot(ax=ax)
+        profile = profile_along(movie, denoised, start, end, pixel_size=pixel_size, **options)
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(movie, denoised))
+        return cls(profile, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None):
         """Draw.
@@ -122,6 +127,11 @@ class ProfileDisplay:
         -------
         display : ProfileDisplay
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If `ax` is no axes.
         """
         self.figure_, self.ax_ = get_axes(ax)
         scale, unit = unit_of(self.pixel_size)

@@ -3,11 +3,18 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
-from temdenoise.inspection._axes import get_axes, pick_image, show_image, unit_of
-from temdenoise.inspection.likelihood import likelihood_map
+from temdenoise.images import first_with_pixel_size, pixel_size_of, settle_pixel_size
+from temdenoise.inspection import likelihood_map
+from temdenoise.plotting._axes import (
+    Display,
+    get_axes,
+    pick_image,
+    show_image,
+    symmetric_limit,
+)
 
 
-class LikelihoodMapDisplay:
+class LikelihoodMapDisplay(Display):
     """Likelihood map drawn over the denoised image.
 
     Red regions are more likely atoms, blue ones more likely vacuum (Figures 1.1 and 3.3 of Mohan et
@@ -32,7 +39,7 @@ class LikelihoodMapDisplay:
     Examples
     --------
     >>> import numpy as np
-    >>> from temdenoise.inspection import LikelihoodMapDisplay
+    >>> from temdenoise.plotting import LikelihoodMapDisplay
     >>> y, x = np.mgrid[:96, :160]
     >>> clean = 0.45 + 0.6 * np.exp(-((x - 40) ** 2 + (y - 48) ** 2) / (2 * 8**2))
     >>> noisy = np.random.default_rng(0).poisson(clean)
@@ -48,30 +55,30 @@ class LikelihoodMapDisplay:
 
     @classmethod
     def from_estimator(
-        cls, est, X, *, image=0, transform_params=None, pixel_size=None, ax=None, **options
+        cls, estimator, X, *, image=0, transform_params=None, pixel_size=None, ax=None, **options
     ):
         """Denoise an image and draw its likelihood map.
 
         Parameters
         ----------
-        est : denoiser
+        estimator : denoiser
             Fitted.
         X : array-like of shape (n_images, height, width)
             Electron counts.
         image : int, default=0
             Number of the image; only this one is denoised.
         transform_params : dict, optional
-            Keywords of ``est.transform``, such as its ``pixel_size``.
+            Keywords of ``estimator.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            As for `likelihood_map`. It is not passed on to ``est.transform``, where it may have
-            another meaning.
+            As for `likelihood_map`, by default that of `X`, if it knows it. One that is given does
+            not reach ``estimator.transform``, where it may have another meaning; that of `X` does.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
             ``atoms``, ``vacuum``, ``radius``, ``mask``, ``split`` and ``random_state`` of
             `likelihood_map`. With a split it is the first half that is denoised and drawn. A `mask`
-            is of the shape of one image, and passed on to ``est.transform`` if that has a parameter
-            of this name.
+            is of the shape of one image, and passed on to ``estimator.transform`` if that has a
+            parameter of this name.
 
         Returns
         -------
@@ -83,16 +90,19 @@ class LikelihoodMapDisplay:
         IndexError
             If there is no such image.
         TypeError, ValueError
-            As ``est.transform`` and `likelihood_map`, or if `image` is not an integer.
+            As ``estimator.transform`` and `likelihood_map`, or if `image` is not an integer.
         """
-        noisy, mask = pick_image(est, X, image, options.get("mask"))
+        pixel_size = settle_pixel_size(X, pixel_size)
+        noisy, mask = pick_image(estimator, X, image, options.get("mask"))
         if options.get("split") is not None:
-            denoised = est
+            denoised = estimator
             options["transform_params"] = transform_params
         else:
-            keywords = transform_keywords(est, mask=mask, params=transform_params)
-            denoised = est.transform(noisy[np.newaxis], **keywords)[0]
-        return cls.from_predictions(noisy, denoised, pixel_size=pixel_size, ax=ax, **options)
+            keywords = transform_keywords(
+                estimator, pixel_size=pixel_size_of(X), mask=mask, params=transform_params
+            )
+            denoised = estimator.transform(noisy, **keywords)[0]
+        return cls.from_predictions(noisy[0], denoised, pixel_size=pixel_size, ax=ax, **options)
 
     @classmethod
     def from_predictions(cls, noisy, denoised, *, pixel_size=None, ax=None, **options):
@@ -105,7 +115,7 @@ class LikelihoodMapDisplay:
         denoised : array-like of shape (height, width), or fitted denoiser
             Denoised image in counts/px, or with ``split`` what denoises.
         pixel_size : float, optional
-            As for `likelihood_map`.
+            As for `likelihood_map`; by default that of `noisy`, if it knows it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -122,7 +132,9 @@ class LikelihoodMapDisplay:
             As `likelihood_map`.
         """
         result = likelihood_map(noisy, denoised, pixel_size=pixel_size, **options)
-        return cls(result, result.denoised, pixel_size=pixel_size).plot(ax=ax)
+        if pixel_size is None:
+            pixel_size = pixel_size_of(first_with_pixel_size(noisy, denoised))
+        return cls(result, result.denoised, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None, *, limit=None, cmap="coolwarm", alpha=0.75):
         """Draw.
@@ -143,17 +155,20 @@ class LikelihoodMapDisplay:
         -------
         display : LikelihoodMapDisplay
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If `ax` is no axes, or `limit` no number.
+        ValueError
+            If `limit` is not positive.
         """
         self.figure_, self.ax_ = get_axes(ax)
-        scale, unit = unit_of(self.pixel_size)
         shown = np.ma.masked_invalid(self.result.map)
-        if limit is None:
-            limit = float(np.abs(shown).max()) if shown.count() else 0.0
-        limit = limit or 1.0  # nothing to show
-        show_image(self.ax_, self.denoised, scale, unit, cmap="gray")
-        drawn = show_image(
-            self.ax_, shown, scale, unit, cmap=cmap, vmin=-limit, vmax=limit, alpha=alpha
-        )
+        limit = symmetric_limit(shown, limit)
+        show_image(self.ax_, self.denoised, self.pixel_size, cmap="gray")
+        colours = {"cmap": cmap, "vmin": -limit, "vmax": limit, "alpha": alpha}
+        drawn = show_image(self.ax_, shown, self.pixel_size, **colours)
         bar = self.figure_.colorbar(drawn, ax=self.ax_, label="log-likelihood ratio (nats/px)")
         bar.solids.set_alpha(1)
         return self

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from temdenoise.model_selection._generalization import generalization_matrix
+from temdenoise.model_selection import generalization_matrix
+from temdenoise.plotting._axes import Display, get_axes
 
 
-class GeneralizationMatrixDisplay:
+class GeneralizationMatrixDisplay(Display):
     """Generalisation matrix as a heat map with its numbers.
 
     Use `from_estimator` to run the experiment, or `from_matrix` for a result that is there. As
@@ -22,8 +23,10 @@ class GeneralizationMatrixDisplay:
 
     Attributes
     ----------
-    figure_ : matplotlib.figure.Figure
     ax_ : matplotlib.axes.Axes
+        After `plot`: the axes.
+    figure_ : matplotlib.figure.Figure
+        After `plot`: the figure.
     im_ : matplotlib.image.AxesImage
     text_ : ndarray of shape (n_groups, n_groups) of matplotlib.text.Text
         The numbers.
@@ -31,7 +34,7 @@ class GeneralizationMatrixDisplay:
     Examples
     --------
     >>> import pandas as pd
-    >>> from temdenoise.model_selection import GeneralizationMatrixDisplay
+    >>> from temdenoise.plotting import GeneralizationMatrixDisplay
     >>> matrix = pd.DataFrame([[39.1, 27.9], [37.0, 36.3]], ["black", "white"], ["black", "white"])
     >>> display = GeneralizationMatrixDisplay.from_matrix(matrix)
     >>> display.text_[0, 1].get_text()
@@ -62,7 +65,7 @@ class GeneralizationMatrixDisplay:
         """
         matrix = generalization_matrix(estimator, images, groups, **kwargs).matrix
         return cls(matrix, score_name=score_name).plot(
-            ax=ax, cmap=cmap, values_format=values_format, colorbar=colorbar
+            ax, cmap=cmap, values_format=values_format, colorbar=colorbar
         )
 
     @classmethod
@@ -89,17 +92,16 @@ class GeneralizationMatrixDisplay:
             If it is no matrix of finite numbers.
         """
         return cls(matrix, score_name=score_name).plot(
-            ax=ax, cmap=cmap, values_format=values_format, colorbar=colorbar
+            ax, cmap=cmap, values_format=values_format, colorbar=colorbar
         )
 
-    def plot(self, *, ax=None, cmap="viridis", values_format=".1f", colorbar=True):
+    def plot(self, ax=None, *, cmap="viridis", values_format=".1f", colorbar=True):
         """Draw the matrix.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw. By default on a new figure that is not registered with pyplot: save it
-            with ``display.figure_.savefig(path)``; a notebook shows it.
+            Where to draw; new ones by default.
         cmap : str or matplotlib.colors.Colormap, default="viridis"
             Colours.
         values_format : str, default=".1f"
@@ -114,6 +116,8 @@ class GeneralizationMatrixDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` is no axes.
         ValueError
             If the matrix is no matrix of finite numbers.
         """
@@ -121,16 +125,9 @@ class GeneralizationMatrixDisplay:
         values = matrix.to_numpy(dtype=float)
         if not values.size or not np.isfinite(values).all():
             raise ValueError(f"The matrix must hold finite numbers, got\n{matrix}")
-        if ax is None:
-            # No pyplot: no window system, no global state, nothing to close.
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-
-            size = 1.6 + 0.8 * max(values.shape)
-            figure = Figure(figsize=(size + 0.8, size), layout="constrained")
-            FigureCanvasAgg(figure)
-            ax = figure.subplots()
-        self.ax_, self.figure_ = ax, ax.figure
+        size = 1.6 + 0.8 * max(values.shape)
+        self.figure_, self.ax_ = get_axes(ax, (size + 0.8, size))
+        ax = self.ax_
         self.im_ = ax.imshow(values, cmap=cmap, interpolation="nearest")
         dark = self.im_.norm(values) < 0.5
         self.text_ = np.empty(values.shape, dtype=object)

@@ -3,12 +3,20 @@
 from itertools import cycle
 
 import numpy as np
+from matplotlib.patches import Circle
 
-from temdenoise.inspection._axes import get_axes, show_image, unit_of
-from temdenoise.inspection.filters import equivalent_filter
+from temdenoise.images import settle_pixel_size
+from temdenoise.inspection import equivalent_filter
+from temdenoise.plotting._axes import (
+    Display,
+    get_axes,
+    show_image,
+    symmetric_limit,
+    unit_of,
+)
 
 
-class EquivalentFilterDisplay:
+class EquivalentFilterDisplay(Display):
     """Weights with which one denoised pixel was made from the noisy ones.
 
     Figure 3.2 of Mohan et al., arXiv:2010.12970, with circles that hold 50 and 90 % of the absolute
@@ -32,7 +40,7 @@ class EquivalentFilterDisplay:
     --------
     >>> import numpy as np
     >>> from temdenoise import LowPassDenoiser
-    >>> from temdenoise.inspection import EquivalentFilterDisplay
+    >>> from temdenoise.plotting import EquivalentFilterDisplay
     >>> noisy = np.random.default_rng(0).poisson(0.45, size=(1, 48, 48))
     >>> blur = LowPassDenoiser(cutoff=0.08).fit(noisy)
     >>> display = EquivalentFilterDisplay.from_estimator(blur, noisy, (24, 24))
@@ -45,16 +53,16 @@ class EquivalentFilterDisplay:
         self.pixel_size = pixel_size
 
     @classmethod
-    def from_estimator(cls, est, X, pixel, *, pixel_size=None, ax=None, **options):
+    def from_estimator(cls, estimator, X, pixel, *, pixel_size=None, ax=None, **options):
         """Differentiate a denoiser at one pixel and draw the weights.
 
         Parameters
         ----------
-        est, X, pixel
-            As for `equivalent_filter`.
+        estimator, X, pixel
+            The fitted denoiser, its images and a pixel, as for `equivalent_filter`.
         pixel_size : float, optional
-            Pixel size in pm, for the axes only; what ``est.transform`` needs is in
-            `transform_params`.
+            Pixel size in pm, for the axes only; what ``estimator.transform`` needs is in
+            `transform_params`. By default that of `X`, if it knows it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
@@ -71,8 +79,9 @@ class EquivalentFilterDisplay:
         IndexError, TypeError, ValueError
             As `equivalent_filter`.
         """
-        result = equivalent_filter(est, X, pixel, **options)
-        return cls(result, pixel_size=pixel_size).plot(ax=ax)
+        pixel_size = settle_pixel_size(X, pixel_size)
+        result = equivalent_filter(estimator, X, pixel, **options)
+        return cls(result, pixel_size=pixel_size).plot(ax)
 
     def plot(self, ax=None, *, limit=None, cmap="RdBu_r", fractions=(0.5, 0.9)):
         """Draw.
@@ -95,16 +104,16 @@ class EquivalentFilterDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` is no axes, or `limit` no number.
         ValueError
-            If a fraction is out of range.
+            If a fraction is out of range, or `limit` not positive.
         """
-        from matplotlib.patches import Circle
-
         self.figure_, self.ax_ = get_axes(ax)
         scale, unit = unit_of(self.pixel_size)
         shown = np.ma.masked_invalid(self.result.weights)
-        limit = limit or float(np.abs(shown).max()) or 1.0
-        drawn = show_image(self.ax_, shown, scale, unit, cmap=cmap, vmin=-limit, vmax=limit)
+        limit = symmetric_limit(shown, limit)
+        drawn = show_image(self.ax_, shown, self.pixel_size, cmap=cmap, vmin=-limit, vmax=limit)
         self.figure_.colorbar(drawn, ax=self.ax_, label="weight (counts/px per count/px)")
         row, column = self.result.pixel
         for fraction, style in zip(fractions, cycle(["-", "--", ":"]), strict=False):

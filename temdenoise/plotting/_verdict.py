@@ -3,9 +3,16 @@
 import numpy as np
 
 from temdenoise._calls import transform_keywords
+from temdenoise._one_image import check_one_image
 from temdenoise.atoms import confirm_atoms
-from temdenoise.inspection._axes import pick_image, show_image, unit_of
-from temdenoise.inspection._regions import check_image
+from temdenoise.images import ImageStack, first_with_pixel_size, settle_pixel_size
+from temdenoise.plotting._axes import (
+    Display,
+    get_figure,
+    pick_image,
+    show_image,
+    unit_of,
+)
 
 # Marker and colour of each verdict; told apart without colours, too.
 _STYLES = {
@@ -15,7 +22,7 @@ _STYLES = {
 }
 
 
-class AtomVerdictDisplay:
+class AtomVerdictDisplay(Display):
     """Noisy and denoised frame side by side, each column marked with its verdict.
 
     Make one with `from_estimator` or `from_predictions`.
@@ -34,21 +41,21 @@ class AtomVerdictDisplay:
     ----------
     axes_ : ndarray of two matplotlib.axes.Axes
         After `plot`: those of the noisy and of the denoised frame.
-    figure_ : matplotlib.figure.Figure
+    figure_ : matplotlib.figure.Figure or matplotlib.figure.SubFigure
         After `plot`: the figure.
 
     Examples
     --------
     >>> import numpy as np
     >>> from temdenoise import LowPassDenoiser
-    >>> from temdenoise.inspection import AtomVerdictDisplay
+    >>> from temdenoise.plotting import AtomVerdictDisplay
     >>> y, x = np.mgrid[:192, :192]
     >>> clean = 2 + 2 * np.exp(-((x - 96) ** 2 + (y - 96) ** 2) / (2 * 8**2))
     >>> counts = np.random.default_rng(0).poisson(clean)
     >>> est = LowPassDenoiser(cutoff=0.025).fit(counts[np.newaxis])
     >>> display = AtomVerdictDisplay.from_estimator(est, counts[np.newaxis], random_state=0)
-    >>> display.atoms["verdict"].tolist()
-    ['confirmed']
+    >>> int((display.atoms["verdict"] == "confirmed").sum())
+    1
     """
 
     def __init__(self, noisy, denoised, atoms, *, pixel_size=None):
@@ -59,26 +66,35 @@ class AtomVerdictDisplay:
 
     @classmethod
     def from_estimator(
-        cls, est, X, *, image=0, transform_params=None, pixel_size=None, axes=None, **options
+        cls,
+        estimator,
+        X,
+        *,
+        image=0,
+        transform_params=None,
+        pixel_size=None,
+        figure=None,
+        **options,
     ):
-        """Denoise a frame, ask the counts for its columns, and draw.
+        """Denoise a frame, test its columns on the counts, and draw.
 
         Parameters
         ----------
-        est : denoiser
+        estimator : denoiser
             Fitted.
         X : array-like of shape (n_images, height, width)
             Electron counts.
         image : int, default=0
             Number of the frame; only this one is denoised and tested.
         transform_params : dict, optional
-            Keywords of ``est.transform``.
+            Keywords of ``estimator.transform``.
         pixel_size : float, optional
-            Pixel size in pm, as for `temdenoise.atoms.confirm_atoms`.
-        axes : sequence of two matplotlib.axes.Axes, optional
-            Where to draw; new ones by default.
+            Pixel size in pm, as for `temdenoise.atoms.confirm_atoms`; by default that of `X`, if it
+            knows it.
+        figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
+            Where to draw; a new one by default.
         **options
-            ``q``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
+            ``fdr``, ``sigma``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
             `temdenoise.atoms.confirm_atoms`; a `mask` is of the shape of one image.
 
         Returns
@@ -93,18 +109,21 @@ class AtomVerdictDisplay:
         TypeError, ValueError
             As `temdenoise.atoms.confirm_atoms`, or if `image` is not an integer.
         """
-        noisy, mask = pick_image(est, X, image, options.get("mask"))
+        pixel_size = settle_pixel_size(X, pixel_size)
+        noisy, mask = pick_image(estimator, X, image, options.get("mask"))
+        noisy = ImageStack(noisy, pixel_size)
         keywords = transform_keywords(
-            est, pixel_size=pixel_size, mask=mask, params=transform_params
+            estimator, pixel_size=pixel_size, mask=mask, params=transform_params
         )
-        denoised = est.transform(noisy[np.newaxis], **keywords)[0]
+        denoised = estimator.transform(noisy, **keywords)[0]
+        noisy = noisy[0]
         atoms = confirm_atoms(
-            est, noisy, pixel_size=pixel_size, transform_params=transform_params, **options
+            estimator, noisy, pixel_size=pixel_size, transform_params=transform_params, **options
         )
-        return cls.from_predictions(noisy, denoised, atoms, pixel_size=pixel_size, axes=axes)
+        return cls.from_predictions(noisy, denoised, atoms, pixel_size=pixel_size, figure=figure)
 
     @classmethod
-    def from_predictions(cls, noisy, denoised, atoms, *, pixel_size=None, axes=None):
+    def from_predictions(cls, noisy, denoised, atoms, *, pixel_size=None, figure=None):
         """Draw verdicts that were found before.
 
         Parameters
@@ -114,9 +133,10 @@ class AtomVerdictDisplay:
         atoms : pandas.DataFrame
             Columns ``x``, ``y`` (px) and ``verdict``, of this frame.
         pixel_size : float, optional
-            Pixel size in pm: the axes are in nm, else in px.
-        axes : sequence of two matplotlib.axes.Axes, optional
-            Where to draw; new ones by default.
+            Pixel size in pm: the axes are in nm, else in px. By default that of `noisy`, if it
+            knows it.
+        figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
+            Where to draw; a new one by default.
 
         Returns
         -------
@@ -130,7 +150,8 @@ class AtomVerdictDisplay:
         ValueError
             If the shapes differ, or the table lacks a column.
         """
-        noisy, denoised = check_image(noisy, "noisy"), check_image(denoised, "denoised")
+        pixel_size = settle_pixel_size(first_with_pixel_size(noisy, denoised), pixel_size)
+        noisy, denoised = check_one_image(noisy, "noisy"), check_one_image(denoised, "denoised")
         if noisy.shape != denoised.shape:
             raise ValueError(
                 f"noisy and denoised must have the same shape: {noisy.shape} and {denoised.shape}."
@@ -141,15 +162,15 @@ class AtomVerdictDisplay:
                 f"atoms has no column {missing[0]!r}: it must be a table of confirm_atoms, and has "
                 f"{list(atoms)}."
             )
-        return cls(noisy, denoised, atoms, pixel_size=pixel_size).plot(axes=axes)
+        return cls(noisy, denoised, atoms, pixel_size=pixel_size).plot(figure)
 
-    def plot(self, axes=None, *, size=60):
+    def plot(self, figure=None, *, size=60):
         """Draw.
 
         Parameters
         ----------
-        axes : sequence of two matplotlib.axes.Axes, optional
-            Where to draw; new ones by default.
+        figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
+            Where to draw; a new one by default.
         size : float, default=60
             Area of the marks in square points.
 
@@ -157,25 +178,26 @@ class AtomVerdictDisplay:
         -------
         display : AtomVerdictDisplay
             Itself.
-        """
-        if axes is None:
-            import matplotlib.pyplot as plt
 
-            _, axes = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
-        self.axes_ = np.ravel(axes)
-        self.figure_ = self.axes_[0].figure
-        scale, unit = unit_of(self.pixel_size)
+        Raises
+        ------
+        TypeError
+            If `figure` is none.
+        """
+        self.figure_ = get_figure(figure, (11.0, 5.2))
+        counts, estimate = self.axes_ = self.figure_.subplots(1, 2)
+        scale, _ = unit_of(self.pixel_size)
         # Most pixels hold few counts, and a single bright one would darken the rest.
         brightest = max(float(np.nanquantile(self.noisy, 0.999)), 1.0)
-        show_image(self.axes_[0], self.noisy, scale, unit, cmap="gray", vmax=brightest)
-        show_image(self.axes_[1], self.denoised, scale, unit, cmap="gray")
+        show_image(counts, self.noisy, self.pixel_size, cmap="gray", vmax=brightest)
+        show_image(estimate, self.denoised, self.pixel_size, cmap="gray")
         for verdict, style in _STYLES.items():
             chosen = self.atoms[self.atoms["verdict"] == verdict]
             label = f"{verdict} ({len(chosen)})"
             x, y = chosen["x"] * scale, chosen["y"] * scale
-            self.axes_[1].scatter(x, y, s=size, linewidths=1.2, label=label, **style)
-        self.axes_[0].set_title("counts")
-        self.axes_[1].set_title("denoised")
+            estimate.scatter(x, y, s=size, linewidths=1.2, label=label, **style)
+        counts.set_title("counts")
+        estimate.set_title("denoised")
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
-        self.axes_[1].legend(**below, ncols=3, fontsize="small", columnspacing=1)
+        estimate.legend(**below, ncols=3, fontsize="small", columnspacing=1)
         return self

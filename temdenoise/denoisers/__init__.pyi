@@ -1,0 +1,23 @@
+__all__ = [
+    "AutoDenoiser",
+    "BM3DDenoiser",
+    "LowPassDenoiser",
+    "NLMDenoiser",
+    "PURELETDenoiser",
+    "SBDDenoiser",
+    "TrainedDenoiser",
+    "VSTDenoiser",
+    "WienerDenoiser",
+    "WindowedFourierDenoiser",
+]
+
+from ._trained.base import TrainedDenoiser
+from .auto import AutoDenoiser
+from .bm3d import BM3DDenoiser
+from .lowpass import LowPassDenoiser
+from .nlm import NLMDenoiser
+from .purelet import PURELETDenoiser
+from .sbd import SBDDenoiser
+from .vst import VSTDenoiser
+from .wiener import WienerDenoiser
+from .windowed_fourier import WindowedFourierDenoiser

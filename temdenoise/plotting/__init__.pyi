@@ -1,0 +1,17 @@
+__all__ = [
+    "AtomVerdictDisplay",
+    "EquivalentFilterDisplay",
+    "GeneralizationMatrixDisplay",
+    "LikelihoodMapDisplay",
+    "NoiseAnalysisDisplay",
+    "ProfileDisplay",
+    "plot_denoising",
+]
+
+from ._denoising import plot_denoising
+from ._filter import EquivalentFilterDisplay
+from ._generalization import GeneralizationMatrixDisplay
+from ._likelihood import LikelihoodMapDisplay
+from ._noise import NoiseAnalysisDisplay
+from ._profile import ProfileDisplay
+from ._verdict import AtomVerdictDisplay
