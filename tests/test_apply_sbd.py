@@ -65,10 +65,11 @@ def test_out_of_memory_is_answered_by_smaller_tiles(trained, hungry, counts):
 
 
 def test_out_of_memory_more_than_once(trained, hungry, counts):
+    narrow = counts[:1, :, :60]
     with pytest.warns(RuntimeWarning) as caught:
-        result = hungry(60 * 60).transform(counts)
+        result = hungry(60 * 60).transform(narrow)
     assert len(caught) == 2
-    np.testing.assert_allclose(result, trained.transform(counts), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result, trained.transform(narrow), rtol=1e-5, atol=1e-5)
 
 
 def test_memory_for_no_tile_at_all(hungry, counts):

@@ -84,7 +84,7 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     own = SBDDenoiser(
         network="dncnn", training_pixel_size=12.0, dose=dose, zoom=(1.0, 1.0), patch_size=16,
         batch_size=1, max_epochs=1, steps_per_epoch=1, device="cpu", random_state=0,
-    ).fit(movie[:, :64, :64])  # fmt: skip
+    ).fit(movie[:, :64, :64], pixel_size=12.0)  # fmt: skip
     own.save_pretrained(tmp_path / "own")
     auto = AutoDenoiser(
         weights=tmp_path / "own", fallback=LowPassDenoiser(cutoff=0.05), device="cpu"
@@ -94,12 +94,14 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     low, high = doses
     assert f"({low:.3g} to {high:.3g} at this" in choice.reason
     part = movie[:1, :50, :50]
-    np.testing.assert_array_equal(auto.transform(part, pixel_size=12.0), own.transform(part))
+    np.testing.assert_array_equal(
+        auto.transform(part, pixel_size=12.0), own.transform(part, pixel_size=12.0)
+    )
     np.testing.assert_array_equal(
         auto.transform(part), LowPassDenoiser(cutoff=0.05).fit(part).transform(part)
     )
     choice = auto.choose(movie, pixel_size=13.0)
-    assert (choice.method, choice.params) == ("LowPassDenoiser", {"training_pixel_size": 13.0})
+    assert (choice.method, choice.params) == ("LowPassDenoiser", {"pixel_size": 13.0})
 
 
 def test_bad_arguments(auto, movie):

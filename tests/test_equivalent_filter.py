@@ -320,12 +320,15 @@ def test_images_that_know_their_pixel_size(noisy, method):
     options = {"method": method, "radius": 2.0 if method == "finite_differences" else None}
     if method == "autograd":
         est = SBDDenoiser.from_pretrained()
-    else:  # with the pixel size, its cutoff is in 1/Angstrom
-        est = LowPassDenoiser(cutoff=0.3).fit(noisy)
-    expected, without = (
-        equivalent_filter(est, noisy, (24, 20), transform_params=params, **options)
-        for params in ({"pixel_size": 25.0}, {})
-    )
+        with pytest.warns(PixelSizeWarning, match="takes them for 6.22 pm"):
+            without = equivalent_filter(est, noisy, (24, 20), **options)
+    else:
+        est = LowPassDenoiser(cutoff=0.3, unit="1/angstrom").fit(noisy)
+        with pytest.raises(ValueError, match="needs the pixel size"):
+            equivalent_filter(est, noisy, (24, 20), **options)
+        without = equivalent_filter(LowPassDenoiser(cutoff=0.3).fit(noisy), noisy, (24, 20))
+    params = {"pixel_size": 25.0}
+    expected = equivalent_filter(est, noisy, (24, 20), transform_params=params, **options)
     result = equivalent_filter(est, known, (24, 20), **options)
     np.testing.assert_array_equal(result.weights, expected.weights)
     assert not np.allclose(result.weights, without.weights, equal_nan=True)

@@ -122,7 +122,7 @@ def test_the_end_of_the_range_is_told(denoiser):
 
 
 def test_scorers_hand_the_size_found_to_the_metric(denoiser):
-    noisy, clean = movie(6.0), lattice_images(1, 380, 400, level=0.6, period=24.0)
+    noisy, clean = movie(6.0, level=1.2), lattice_images(1, 380, 400, level=1.2, period=24.0)
     found = denoiser.estimate_pixel_size(noisy)
     seen = make_denoising_scorer(scale_seen)(denoiser, noisy, clean, pixel_size="auto")
     assert seen == found

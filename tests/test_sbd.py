@@ -116,7 +116,7 @@ def test_pairs(images, counts):
     assert denoised.mean() == pytest.approx(3 * images.mean(), rel=0.1)
     with (
         pytest.raises(ValueError, match="Pairs cannot be resampled.*training_pixel_size=6"),
-        pytest.warns(PixelSizeWarning, match="the images say 24.9 pm"),
+        pytest.warns(PixelSizeWarning, match="pixel size of 24.9 pm"),
     ):
         tiny().fit(counts, images, pixel_size=6.0)
 

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from temdenoise._calls import level_outside
 from temdenoise.base import warn_assumed
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import make_bins
@@ -226,7 +227,7 @@ class SBDDenoiser(TrainedDenoiser):
         return options
 
     def _frames_pixel_size(self, X, y, pixel_size):
-        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=4)
+        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=level_outside() + 1)
         at = self.training_pixel_size
         if y is not None:
             single = np.ndim(at) == 0
@@ -242,7 +243,7 @@ class SBDDenoiser(TrainedDenoiser):
                 "in pm, with fit(X, pixel_size=...)."
             )
         if pixel_size is None:
-            warn_assumed(type(self).__name__, f"{at:g} pm (training_pixel_size)", stacklevel=3)
+            warn_assumed(type(self).__name__, f"{at:g} pm (training_pixel_size)")
         return pixel_size
 
     def _make_batches(self, X, y, part):
@@ -279,7 +280,7 @@ class SBDDenoiser(TrainedDenoiser):
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
                 "wide: is it in pm?",
-                stacklevel=3,
+                stacklevel=level_outside(),
             )
         denoised = super()._transform(self._in_electrons(X), mask, pixel_size)
         noise = self._noise()

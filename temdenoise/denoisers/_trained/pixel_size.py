@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import side_by_side
 from temdenoise._lengths import check_pixel_size
 from temdenoise._masking import fill_masked
@@ -25,7 +26,7 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
     """
     pixel_size, doubt = search(denoiser, X, mask, candidates)
     if doubt:
-        warnings.warn(f"{doubt} Give pixel_size in pm.", stacklevel=3)
+        warnings.warn(f"{doubt} Give pixel_size in pm.", stacklevel=level_outside())
     return pixel_size
 
 
