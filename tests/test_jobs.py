@@ -105,6 +105,19 @@ def test_count_threads_heeds_joblib_and_torch(monkeypatch):
     with joblib.parallel_config(backend="threading", n_jobs=5):
         assert count_threads() == 5
         assert count_threads(3) == 3
+    with joblib.parallel_config(n_jobs=1):
+        assert count_threads() == 1
+
+
+def test_workers_of_joblib_share_the_machine():
+    counted = joblib.Parallel(n_jobs=2, backend="threading")(
+        joblib.delayed(count_threads)() for _ in range(4)
+    )
+    assert counted == [1] * 4
+    counted = joblib.Parallel(n_jobs=joblib.cpu_count() + 1)(
+        joblib.delayed(count_threads)() for _ in range(4)
+    )
+    assert counted == [1] * 4
 
 
 def test_parallel_config_is_respected():
