@@ -335,7 +335,7 @@ def test_patches_are_of_all_pixel_sizes_in_the_range():
     clean = lattices(2, 256, 256, period=32.0, pixel_size=3.0)
     seen = Batches()
     tiny(
-        training_pixel_size=(4.0, 9.0), binning=2, rotation=0, zoom=(1.0, 1.0), batch_size=64,
+        training_pixel_size=(4.0, 9.0), binning=2, rotation=0, zoom=(1.0, 1.0), batch_size=32,
         steps_per_epoch=1, callbacks=[seen],
     ).fit(clean)  # fmt: skip
     drawn = seen.batches[0][1]["target"]

@@ -21,6 +21,7 @@ TINY = {
     "batch_size": 2,
     "steps_per_epoch": 2,
     "max_epochs": 4,
+    "orientations": 1,
     "precision": "float32",
     "device": "cpu",
     "random_state": 0,
