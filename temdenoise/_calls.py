@@ -1,6 +1,11 @@
-"""Which keywords a function takes, and how to hand it only those."""
+"""Which keywords a function takes, how to hand it only those, and who called."""
 
+import os
+import sys
 from inspect import Parameter, signature
+
+# Where this package's files are.
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def parameters_of(function):
@@ -73,6 +78,20 @@ def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
     if not callable(transform):
         raise TypeError(f"denoiser must be fitted and have a transform method, got {denoiser!r}.")
     return only_taken(transform, pixel_size=pixel_size, mask=mask) | dict(params or {})
+
+
+def level_outside():
+    """Return the stack level, for `warnings.warn`, of the line that called into this package.
+
+    Returns
+    -------
+    stacklevel : int
+        For a warning of the function that calls this one.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def qualified_name(value):

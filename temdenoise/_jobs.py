@@ -25,8 +25,8 @@ def count_threads(n_jobs=None):
     Parameters
     ----------
     n_jobs : int or None
-        As joblib counts them. None: all processors, unless joblib's `parallel_config` or torch was
-        told of fewer, or this is one of several workers already.
+        As joblib counts them. None: all CPUs, unless joblib's `parallel_config` or torch was told
+        of fewer, or this is one of several workers already.
 
     Returns
     -------
@@ -36,8 +36,11 @@ def count_threads(n_jobs=None):
     inside = getattr(_here, "n", None)
     if inside is not None:
         return inside
-    if n_jobs is not None or get_active_backend()[1] != 1:
+    backend, configured = get_active_backend()  # None: nobody configured joblib
+    if n_jobs is not None or configured is not None:
         return max(1, effective_n_jobs(n_jobs))
+    if backend.nesting_level and threading.current_thread() is not threading.main_thread():
+        return 1  # one of joblib's threads; its processes know by torch's number what is theirs
     limits = [joblib.cpu_count()]
     if torch := sys.modules.get("torch"):
         limits.append(torch.get_num_threads())

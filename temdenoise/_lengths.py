@@ -45,13 +45,15 @@ def check_length(name, value, *, unit=None):
     return float(value)
 
 
-def check_pixel_size(pixel_size):
+def check_pixel_size(pixel_size, name="pixel_size"):
     """Check a pixel size in picometres.
 
     Parameters
     ----------
     pixel_size : float
         Length of a pixel's side, in pm.
+    name : str, default="pixel_size"
+        Name of the argument in the error messages.
 
     Returns
     -------
@@ -71,10 +73,10 @@ def check_pixel_size(pixel_size):
     >>> check_pixel_size(6)
     6.0
     """
-    pixel_size = check_length("pixel_size", pixel_size, unit="pm")
+    pixel_size = check_length(name, pixel_size, unit="pm")
     if pixel_size < _LEAST_PIXEL_SIZE:
         raise ValueError(
-            f"pixel_size={pixel_size:g} pm is smaller than the pixels of any microscope: is it in "
+            f"{name}={pixel_size:g} pm is smaller than the pixels of any microscope: is it in "
             "nm or Angstrom? Give it in pm (1 nm = 1000 pm, 1 Angstrom = 100 pm)."
         )
     return pixel_size

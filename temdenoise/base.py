@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from temdenoise._calls import keyword_only, only_taken
+from temdenoise._calls import keyword_only, level_outside, only_taken
 from temdenoise._masking import fill_masked
 from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settle_pixel_size
@@ -257,7 +257,9 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if get_tags(self).input_tags.positive_only:
             hint = gain_hint(fill_masked(X, mask), getattr(self, "gain", 1.0))
             if hint:
-                warnings.warn(f"{type(self).__name__}: {hint}", UserWarning, stacklevel=3)
+                warnings.warn(
+                    f"{type(self).__name__}: {hint}", UserWarning, stacklevel=level_outside()
+                )
         return X, mask, pixel_size
 
     def _check_images(self, X, y=None, mask=None):
@@ -353,14 +355,14 @@ class ScaledDenoiser(BaseDenoiser):
                     "in pm."
                 )
             return "auto"
-        return settle_pixel_size(X, pixel_size, stacklevel=4)
+        return settle_pixel_size(X, pixel_size, stacklevel=level_outside() + 1)
 
 
-def warn_assumed(name, assumed, stacklevel=3):
+def warn_assumed(name, assumed):
     """Say which pixel size a method assumes where nobody says it."""
     warnings.warn(
         f"{name} does not know the pixel size of the images and takes them for {assumed}. Give "
         "pixel_size in pm, or images that know it (temdenoise.ImageStack).",
         PixelSizeWarning,
-        stacklevel=stacklevel + 1,
+        stacklevel=level_outside(),
     )

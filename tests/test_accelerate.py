@@ -8,12 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import lattice_images
-from test_training import TINY, tiny
+from tiny_training import PIXEL_SIZE, TINY, lattices, tiny
 
 from temdenoise import SBDDenoiser
 from temdenoise.networks import build_network
-from temdenoise.training.net import DenoisingNet
+from temdenoise.training.losses import relative_mse
 
 WORKER = """
 import os, pickle, sys
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 from temdenoise import SBDDenoiser
+from temdenoise.images import ImageStack
 
 
 class Record(Callback):
@@ -43,7 +43,7 @@ class Record(Callback):
 folder = sys.argv[1]
 options = eval(sys.argv[2])
 record = Record()
-images = np.load(folder + "/images.npy")
+images = ImageStack(np.load(folder + "/images.npy"), float(sys.argv[3]))
 sbd = SBDDenoiser(**options, accelerate=True, callbacks=[record]).fit(images)
 sbd.callbacks = None
 sbd = pickle.loads(pickle.dumps(sbd))
@@ -51,7 +51,7 @@ torch.save(
     {
         "weights": sbd.network_.state_dict(),
         "history": [row["valid_psnr"] for row in sbd.history_],
-        "denoised": sbd.transform(images),
+        "denoised": np.asarray(sbd.transform(images)),
         "batches": record.batches,
         "grads": record.grads,
         "start": record.start,
@@ -74,7 +74,14 @@ def run_two(folder, images, **options):
     shared["OMP_NUM_THREADS"] = "1"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder), repr({**TINY, **options})],
+            [
+                sys.executable,
+                "-c",
+                WORKER,
+                str(folder),
+                repr({**TINY, **options}),
+                str(PIXEL_SIZE),
+            ],
             env={**shared, "RANK": rank, "LOCAL_RANK": rank},
             stderr=subprocess.PIPE,
             text=True,
@@ -92,7 +99,7 @@ def run_two(folder, images, **options):
 
 @pytest.fixture(scope="module")
 def images():
-    return lattice_images(6, 40, 40)
+    return lattices(6, 40, 40)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +108,9 @@ def two(images, tmp_path_factory):
     options = {
         # batch norm has statistics of its own in each process; no seed, which must be agreed on;
         # and a time that no two clocks measure alike
-        "network": "unet", "random_state": None, "schedule": "cosine", "max_time": 60,
-        "checkpoint": str(folder / "run.pt"), "log": str(folder / "log.csv"), "verbose": True,
+        "network": "unet", "random_state": None, "schedule": "cosine", "max_minutes": 1,
+        "checkpoint_file": str(folder / "run.pt"), "log_file": str(folder / "log.csv"),
+        "verbose": True,
     }  # fmt: skip
     return *run_two(folder, images, **options), folder
 
@@ -131,10 +139,10 @@ def test_gradients_are_those_of_the_double_batch(two):
         assert torch.equal(grad, second["grads"][name])
     total = None
     for seen in (first, second):
-        network = build_network("unet", n_scales=2, base_channels=4)
+        network = build_network("unet", scales=2, base_channels=4)
         network.load_state_dict(seen["start"])
         noisy, target = seen["batches"][0]
-        DenoisingNet.get_loss(None, network.train()(noisy), target).backward()
+        relative_mse(network.train()(noisy), target["target"]).backward()
         grads = {k: p.grad for k, p in network.named_parameters()}
         total = grads if total is None else {k: total[k] + g for k, g in grads.items()}
     for name, grad in first["grads"].items():
@@ -158,7 +166,7 @@ def test_a_finished_training_is_taken_up_by_both(two, images, tmp_path):
     for name, value in first["weights"].items():
         assert torch.equal(checkpoint["best"][name], value)
     # by one process it is another training
-    options = {"network": "unet", "random_state": None, "max_time": 60}
+    options = {"network": "unet", "random_state": None, "max_minutes": 1}
     with pytest.raises(ValueError, match="with other number of processes"):
         tiny(checkpoint_file=folder / "run.pt", **options).fit(images)
 
@@ -175,7 +183,8 @@ import sys
 import numpy as np
 import torch
 from temdenoise import SBDDenoiser
-images = np.load(sys.argv[1])
+from temdenoise.images import ImageStack
+images = ImageStack(np.load(sys.argv[1]), float(sys.argv[3]))
 options = eval(sys.argv[2])
 plain, shared = (SBDDenoiser(**options, accelerate=a).fit(images) for a in (False, True))
 np.testing.assert_array_equal(plain.transform(images), shared.transform(images))
@@ -191,11 +200,11 @@ else:
 def test_started_alone_it_trains_alone(images, tmp_path):
     pytest.importorskip("accelerate")
     np.save(tmp_path / "images.npy", images)
-    arguments = [str(tmp_path / "images.npy"), repr({**TINY, "max_epochs": 1})]
+    arguments = [str(tmp_path / "images.npy"), repr({**TINY, "max_epochs": 1}), str(PIXEL_SIZE)]
     subprocess.run([sys.executable, "-c", ALONE, *arguments], check=True, timeout=300)
 
 
 def test_without_the_extra(images, monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'temdenoise\[accelerate\]'"):
-        SBDDenoiser(accelerate=True, device="cpu").fit(images, pixel_size=24.9)
+        SBDDenoiser(accelerate=True, device="cpu").fit(images)

@@ -15,7 +15,7 @@ from temdenoise import (
 @pytest.fixture(scope="module")
 def movie():
     """Two frames of 0.45 electrons per pixel at 6.22 pm, cut out about the particle."""
-    return load_sample_movie().data[:2, 140:330, 150:330]
+    return np.asarray(load_sample_movie().data[:2, 140:330, 150:330])
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_weights_that_fit_denoise(auto, movie):
     ("scale", "pixel_size", "reason"),
     [
         (1, None, "the pixel size is not known"),
-        (1, 0.622, "do not fit 0.622 pm/px .*: is it in pm"),
+        (1, 1.5, "do not fit 1.5 pm/px .*: is it in pm"),
         (1, 40.0, "do not fit 40 pm/px .*: pixels too coarse"),
         (50, 6.22, r"do not fit 2\d.* electrons/px \(0.04 to 6 at this"),
         # the electrons of a bin count: of smaller pixels each may hold fewer
@@ -82,9 +82,9 @@ def test_the_pixel_size_is_looked_for_if_asked(auto, movie):
 @pytest.mark.parametrize(("dose", "doses"), [(None, (0, np.inf)), (0.5, (0.25, 1.0))])
 def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     own = SBDDenoiser(
-        network="dncnn", pixel_size=12.0, dose=dose, zoom=(1.0, 1.0), patch_size=16,
+        network="dncnn", training_pixel_size=12.0, dose=dose, zoom=(1.0, 1.0), patch_size=16,
         batch_size=1, max_epochs=1, steps_per_epoch=1, device="cpu", random_state=0,
-    ).fit(movie[:, :64, :64])  # fmt: skip
+    ).fit(movie[:, :64, :64], pixel_size=12.0)  # fmt: skip
     own.save_pretrained(tmp_path / "own")
     auto = AutoDenoiser(
         weights=tmp_path / "own", fallback=LowPassDenoiser(cutoff=0.05), device="cpu"
@@ -94,7 +94,9 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     low, high = doses
     assert f"({low:.3g} to {high:.3g} at this" in choice.reason
     part = movie[:1, :50, :50]
-    np.testing.assert_array_equal(auto.transform(part, pixel_size=12.0), own.transform(part))
+    np.testing.assert_array_equal(
+        auto.transform(part, pixel_size=12.0), own.transform(part, pixel_size=12.0)
+    )
     np.testing.assert_array_equal(
         auto.transform(part), LowPassDenoiser(cutoff=0.05).fit(part).transform(part)
     )
@@ -103,9 +105,10 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
 
 
 def test_bad_arguments(auto, movie):
-    for bad, error in ((-1.0, ValueError), ("big", TypeError), (np.nan, ValueError)):
-        with pytest.raises(error, match="pixel_size must be"):
-            auto.transform(movie, pixel_size=bad)
+    for call in (auto.transform, auto.choose):
+        for bad, error in ((-1.0, ValueError), ("big", TypeError), (np.nan, ValueError)):
+            with pytest.raises(error, match="pixel_size must be"):
+                call(movie, pixel_size=bad)
     with pytest.raises(FileNotFoundError, match="no weights 'nowhere'"):
         AutoDenoiser(weights="nowhere").fit(movie)
     with pytest.warns(UserWarning, match="all 30 apart"):

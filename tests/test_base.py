@@ -10,7 +10,8 @@ from sklearn.utils import get_tags
 from temdenoise import PoissonNoise, psnr
 from temdenoise._lengths import check_pixel_size
 from temdenoise._validation import check_images, check_mask, check_pair
-from temdenoise.base import BaseDenoiser
+from temdenoise.base import BaseDenoiser, ScaledDenoiser
+from temdenoise.images import ImageStack
 
 
 class Scale(BaseDenoiser):
@@ -26,13 +27,11 @@ class Scale(BaseDenoiser):
         return self.factor * X
 
 
-class ScaleByKeyword(Scale):
-    """Multiply by a factor times the pixel size given with the call."""
+class ScaleByPixelSize(ScaledDenoiser):
+    """Multiply by the pixel size in units of 100 pm, if it is known."""
 
-    def transform(self, X, *, mask=None, pixel_size=None):
-        X = self._check_transform_input(X)
-        check_mask(mask, X.shape)
-        return X * np.float32(self.factor * (1 if pixel_size is None else pixel_size))
+    def _transform(self, X, mask, pixel_size):
+        return X * np.float32(1 if pixel_size is None else pixel_size / 100)
 
 
 DTYPES = [bool, np.uint8, np.uint16, np.int8, np.int64, np.uint64, np.float16, np.float32, float]
@@ -112,6 +111,18 @@ def test_check_images_refuses(case):
         check_images(X)
     if case != "None":
         assert error.type is ValueError
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "fit_transform", "score"])
+@pytest.mark.parametrize("case", BAD)
+def test_every_method_refuses_them(case, method):
+    X, message = BAD[case]
+    denoiser = Scale(factor=2.0).fit(np.ones((2, 4, 4)))
+    with pytest.raises((ValueError, TypeError), match=f"(?s){message}"):
+        getattr(denoiser, method)(X)
+    if method != "transform" and case != "None":
+        with pytest.raises((ValueError, TypeError)):
+            getattr(denoiser, method)(np.ones((3, 4, 5)), X)
 
 
 def test_check_images_options():
@@ -229,10 +240,10 @@ def test_score(clean, noisy):
 
 
 def test_score_forwards_keywords_and_leaves_masked_pixels_out(clean, noisy):
-    denoiser = ScaleByKeyword().fit(noisy)
-    np.testing.assert_allclose(
-        denoiser.score(noisy, clean, pixel_size=0.5), psnr(clean, 0.5 * noisy).mean()
-    )
+    denoiser = ScaleByPixelSize().fit(noisy)
+    expected = psnr(clean, 0.5 * noisy).mean()
+    np.testing.assert_allclose(denoiser.score(noisy, clean, pixel_size=50), expected)
+    np.testing.assert_allclose(denoiser.score(ImageStack(noisy, 50), clean), expected)
     mask = np.zeros(clean.shape, dtype=bool)
     mask[:, :10] = True
     np.testing.assert_allclose(
@@ -241,18 +252,20 @@ def test_score_forwards_keywords_and_leaves_masked_pixels_out(clean, noisy):
 
 
 def test_metadata_requests_follow_the_signature(clean):
-    assert not hasattr(Scale(), "set_transform_request")
     with config_context(enable_metadata_routing=True):
-        denoiser = ScaleByKeyword().set_transform_request(pixel_size=True)
+        Scale().set_transform_request(mask=True)
+        with pytest.raises(TypeError, match="pixel_size"):
+            Scale().set_transform_request(pixel_size=True)
+        denoiser = ScaleByPixelSize().set_transform_request(pixel_size=True)
         denoiser.set_score_request(pixel_size=True)
         pipeline = make_pipeline(Scale(factor=2.0), denoiser).fit(clean)
-        np.testing.assert_allclose(pipeline.transform(clean, pixel_size=3.0), 6 * clean, rtol=1e-6)
+        np.testing.assert_allclose(pipeline.transform(clean, pixel_size=300), 6 * clean, rtol=1e-6)
         expected = psnr(clean, 2 * clean * np.float32(0.25)).mean()
-        np.testing.assert_allclose(pipeline.score(clean, clean, pixel_size=0.25), expected)
+        np.testing.assert_allclose(pipeline.score(clean, clean, pixel_size=25), expected)
 
 
 def test_output_stays_an_array(clean):
     pipeline = make_pipeline(Scale(), Scale())
     with config_context(transform_output="pandas"):
-        assert type(pipeline.fit_transform(clean)) is np.ndarray
+        assert type(pipeline.fit_transform(clean)) is ImageStack
     assert not hasattr(Scale(), "set_output")

@@ -1,5 +1,7 @@
 """Equivalent filters against known kernels, and against what `transform` does."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, SBDDenoiser, WienerDenoiser
 from temdenoise.base import BaseDenoiser
-from temdenoise.images import ImageStack
+from temdenoise.images import ImageStack, PixelSizeWarning
 from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
 from temdenoise.plotting import EquivalentFilterDisplay
@@ -93,13 +95,14 @@ def test_wiener_against_its_derivative(noisy):
     np.testing.assert_allclose(seen[near], expected[near], atol=2e-3)
 
 
-def fitted(architecture, **options):
+def fitted(network, **options):
     """A small network after one step: its weights do not matter."""
     est = SBDDenoiser(
-        network=architecture, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
+        network=network, max_epochs=1, steps_per_epoch=1, batch_size=1, patch_size=32,
         precision="float32", orientations=2, random_state=0, device="cpu", **options,
     )  # fmt: skip
-    return est.fit(lattice_images(2, 64, 64))
+    with pytest.warns(PixelSizeWarning):  # asked once: `transform` takes the images as they come
+        return est.fit(lattice_images(2, 64, 64))
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +141,7 @@ def image_of(shape):
 
 @pytest.mark.parametrize("orientations", [1, 2, 4, 8])
 def test_orientations(unet, orientations):
-    est = SBDDenoiser(**{**unet.get_params(), "orientations": orientations})
-    vars(est).update({k: v for k, v in vars(unet).items() if k.endswith("_")})
+    est = copy.copy(unet).set_params(orientations=orientations)
     assert_is_gradient_of_transform(est, image_of((30, 37)), (11, 20))
 
 
@@ -159,8 +161,8 @@ def test_bins_and_the_way_back(fourier_unet, shape, pixel, pixel_size):
 
 
 @pytest.mark.parametrize("network", ["dncnn", "small_unet"])
-def test_other_architectures(architecture):
-    assert_is_gradient_of_transform(fitted(architecture), image_of((26, 28)), (13, 9))
+def test_other_networks(network):
+    assert_is_gradient_of_transform(fitted(network), image_of((26, 28)), (13, 9))
 
 
 def test_bias_free_networks_are_locally_linear(unet):
@@ -193,21 +195,21 @@ def test_large_images_are_seen_through_a_tile(unet, monkeypatch, pixel):
     assert part.value == pytest.approx(whole.value, rel=0.01)
 
 
-def test_finds_the_pixel_size(fourier_unet, monkeypatch):
-    monkeypatch.setattr(SBDDenoiser, "estimate_pixel_size", lambda self, X: 12.4)
-    image = image_of((40, 40))[None]
-    found = equivalent_filter(
+@pytest.mark.filterwarnings("ignore:(The pixel size that fits best|At no pixel size)")
+def test_finds_the_pixel_size(fourier_unet):
+    image = np.floor(image_of((40, 40)))[None]  # whole counts
+    found = fourier_unet.estimate_pixel_size(image)
+    looked_for = equivalent_filter(
         fourier_unet, image, (20, 20), transform_params={"pixel_size": "auto"}
     )
-    told = equivalent_filter(fourier_unet, image, (20, 20), transform_params={"pixel_size": 12.4})
-    np.testing.assert_array_equal(found.weights, told.weights)
+    told = equivalent_filter(fourier_unet, image, (20, 20), transform_params={"pixel_size": found})
+    np.testing.assert_array_equal(looked_for.weights, told.weights)
 
 
 class Root(BaseDenoiser):
     """A method of a user's own, which torch can differentiate: sqrt(1 + power * blurred**2)."""
 
     def transform(self, X, *, power=1.0):
-        X = self._check_transform_input(X)
         return np.stack([self._estimate(image, power).numpy() for image in torch.tensor(X)])
 
     def pixel_gradient(self, image, pixel, *, power=1.0):
@@ -318,12 +320,15 @@ def test_images_that_know_their_pixel_size(noisy, method):
     options = {"method": method, "radius": 2.0 if method == "finite_differences" else None}
     if method == "autograd":
         est = SBDDenoiser.from_pretrained()
-    else:  # with the pixel size, its cutoff is in 1/Angstrom
-        est = LowPassDenoiser(cutoff=0.3).fit(noisy)
-    expected, without = (
-        equivalent_filter(est, noisy, (24, 20), transform_params=params, **options)
-        for params in ({"pixel_size": 25.0}, {})
-    )
+        with pytest.warns(PixelSizeWarning, match="takes them for 6.22 pm"):
+            without = equivalent_filter(est, noisy, (24, 20), **options)
+    else:
+        est = LowPassDenoiser(cutoff=0.3, unit="1/angstrom").fit(noisy)
+        with pytest.raises(ValueError, match="needs the pixel size"):
+            equivalent_filter(est, noisy, (24, 20), **options)
+        without = equivalent_filter(LowPassDenoiser(cutoff=0.3).fit(noisy), noisy, (24, 20))
+    params = {"pixel_size": 25.0}
+    expected = equivalent_filter(est, noisy, (24, 20), transform_params=params, **options)
     result = equivalent_filter(est, known, (24, 20), **options)
     np.testing.assert_array_equal(result.weights, expected.weights)
     assert not np.allclose(result.weights, without.weights, equal_nan=True)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import lattice_images
+from tiny_training import lattices
 
 from temdenoise import SBDDenoiser
 from temdenoise.denoisers._trained import hub as hub_module
@@ -18,9 +18,9 @@ COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
 def fit(seed):
     return SBDDenoiser(
-        pixel_size=24.9, n_scales=1, base_channels=4, patch_size=20 * 25, batch_size=1,
+        training_pixel_size=24.9, n_scales=1, base_channels=4, patch_size=20 * 25, batch_size=1,
         steps_per_epoch=1, max_epochs=1, device="cpu", random_state=seed,
-    ).fit(lattice_images(2, 30, 30))  # fmt: skip
+    ).fit(lattices(2, 30, 30))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from temdenoise.networks import (
 )
 from temdenoise.networks._layers import BiasFreeBatchNorm2d
 from temdenoise.networks._padding import pad_to_multiple
-from temdenoise.training.loop import network_options
 
 PAPER = ["unet", "dncnn", "small_unet"]
 
@@ -69,12 +68,12 @@ def test_parameter_counts_of_the_biased_networks():
 @pytest.mark.parametrize(
     ("parameters", "quoted"),
     [
-        ({"architecture": "dncnn", "bias_free": False}, "668K"),
-        ({"architecture": "small_unet"}, "233K"),
-        ({"architecture": "unet", "scales": 2}, "102K"),  # Table 3.1b
-        ({"architecture": "unet", "scales": 6, "base_channels": 32}, "4.4M"),
-        ({"architecture": "unet", "scales": 4, "base_channels": 64}, "1.4M"),
-        ({"architecture": "unet", "scales": 4, "base_channels": 128}, "5.61M"),
+        ({"network": "dncnn", "bias_free": False}, "668K"),
+        ({"network": "small_unet"}, "233K"),
+        ({"network": "unet", "n_scales": 2}, "102K"),  # Table 3.1b
+        ({"network": "unet", "n_scales": 6, "base_channels": 32}, "4.4M"),
+        ({"network": "unet", "n_scales": 4, "base_channels": 64}, "1.4M"),
+        ({"network": "unet", "n_scales": 4, "base_channels": 128}, "5.61M"),
     ],
 )
 def test_table_3_1_by_the_parameters_of_the_denoiser(parameters, quoted):
@@ -88,7 +87,7 @@ def network_of(parameters):
     """Shapes of the network that a denoiser of these parameters trains."""
     denoiser = SBDDenoiser(**parameters)
     with torch.device("meta"):
-        return build_network(denoiser.architecture, **network_options(denoiser))
+        return denoiser._make_network()
 
 
 GUIDE = Path(__file__).parents[1] / "docs" / "user_guide" / "sbd.rst"
@@ -96,23 +95,23 @@ GUIDE = Path(__file__).parents[1] / "docs" / "user_guide" / "sbd.rst"
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not here")
 def test_the_table_of_the_user_guide():
-    row = re.compile(r"``architecture=(.+?)`` +([\d,]+) +(?:large|(\d+) px) +([\d,]+)$", re.M)
+    row = re.compile(r"``network=(.+?)`` +([\d,]+) +(?:large|(\d+) px) +([\d,]+)$", re.M)
     rows = row.findall(GUIDE.read_text())
     assert len(rows) == 7
     for text, weights, field, macs in rows:
         parameters = {}
-        for setting in f"architecture={text}".split(", "):
+        for setting in f"network={text}".split(", "):
             name, value = setting.split("=")
             parameters[name] = int(value) if value.isdigit() else value.strip('"')
         network = network_of(parameters)
         assert f"{n_parameters(network):,}" == weights
-        binning = 5 if parameters["architecture"] == "fourier_unet" else 1
+        binning = 5 if parameters["network"] == "fourier_unet" else 1
         count = count_macs(network, (1024, 1024), binning=binning)
         assert f"{round(count.layers + count.fft):,}" == macs
         # the field does not depend on the width, and test_receptive_field has those of all depths
         fields = {("dncnn", 4): 41, ("small_unet", 4): 45, ("unet", 4): 221, ("unet", 6): 893}
         if field:
-            assert int(field) == fields[parameters["architecture"], parameters.get("scales", 4)]
+            assert int(field) == fields[parameters["network"], parameters.get("n_scales", 4)]
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 5])

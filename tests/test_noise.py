@@ -3,8 +3,12 @@ import pytest
 import torch
 from scipy import stats
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from temdenoise import PoissonNoise, thin_counts
+from temdenoise.binning import bin_counts
+from temdenoise.images import ImageStack
+from temdenoise.noise import GaussianNoise, PoissonGaussianNoise, draw_noise
 
 
 def test_counts_follow_the_poisson_law():
@@ -151,3 +155,115 @@ def test_thinning_refuses_what_are_no_counts():
     for fraction in (0, 1, 1.5, "half", np.nan):
         with pytest.raises(ValueError, match="fraction"):
             thin_counts(np.ones((2, 2), dtype=int), fraction)
+
+
+# --- sums over bins -------------------------------------------------------------------------------
+
+BINNED = {
+    "Poisson": PoissonNoise(),
+    "Poisson dose": PoissonNoise(dose=1.5),
+    "Gaussian": GaussianNoise(sigma=0.7),
+    "detector": PoissonGaussianNoise(3.0, 2.0, 1.5),
+    "detector dose": PoissonGaussianNoise(3.0, 2.0, 1.5, dose=1.5),
+}
+
+
+@pytest.mark.parametrize("name", BINNED)
+def test_noise_of_bins_is_that_of_sums(name):
+    """Mean and variance of a bin, against the law of its sum and against sums of samples."""
+    noise, side, rate = BINNED[name], 3, 0.8
+    area = side**2
+    n = 150
+    pixels, clean_pixels = noise.sample(
+        np.full((n, 3 * n), rate), return_clean=True, random_state=0
+    )
+    sums = bin_counts(pixels[np.newaxis], side)[0]
+    bins, clean = noise.on_bins(area).sample(
+        np.full((n // side, n), rate * area), return_clean=True, random_state=1
+    )
+    assert clean.mean() == pytest.approx(area * clean_pixels.mean(), rel=1e-5)
+    electrons = area * (1.5 if "dose" in name else rate)
+    variance = {
+        "Poisson": electrons,
+        "Gaussian": area * 0.7**2,
+        "detector": 9 * electrons + area * 1.5**2,
+    }[name.removesuffix(" dose")]
+    error = (variance / sums.size) ** 0.5
+    for drawn in (sums, bins):
+        assert drawn.size == sums.size
+        assert drawn.mean() == pytest.approx(clean.mean(), abs=5 * error)
+        assert drawn.var() == pytest.approx(variance, rel=5 * (3 / sums.size) ** 0.5)
+    assert stats.ks_2samp(sums.ravel(), bins.ravel()).pvalue > 0.01
+
+
+def test_a_range_of_doses_on_bins():
+    for noise in (
+        PoissonNoise(dose=(0.5, 2.0)),
+        PoissonGaussianNoise(1.0, 0.0, 0.0, dose=[0.5, 2.0]),
+    ):
+        assert noise.on_bins(4.0).dose == (2.0, 8.0)
+    with pytest.raises(ValueError, match="dose"):
+        PoissonNoise(dose=(2.0, 1.0)).on_bins(4.0)
+    with pytest.raises(NotFittedError, match="gain is 'auto'"):
+        PoissonGaussianNoise().on_bins(4.0)
+
+
+def test_stored_units_and_electrons():
+    noise = PoissonGaussianNoise(gain=20.0, offset=100.0, read_noise=6.0, dose=(1.0, 2.0))
+    electrons = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    stored = noise.from_electrons(electrons)
+    np.testing.assert_array_equal(stored, 20 * electrons + 100)
+    np.testing.assert_array_equal(noise.to_electrons(stored), electrons)
+    assert stored.dtype == noise.to_electrons(stored).dtype == np.float32
+    inside = noise.in_electrons()
+    assert (inside.gain, inside.offset, inside.dose) == (1.0, 0.0, (1.0, 2.0))
+    assert inside.read_noise == pytest.approx(0.3)
+    # the same noise, told in the two units
+    clean = np.full((200, 200), 5.0)
+    drawn = noise.set_params(dose=None).sample(clean, random_state=0)
+    same = noise.in_electrons().sample(clean, random_state=0)
+    np.testing.assert_allclose(noise.to_electrons(drawn), same, rtol=1e-5, atol=1e-5)
+    for call in (noise.to_electrons, noise.from_electrons):
+        assert call(ImageStack(stored, 6.22)).pixel_size == 6.22
+    with pytest.raises(NotFittedError, match="gain is 'auto'"):
+        PoissonGaussianNoise().to_electrons(stored)
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_gaussian_noise(make):
+    clean = make(np.full((2, 200, 200), -3.0, dtype=np.float32))
+    noise = GaussianNoise(sigma=0.5, random_state=0)
+    noisy, same = noise.sample(clean, return_clean=True)
+    difference = np.asarray(noisy) - np.asarray(clean)
+    assert stats.kstest(difference.ravel() / 0.5, "norm").pvalue > 0.01
+    assert (np.asarray(same) == -3).all()
+    assert (noise.sample(clean) == noisy).all()
+    assert (noise.sample(clean, random_state=1) != noisy).any()
+    for bad, message in ((clean[0, 0], "must be an image"), (clean * np.nan, "finite")):
+        with pytest.raises(ValueError, match=message):
+            noise.sample(bad)
+    with pytest.raises(ValueError, match="sigma"):
+        GaussianNoise(sigma=-1).sample(clean)
+
+
+class Shifted:
+    """Noise with nothing but `sample`."""
+
+    def sample(self, clean):
+        return clean + 1
+
+
+def test_draw_noise_of_any_model(clean):
+    noisy, same = draw_noise(Shifted(), clean, random_state=0)
+    np.testing.assert_array_equal(noisy, clean + 1)
+    np.testing.assert_array_equal(same, clean)
+    noisy, scaled = draw_noise(PoissonNoise(dose=2.0), clean, random_state=3)
+    expected = PoissonNoise(dose=2.0).sample(clean, return_clean=True, random_state=3)
+    np.testing.assert_array_equal(noisy, expected[0])
+    np.testing.assert_array_equal(scaled, expected[1])
+    assert noisy.dtype == scaled.dtype == np.float32
+    wrong = Shifted()
+    for result, message in ((clean[:2], "must keep the shape"), (clean * np.inf, "NaN or inf")):
+        wrong.sample = lambda clean, result=result: result
+        with pytest.raises(ValueError, match=f"Shifted.sample returned .*{message}|{message}"):
+            draw_noise(wrong, clean)

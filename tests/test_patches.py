@@ -8,12 +8,8 @@ from scipy import ndimage
 
 from temdenoise import PoissonNoise
 from temdenoise.binning import bin_counts
-from temdenoise.training.batches import (
-    CleanPatches,
-    PairedPatches,
-    spline_coefficients,
-    spline_sample,
-)
+from temdenoise.training.batches import CleanBatches, PairBatches
+from temdenoise.training.splines import spline_coefficients, spline_sample
 
 
 def clean_patches(images, **options):
@@ -21,12 +17,12 @@ def clean_patches(images, **options):
         "zoom": 1.0,
         "size": 16,
         "noise": PoissonNoise(),
-        "area": 1.0,
+        "binning": 1,
         "batch_size": 4,
         "n_batches": 3,
         "seed": 0,
     }
-    return CleanPatches(coefficients=spline_coefficients(images), **{**defaults, **options})
+    return CleanBatches(coefficients=spline_coefficients(images), **{**defaults, **options})
 
 
 def test_spline_coefficients_are_scipys():
@@ -61,8 +57,8 @@ def gradients(**options):
     places = np.indices((200, 240)).astype(np.float32)
     rows = []
     for ramp in places:  # same seed: same places
-        _, (clean, _) = clean_patches(ramp[None], batch_size=400, **options)[0]
-        clean = clean[:, 0, 6:10, 6:10].double()  # the corners may see the mirrored image
+        _, y = clean_patches(ramp[None], batch_size=400, **options)[0]
+        clean = y["target"][:, 0, 6:10, 6:10].double()  # the corners may see the mirrored image
         rows.append(torch.stack([clean.diff(dim=1).mean((1, 2)), clean.diff(dim=2).mean((1, 2))]))
     return torch.stack(rows).permute(2, 0, 1).numpy()
 
@@ -82,7 +78,7 @@ def test_stretched_patches_keep_their_area():
 
 
 def test_without_stretch_patches_are_similar_to_the_image():
-    lengths = np.linalg.svd(gradients(zoom=3.0, scale=(0.9, 1.1)), compute_uv=False)
+    lengths = np.linalg.svd(gradients(zoom=3.0, zoom_range=(0.9, 1.1)), compute_uv=False)
     np.testing.assert_allclose(lengths[:, 0], lengths[:, 1], rtol=1e-4)
 
 
@@ -90,10 +86,9 @@ def test_batches_depend_on_seed_and_number_alone():
     images = lattice_images(5, 40, 50)
     patches = clean_patches(images)
     first = [patches[k] for k in range(3)]
-    for again, (noisy, (clean, unit)) in zip(clean_patches(images), first, strict=True):
+    for again, (noisy, y) in zip(clean_patches(images), first, strict=True):
         torch.testing.assert_close(again[0], noisy, rtol=0, atol=0)
-        torch.testing.assert_close(again[1][0], clean, rtol=0, atol=0)
-        torch.testing.assert_close(again[1][1], unit, rtol=0, atol=0)
+        torch.testing.assert_close(again[1], y, rtol=0, atol=0)
     later = clean_patches(images, first=2)
     torch.testing.assert_close(later[0][0], first[2][0], rtol=0, atol=0)
     assert not torch.equal(first[0][0], first[1][0])
@@ -106,7 +101,7 @@ def test_batches_depend_on_seed_and_number_alone():
 def test_unchanged_geometry_cuts_the_image_itself():
     # one image as large as the patch, neither turned nor scaled: it comes back, perhaps mirrored
     images = np.random.default_rng(1).random((1, 16, 16)).astype(np.float32) + 1
-    clean = clean_patches(images, rotation=0.0, batch_size=8)[0][1][0]
+    clean = clean_patches(images, rotation=0.0, batch_size=8)[0][1]["target"]
     candidates = images[0], images[0, :, ::-1]
     seen = set()
     for patch in clean[:, 0].numpy():
@@ -120,11 +115,12 @@ def test_rotations_and_flips_cover_all_directions():
     # the direction of the gradient tells how a patch was turned
     y, x = np.mgrid[:65, :65] - 32.0
     images = (5000 + 20 * x + 0.3 * x * y)[None].astype(np.float32)
-    clean = clean_patches(images, size=8, batch_size=64)[0][1][0][:, 0].numpy()
+    clean = clean_patches(images, size=8, batch_size=64)[0][1]["target"][:, 0].numpy()
     gy, gx = np.gradient(clean, axis=(1, 2))
     angles = np.arctan2(gy.mean((1, 2)), gx.mean((1, 2)))
     assert np.histogram(angles, bins=6, range=(-np.pi, np.pi))[0].min() >= 3
-    few = clean_patches(images, size=8, batch_size=64, rotation=20.0)[0][1][0][:, 0].numpy()
+    few = clean_patches(images, size=8, batch_size=64, rotation=20.0)[0][1]["target"]
+    few = few[:, 0].numpy()
     gy, gx = np.gradient(few, axis=(1, 2))
     tilt = np.degrees(np.arctan(gy.mean((1, 2)) / gx.mean((1, 2))))
     # 20 degrees, and what 0.3 x y adds: at most 0.3 * 32 / 20
@@ -138,9 +134,9 @@ def test_scale_changes_the_period():
     images = np.broadcast_to(1 + 0.5 * np.cos(2 * np.pi * x / period), (1, 200, 200))
     images = images.astype(np.float32)
     patches = clean_patches(
-        images, size=64, rotation=0.0, zoom=2.0, scale=(0.9, 1.2), batch_size=16
+        images, size=64, rotation=0.0, zoom=2.0, zoom_range=(0.9, 1.2), batch_size=16
     )
-    lines = patches[0][1][0][:, 0].mean(1).numpy()
+    lines = patches[0][1]["target"][:, 0].mean(1).numpy()
     spectrum = np.abs(np.fft.rfft((lines - lines.mean(1, keepdims=True)) * np.hanning(64), 4096))
     frequency = spectrum.argmax(1) / 4096  # cycles per bin: zoom * scale / period
     assert (frequency > 2.0 * 0.9 / period - 0.005).all()
@@ -150,8 +146,9 @@ def test_scale_changes_the_period():
 
 def test_noise_is_poisson_about_the_clean_patch():
     images = lattice_images(3, 60, 60, level=3.0)
-    noisy, (clean, unit) = clean_patches(images, size=40, batch_size=32, area=4.0)[0]
-    assert unit.unique().tolist() == [4.0]
+    noisy, y = clean_patches(images, size=40, batch_size=32, binning=2)[0]
+    clean = y["target"]
+    assert y["unit"].unique().tolist() == [4.0]
     assert torch.equal(noisy, noisy.round())
     assert clean.mean().item() == pytest.approx(12.0, rel=0.1)
     z = (noisy - clean) / clean.sqrt()
@@ -166,9 +163,10 @@ def test_dose_range_and_unit():
     images = lattice_images(4, 60, 60, level=0.45)
     low, high = 0.1 * 16, 3.0 * 16
     patches = clean_patches(
-        images, size=32, batch_size=64, area=16.0, noise=PoissonNoise(dose=(low, high))
+        images, size=32, batch_size=64, binning=4, noise=PoissonNoise(dose=(0.1, 3.0))
     )
-    noisy, (clean, unit) = patches[0]
+    noisy, y = patches[0]
+    clean, unit = y["target"], y["unit"]
     means = clean.mean((1, 2, 3))
     assert (means > low * 0.999).all()
     assert (means < high * 1.001).all()
@@ -188,11 +186,12 @@ def pairs():
 
 def test_pairs_stay_aligned(pairs):
     noisy, target = pairs
-    patches = PairedPatches(
+    patches = PairBatches(
         noisy=100 * target, target=target, binning=2, size=6, batch_size=8, n_batches=2, seed=0,
         device=torch.device("cpu"),
     )  # fmt: skip
-    batch, (clean, unit) = patches[1]
+    batch, y = patches[1]
+    clean, unit = y["target"], y["unit"]
     assert batch.shape == clean.shape == (8, 1, 6, 6)
     torch.testing.assert_close(batch, 100 * clean)
     assert unit.unique().tolist() == [4.0]
@@ -202,7 +201,7 @@ def test_pairs_stay_aligned(pairs):
 
 def test_pairs_are_turned_and_mirrored_bins(pairs):
     noisy, target = (stack[:1, :12, :12] for stack in pairs)
-    patches = PairedPatches(
+    patches = PairBatches(
         noisy=noisy, target=target, binning=2, size=6, batch_size=64, n_batches=1, seed=0,
         device=torch.device("cpu"),
     )  # fmt: skip

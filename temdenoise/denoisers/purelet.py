@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import map_images
 from temdenoise._masking import trusted_pixels
 from temdenoise._validation import check_offset
@@ -156,7 +157,7 @@ class PURELETDenoiser(BaseDenoiser):
                 "details cannot be told from noise, and were dropped. Correct these numbers, or "
                 "give raw counts: not an image that is clean, filtered or interpolated.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=level_outside(),
             )
         return denoised
 

@@ -6,9 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from temdenoise._calls import level_outside
 from temdenoise.base import warn_assumed
 from temdenoise.denoisers._trained.base import TrainedDenoiser
-from temdenoise.denoisers._trained.bins import MANY_PIXELS, make_bins
+from temdenoise.denoisers._trained.bins import make_bins
 from temdenoise.denoisers._trained.noise import check_noise, from_stored, to_stored
 from temdenoise.denoisers._trained.resolution import check_resolution
 from temdenoise.images import settle_pixel_size
@@ -215,7 +216,7 @@ class SBDDenoiser(TrainedDenoiser):
         )
 
     def _frames_pixel_size(self, X, y, pixel_size):
-        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=4)
+        pixel_size = settle_pixel_size(X, pixel_size, stacklevel=level_outside() + 1)
         at = self.training_pixel_size
         if y is not None:
             single = np.ndim(at) == 0
@@ -231,7 +232,7 @@ class SBDDenoiser(TrainedDenoiser):
                 "in pm, with fit(X, pixel_size=...)."
             )
         if pixel_size is None:
-            warn_assumed(type(self).__name__, f"{at:g} pm (training_pixel_size)", stacklevel=3)
+            warn_assumed(type(self).__name__, f"{at:g} pm (training_pixel_size)")
         return pixel_size
 
     def _make_batches(self, X, y, part):
@@ -241,6 +242,7 @@ class SBDDenoiser(TrainedDenoiser):
         if y is not None:
             X, y = (self._in_electrons(images) for images in (X, y))
             return PairBatches(noisy=X, target=y, device=part.device, **part.common)
+        common = part.common  # refuses images that are smaller than a bin, whatever they hold
         check_resolution(X, part.zoom)
         noise = self._noise()
         return CleanBatches(
@@ -250,7 +252,7 @@ class SBDDenoiser(TrainedDenoiser):
             rotation=float(self.rotation),
             zoom_range=part.bins.zoom,
             stretch=float(self.stretch),
-            **part.common,
+            **common,
         )
 
     def _finish_fit(self):
@@ -263,11 +265,11 @@ class SBDDenoiser(TrainedDenoiser):
 
     def _transform(self, X, mask, pixel_size):
         factor = self.bins_.factor(pixel_size)
-        if pixel_size is not None and factor > MANY_PIXELS:
+        if pixel_size is not None and factor > self.bins_.most_pixels:
             warnings.warn(
                 f"pixel_size={pixel_size:g} pm makes each bin of the network {factor:.0f} pixels "
                 "wide: is it in pm?",
-                stacklevel=3,
+                stacklevel=level_outside(),
             )
         denoised = super()._transform(self._in_electrons(X), mask, pixel_size)
         noise = self._noise()
@@ -423,7 +425,7 @@ class SBDDenoiser(TrainedDenoiser):
             self,
             self._filled(X, mask),
             None if mask is None else ~mask,
-            self._factor(used, stacklevel=3),
+            self._factor(used),
             options=options,
             share=check_share(share),
             only_gains=only_gains,

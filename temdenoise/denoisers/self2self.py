@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval
 
+from temdenoise._calls import level_outside
 from temdenoise._device import choose_device
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
@@ -114,7 +115,7 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
                 f"{len(X)} images share one network that is meant for a single one: give one image "
                 "per call, or take BlindSpotDenoiser, which learns from all.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=level_outside(),
             )
         batches = self._frame_batches(X, y, part)
         batches.drop_rate = float(self.drop_rate)
@@ -141,11 +142,11 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
                 f"Self2SelfDenoiser will train for about {minutes:.0f} minutes: lower max_epochs, "
                 "or give max_minutes.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=level_outside(),
             )
 
     def _transform(self, X, mask, pixel_size):
-        factor = self._factor(pixel_size, stacklevel=4)
+        factor = self._factor(pixel_size)
         device = choose_device(self.device)
         network = copy.deepcopy(self.network_).to(device).eval()
         for module in network.modules():

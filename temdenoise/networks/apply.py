@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import torch
 
+from temdenoise._calls import level_outside
 from temdenoise._device import choose_device, use_bfloat16
 from temdenoise._jobs import one_torch_thread, side_by_side
 from temdenoise.networks.fuse import fuse_for_inference
@@ -150,7 +151,7 @@ class TiledNetwork:
             f"{str(self.device)!r} is out of memory with tiles of {tried} bins: going on with "
             f"{self.tile}.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=level_outside(),
         )
 
 

@@ -1,6 +1,7 @@
 """Noise of any model on clean images."""
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from temdenoise._calls import only_taken
 
@@ -11,8 +12,9 @@ def draw_noise(noise, clean, random_state=None):
     Parameters
     ----------
     noise : object
-        Its ``sample(clean, random_state=...)`` returns noisy images. If it takes ``return_clean``,
-        it may scale the clean images, as `PoissonNoise` does with a dose.
+        Its ``sample(clean, random_state=...)`` returns noisy images; `random_state` is a
+        numpy.random.RandomState there. If it takes ``return_clean``, it may scale the clean images,
+        as `PoissonNoise` does with a dose.
     clean : ndarray of shape (n_images, height, width)
         Clean images.
     random_state : None, int or RandomState, default=None
@@ -36,6 +38,8 @@ def draw_noise(noise, clean, random_state=None):
     >>> float(clean.mean())
     2.0
     """
+    if random_state is not None:
+        random_state = check_random_state(random_state)
     keywords = only_taken(noise.sample, return_clean=True, random_state=random_state)
     drawn = noise.sample(clean, **keywords)
     noisy, clean = drawn if isinstance(drawn, tuple) else (drawn, clean)

@@ -7,6 +7,7 @@ import torch
 from sklearn.utils import check_random_state
 from skorch.helper import predefined_split
 
+from temdenoise._calls import level_outside
 from temdenoise._device import choose_device, use_bfloat16
 from temdenoise.training import callbacks as cb
 from temdenoise.training.batches import DrawnBatches
@@ -211,7 +212,7 @@ class Training:
             )
         else:
             return
-        warnings.warn(message, stacklevel=5)  # of the line that called fit
+        warnings.warn(message, stacklevel=level_outside())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import side_by_side
 from temdenoise.denoisers._trained.parts import Part
 from temdenoise.noise import thin_counts
@@ -124,7 +125,7 @@ def adapt(est, X, trusted, factor, *, options, share, only_gains, random_state):
             f"(difference of the squared error {difference:.2g} +- {error:.1g} counts**2 per "
             "pixel): the original weights are kept. More frames or more minutes may help.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
     network = adapted if accepted else copy.deepcopy(est.network_)
     return network, Adaptation(bool(accepted), difference, error, history)

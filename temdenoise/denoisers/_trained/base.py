@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import map_images
 from temdenoise._masking import fill_masked
 from temdenoise.base import ScaledDenoiser, warn_assumed
@@ -255,7 +256,7 @@ class TrainedDenoiser(ScaledDenoiser):
 
     def _frames_pixel_size(self, X, y, pixel_size):
         """Pixel size in pm of the images of `fit`, from what the keyword or the images say."""
-        return settle_pixel_size(X, pixel_size, stacklevel=4)
+        return settle_pixel_size(X, pixel_size, stacklevel=level_outside() + 1)
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -400,7 +401,7 @@ class TrainedDenoiser(ScaledDenoiser):
     # --- application ------------------------------------------------------------------------------
 
     def _transform(self, X, mask, pixel_size):
-        factor = self._factor(pixel_size, stacklevel=4)
+        factor = self._factor(pixel_size)
         network = self._tiled_network()
         quiet = not self.verbose or len(X) <= _A_HANDFUL
         with tqdm(total=len(X), desc="denoise", unit="image", disable=quiet) as bar:
@@ -416,13 +417,13 @@ class TrainedDenoiser(ScaledDenoiser):
         """Return what the network sees to denoise image k: (height, width), or several images."""
         return X[k]
 
-    def _factor(self, pixel_size, stacklevel):
+    def _factor(self, pixel_size):
         """Side of a bin in pixels of this size; say so where it can only be guessed."""
         bins = self.bins_
         if pixel_size is None and bins.size is not None and not bins.any_size:
             if not getattr(self, "_size_assumed", False):  # said at the fit then
                 assumed = f"{bins.pixel_size:.3g} pm, those of the training"
-                warn_assumed(type(self).__name__, assumed, stacklevel=stacklevel)
+                warn_assumed(type(self).__name__, assumed)
             return bins.binning
         return bins.factor(pixel_size)
 
@@ -486,7 +487,7 @@ class TrainedDenoiser(ScaledDenoiser):
         known = self._settle_pixel_size(image, pixel_size)
         self._check_call(stack, None)
         used = self._find_pixel_size(np.asarray(stack), None) if known == "auto" else known
-        return pixel_gradient(self, np.asarray(image), pixel, self._factor(used, stacklevel=3))
+        return pixel_gradient(self, np.asarray(image), pixel, self._factor(used))
 
     # --- storage ----------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from temdenoise._lengths import check_pixel_size
 
-# A bin wider than this, in pixels, is more likely a pixel size in another unit.
-MANY_PIXELS = 16
+# A bin wider than this, in pixels, is more likely a pixel size in another unit, unless the training
+# had such bins.
+_MANY_PIXELS = 16
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Bins:
     def pixel_size(self):
         """Pixel size of the training in pm, None if it is not known."""
         return None if self.size is None else self.size / self.binning
+
+    @property
+    def most_pixels(self):
+        """Widest bin in pixels that is no sign of a pixel size in another unit."""
+        return max(_MANY_PIXELS, self.binning)
 
     def factor(self, pixel_size=None):
         """Side of a bin in pixels of this size (pm): whole numbers where the training allows it.
@@ -73,14 +79,16 @@ def make_bins(pixel_size, *, binning, zoom, goal=None, size=None):
     Raises
     ------
     ValueError
-        If `pixel_size` or `zoom` is no range.
+        If `pixel_size` or `zoom` is no range, or the pixel size is below 1 pm.
     """
     low, high = check_range(zoom, "zoom")
     any_size = np.ndim(pixel_size) > 0
     if any_size:
         finest, coarsest = check_range(pixel_size, "training_pixel_size")
+        check_pixel_size(finest, "training_pixel_size")
         pixel_size = sqrt(finest * coarsest)
         low, high = low * finest / pixel_size, high * coarsest / pixel_size
+    check_pixel_size(pixel_size, "training_pixel_size")
     if size is not None:
         binning = max(1, round(size / pixel_size))
     elif binning == "auto":

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import side_by_side
 from temdenoise._lengths import check_pixel_size
 from temdenoise._masking import fill_masked
@@ -25,7 +26,7 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
     """
     pixel_size, doubt = search(denoiser, X, mask, candidates)
     if doubt:
-        warnings.warn(f"{doubt} Give pixel_size in pm.", stacklevel=3)
+        warnings.warn(f"{doubt} Give pixel_size in pm.", stacklevel=level_outside())
     return pixel_size
 
 
@@ -82,7 +83,8 @@ def search(denoiser, X, mask=None, candidates=None):
         return better, np.sqrt(variance)
 
     # Of the default ones every third first, then what lies about the two best: half the work.
-    gains = {k: gain(k) for k in range(1 if refine else 0, len(factors), 3 if refine else 1)}
+    first, step = (min(1, len(factors) - 1), 3) if refine else (0, 1)
+    gains = {k: gain(k) for k in range(first, len(factors), step)}
     if refine:
         for best in sorted(gains, key=gains.get)[-2:]:
             for k in {best - 1, best + 1} & set(range(len(factors))):
@@ -104,5 +106,5 @@ def search(denoiser, X, mask=None, candidates=None):
 
 def _default(bin_size):
     high = min(_HIGH, bin_size)
-    low = min(_LOW, high / 4)
+    low = max(1.0, min(_LOW, high / 4))  # below 1 pm it would be another unit
     return np.geomspace(low, high, 1 + int(np.log(high / low) / np.log(_STEP)))

@@ -222,11 +222,11 @@ def _read_config(folder):
             config["bin_size"] = float(config["bin_size"])
         sound = config["bin_size"] is None or 0 < config["bin_size"] < math.inf
         sound = sound and config.setdefault("dtype", "float32") in DTYPES
-        sound = sound and isinstance(config["params"], dict) and isinstance(config["sha256"], str)
+        sound = sound and isinstance(config["sha256"], str)
         names = _FIRST_NAMES if version == 1 else {}
         config["params"] = {names.get(k, k): _tuple(v) for k, v in config["params"].items()}
         config.setdefault("class", _FIRST_CLASS)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
     if not sound:
         raise ValueError(
