@@ -202,7 +202,7 @@ def test_columns_are_where_the_image_shows_them():
     both = pd.concat(levels, axis=1, join="inner")
     assert len(both) > 30
     np.testing.assert_allclose(both[0], both[1], atol=2e-3)
-    assert both[0].std() > 0.05
+    assert both[0].std() > 0.02
 
 
 # --- dose -----------------------------------------------------------------------------------------

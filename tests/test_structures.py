@@ -5,7 +5,6 @@ import pytest
 from scipy.spatial import cKDTree
 
 from temdenoise.simulation import Structure, alter_surface, pt_ceo2, surface_sites
-from temdenoise.simulation.surface_defects import new_columns, with_platinum, without_column
 from temdenoise.simulation.crystals import (
     AXES,
     CERIA_LATTICE,
@@ -14,6 +13,7 @@ from temdenoise.simulation.crystals import (
     FLUORITE_OXYGEN,
     lattice_points,
 )
+from temdenoise.simulation.surface_defects import new_columns, with_platinum, without_column
 
 PARTICLES = ["PtNp1", "PtNp2", "PtNp3", "PtNp4"]
 

@@ -104,7 +104,8 @@ def make_movie(
     defect : {"D0", "D1", "D2", "Dh", "Ds"} or None, default="D0"
         Its surface defect in all frames (see `make_ptceo2`); None draws one that it can have.
     support : {"flat", "step", "facet", "vacancies"}, optional
-        Kind of the support; by default flat. Varied models draw theirs.
+        Kind of the support; by default flat. Steps and facets begin 15 to 19 Angstrom beside the
+        particle's middle. Varied models draw their support.
     contrast : {"black", "intermediate", "white"}, optional
         Draw thickness, tilt and defocus from the paper's conditions of this contrast.
     thickness : float, optional
