@@ -33,6 +33,7 @@ __all__ = [
     "io",
     "load_sample_movie",
     "make_denoising_scorer",
+    "make_movie",
     "make_ptceo2",
     "make_ptceo2_surface",
     "metrics",
@@ -83,6 +84,7 @@ from .datasets import (
     fetch_ptceo2,
     fetch_ptceo2_movie,
     load_sample_movie,
+    make_movie,
     make_ptceo2,
     make_ptceo2_surface,
 )

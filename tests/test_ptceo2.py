@@ -25,7 +25,7 @@ from temdenoise.datasets._catalogue import (
 from temdenoise.datasets._contrast import condition_contrast, image_contrast
 from temdenoise.datasets._ptceo2 import VACUUM
 from temdenoise.datasets._ptceo2_surface import surface_models
-from temdenoise.datasets._simulate import _fast_length, structure_of
+from temdenoise.datasets._simulate import fast_length, structure_of
 from temdenoise.simulation import Microscope, exit_wave, pt_ceo2, sample_image
 from temdenoise.simulation.surface_defects import SURFACE_CHANGES
 
@@ -380,7 +380,7 @@ def test_varied_optics_are_those_of_a_microscope_each():
     rows = sim.frame[2:]
     job = sim.columns._jobs[1]
     structure = structure_of(job)
-    grid = tuple(_fast_length(length / 0.125) for length in structure.extent)
+    grid = tuple(fast_length(length / 0.125) for length in structure.extent)
     with one_torch_thread():
         wave = exit_wave(
             structure.numbers, structure.positions, structure.extent, grid,

@@ -13,6 +13,7 @@ from temdenoise.simulation.crystals import (
     FLUORITE_OXYGEN,
     lattice_points,
 )
+from temdenoise.simulation.surface_defects import new_columns, with_platinum, without_column
 
 PARTICLES = ["PtNp1", "PtNp2", "PtNp3", "PtNp4"]
 
@@ -285,6 +286,31 @@ def test_new_sites_are_of_the_crystal(model):
     assert cKDTree(model.positions).query(new)[0].min() > 2.0
 
 
+def test_new_columns_continue_the_crystal(model):
+    bond = 3.985 / np.sqrt(2)
+    platinum = model.positions[model.numbers == 78]
+    columns = new_columns(model)
+    _, single = surface_sites(model)
+    assert len(columns) == len(single)
+    for atoms in columns:
+        assert np.ptp(atoms[:, :2], axis=0).max() < 1e-6
+        np.testing.assert_allclose(np.diff(atoms[:, 2]), bond)
+        touching = (np.abs(cKDTree(platinum).query(atoms, 5)[0] - bond) < 1e-3).sum(axis=1)
+        assert (touching >= 3).all()
+        # the sites of single atoms are among them
+        assert np.isclose(single, atoms[:, None]).all(axis=2).any()
+        grown = with_platinum(model, atoms)
+        assert _occupancy(grown, atoms[0]) == len(atoms)
+        assert _occupancy(without_column(grown, atoms[0]), atoms[0]) == 0
+
+
+def test_a_column_is_taken_whole(model):
+    site = surface_sites(model)[0][0]
+    after = without_column(model, site)
+    assert _occupancy(after, site) == 0
+    assert len(model.numbers) - len(after.numbers) == _occupancy(model, site)
+
+
 def test_impossible_changes_are_refused(model):
     columns, new = surface_sites(model)
     with pytest.raises(ValueError, match="change must be one of"):
@@ -295,6 +321,12 @@ def test_impossible_changes_are_refused(model):
         alter_surface(model, "added", model.positions[-1] + [0.5, 0, 0])
     with pytest.raises(ValueError, match="no Pt"):
         surface_sites(pt_ceo2(None))
+    with pytest.raises(ValueError, match="no Pt"):
+        new_columns(pt_ceo2(None))
+    with pytest.raises(ValueError, match="no Pt column"):
+        without_column(model, (5.0, 5.0))
+    with pytest.raises(ValueError, match="from another"):
+        with_platinum(model, [new[0], model.positions[-1] + [0.5, 0, 0]])
     single = alter_surface(model, "single", columns[0])
     with pytest.raises(ValueError, match="would leave none"):
         alter_surface(single, "removed-1", columns[0])

@@ -177,9 +177,9 @@ def draw_models(rng, structures, defects, defocus, sizes, *, in_turn=False):
     for i, n in enumerate(sizes):
         if in_turn:
             structure, defect = next(turns)
-            arguments, tilt, defoci = _draw_model(rng, [structure], [defect], defocus, n)
+            arguments, tilt, defoci = draw_model(rng, [structure], [defect], defocus, n)
         else:
-            arguments, tilt, defoci = _draw_model(rng, structures, defects, defocus, n)
+            arguments, tilt, defoci = draw_model(rng, structures, defects, defocus, n)
         support = "facet" if arguments["facets"] else "flat"
         jobs.append(ModelImages(arguments, tilt, tuple(defoci), tuple(range(n)), start))
         start += n
@@ -203,7 +203,8 @@ def _turns(rng, structures, defects):
             yield str(structure), waiting[structure].pop()
 
 
-def _draw_model(rng, structures, defects, defocus, n_defoci):
+def draw_model(rng, structures, defects, defocus, n_defoci):
+    """Draw one model of ``models="varied"``: arguments of `pt_ceo2`, tilt, defoci."""
     structure = str(rng.choice(structures))
     possible = [d for d in DEFECTS_OF[structure] if defects is None or d in defects]
     defect = str(rng.choice(possible))
@@ -235,13 +236,13 @@ def _draw_model(rng, structures, defects, defocus, n_defoci):
 
 def vary_optics(jobs, frame, seed):
     """Give each model a microscope of its own: jobs and frame (see ``optics="varied"``)."""
-    drawn = {model: _draw_optics(seed, model) for model in frame["model"].unique()}
+    drawn = {model: draw_optics(seed, model) for model in frame["model"].unique()}
     jobs = [replace(job, optics=drawn[frame["model"].iat[job.start]]) for job in jobs]
     optics = pd.DataFrame([drawn[model] for model in frame["model"]], index=frame.index)
     return jobs, pd.concat([frame, optics], axis=1)
 
 
-def _draw_optics(seed, model):
+def draw_optics(seed, model):
     """Parameters of a `Microscope`, the same for a model whichever others are asked for."""
     rng = np.random.RandomState([seed, 300, model])
     optics = {"c3": rng.uniform(*_SPHERICAL), "vibration": rng.uniform(*_VIBRATION)}

@@ -47,7 +47,7 @@ def simulate(job, pixel_size, shape, spacing, level, device):
 
     with one_torch_thread():
         structure = structure_of(job)
-        grid = tuple(_fast_length(length / spacing) for length in structure.extent)
+        grid = tuple(fast_length(length / spacing) for length in structure.extent)
         wave = exit_wave(
             structure.numbers,
             structure.positions,
@@ -70,7 +70,7 @@ def simulate(job, pixel_size, shape, spacing, level, device):
         return (images * level).cpu().numpy()
 
 
-def _fast_length(n):
+def fast_length(n):
     """Next length of a quick transform: a multiple of 4 with factors 2, 3 and 5 alone."""
     return 4 * next_fast_len(int(np.ceil(n / 4)), real=True)
 

@@ -87,9 +87,7 @@ def surface_sites(structure, *, lattice=PLATINUM_LATTICE):
     >>> columns.shape, new.shape
     ((12, 2), (11, 3))
     """
-    platinum = structure.positions[structure.numbers == PLATINUM]
-    if not len(platinum):
-        raise ValueError("The structure holds no Pt atoms (78): give a particle on its support.")
+    platinum = _platinum(structure)
     table = structure.columns()
     table = table[(table["element"] == "Pt").to_numpy()]
     xy = table[["x", "y"]].to_numpy()
@@ -98,6 +96,16 @@ def surface_sites(structure, *, lattice=PLATINUM_LATTICE):
     open_ = (table["surface"] & (table["occupancy"] >= 2)).to_numpy()[order]
     columns = xy[order[open_]]
 
+    sites, touching = _open_sites(platinum, structure.thickness, lattice)
+    depth = np.abs(sites[:, 2] - structure.thickness / 2)
+    order = np.lexsort((sites[:, 0], sites[:, 1], np.round(depth, 3), -touching))
+    column = project(sites[:, :2], 0.3)[order]
+    new = sites[order][np.sort(np.unique(column, return_index=True)[1])]
+    return columns, new
+
+
+def _open_sites(platinum, thickness, lattice):
+    """Sites (n, 3) that continue the particle's lattice, and how many of its atoms each touches."""
     # The bonds of the innermost atom give the lattice as it stands, mirrored or strained.
     distance = lattice / np.sqrt(2)
     tree = cKDTree(platinum)
@@ -110,15 +118,117 @@ def surface_sites(structure, *, lattice=PLATINUM_LATTICE):
     sites = sites[np.unique(np.round(sites, 2), axis=0, return_index=True)[1]]
     foot = platinum[:, 1].max()
     sites = sites[(sites[:, 1] < foot - 0.5) & (sites[:, 2] >= 0)]
-    sites = sites[sites[:, 2] <= structure.thickness]
+    sites = sites[sites[:, 2] <= thickness]
     touching = tree.query_ball_point(sites, 1.1 * distance, return_length=True)
     apart = cKDTree(platinum[:, :2]).query(sites[:, :2])[0] > 0.5
-    sites, touching = sites[(touching >= 3) & apart], touching[(touching >= 3) & apart]
-    depth = np.abs(sites[:, 2] - structure.thickness / 2)
-    order = np.lexsort((sites[:, 0], sites[:, 1], np.round(depth, 3), -touching))
-    column = project(sites[:, :2], 0.3)[order]
-    new = sites[order][np.sort(np.unique(column, return_index=True)[1])]
-    return columns, new
+    kept = (touching >= 3) & apart
+    return sites[kept], touching[kept]
+
+
+def new_columns(structure, *, lattice=PLATINUM_LATTICE):
+    """Whole columns that the surface of a Pt particle could gain.
+
+    Parameters
+    ----------
+    structure : Structure
+        A particle on its support, as `pt_ceo2` builds it.
+    lattice : float, default=3.985
+        Lattice constant of Pt, Angstrom.
+
+    Returns
+    -------
+    columns : list of ndarray of shape (n_atoms, 3)
+        x, y, z of the atoms of each new column, sorted by z: all sites of it that touch at least
+        three atoms of the particle (see `surface_sites`). From top to bottom, and left to right.
+
+    Raises
+    ------
+    ValueError
+        If the structure holds no Pt.
+    """
+    sites, _ = _open_sites(_platinum(structure), structure.thickness, lattice)
+    if not len(sites):
+        return []
+    label = project(sites[:, :2], 0.3)
+    columns = [sites[label == i] for i in range(label.max() + 1)]
+    columns = [column[np.argsort(column[:, 2])] for column in columns]
+    return sorted(columns, key=lambda c: tuple(c[:, 1::-1].mean(axis=0).round(2)))
+
+
+def without_column(structure, xy):
+    """Take a whole Pt column away.
+
+    Parameters
+    ----------
+    structure : Structure
+    xy : array-like of float
+        x, y of the column in Angstrom.
+
+    Returns
+    -------
+    Structure
+        A new structure.
+
+    Raises
+    ------
+    ValueError
+        If there is no Pt column.
+    """
+    members = _column_members(structure, xy)
+    if not len(members):
+        raise ValueError(f"There is no Pt column at {np.asarray(xy).tolist()} Angstrom.")
+    return replace(
+        structure,
+        numbers=np.delete(structure.numbers, members),
+        positions=np.delete(structure.positions, members, axis=0),
+    )
+
+
+def with_platinum(structure, atoms):
+    """Add Pt atoms.
+
+    Parameters
+    ----------
+    structure : Structure
+    atoms : array-like of float, shape (n_atoms, 3)
+        x, y, z in Angstrom.
+
+    Returns
+    -------
+    Structure
+        A new structure.
+
+    Raises
+    ------
+    ValueError
+        If one of them lies nearer than 2 Angstrom to an atom of the structure.
+    """
+    atoms = np.asarray(atoms, dtype=np.float64).reshape(-1, 3)
+    gaps = cKDTree(structure.positions).query(atoms)[0]
+    if not (gaps >= 2).all():
+        raise ValueError(
+            f"An atom at {atoms[gaps.argmin()].tolist()} would lie {gaps.min():.2f} Angstrom from "
+            "another; Pt atoms keep 2.8. Take a site from surface_sites."
+        )
+    return replace(
+        structure,
+        numbers=np.append(structure.numbers, np.full(len(atoms), PLATINUM)),
+        positions=np.vstack([structure.positions, atoms]),
+    )
+
+
+def _platinum(structure):
+    platinum = structure.positions[structure.numbers == PLATINUM]
+    if not len(platinum):
+        raise ValueError("The structure holds no Pt atoms (78): give a particle on its support.")
+    return platinum
+
+
+def _column_members(structure, xy):
+    """Return the indices of the atoms of a Pt column, sorted by z."""
+    near = np.hypot(*(structure.positions[:, :2] - np.asarray(xy)[:2]).T) < 0.3
+    members = np.flatnonzero(near & (structure.numbers == PLATINUM))
+    return members[np.argsort(structure.positions[members, 2])]
 
 
 def alter_surface(structure, change, site):
@@ -159,19 +269,9 @@ def alter_surface(structure, change, site):
     if change not in SURFACE_CHANGES:
         raise ValueError(f"change must be one of {list(SURFACE_CHANGES)}, got {change!r}.")
     site = np.asarray(site, dtype=np.float64)
-    numbers, positions = structure.numbers, structure.positions
     if change == "added":
-        gap = cKDTree(positions).query(site)[0]
-        if not gap >= 2:
-            raise ValueError(
-                f"An atom at {site.tolist()} would lie {gap:.2f} Angstrom from another; Pt atoms "
-                "keep 2.8. Take a site from surface_sites."
-            )
-        numbers = np.append(numbers, PLATINUM)
-        return replace(structure, numbers=numbers, positions=np.vstack([positions, site]))
-    near = np.hypot(*(positions[:, :2] - site[:2]).T) < 0.3
-    members = np.flatnonzero(near & (numbers == PLATINUM))
-    members = members[np.argsort(positions[members, 2])]
+        return with_platinum(structure, site)
+    members = _column_members(structure, site)
     removed = len(members) - 1 if change == "single" else int(change[-1])
     if not 0 < removed < len(members):
         raise ValueError(
@@ -180,6 +280,6 @@ def alter_surface(structure, change, site):
         )
     return replace(
         structure,
-        numbers=np.delete(numbers, members[:removed]),
-        positions=np.delete(positions, members[:removed], axis=0),
+        numbers=np.delete(structure.numbers, members[:removed]),
+        positions=np.delete(structure.positions, members[:removed], axis=0),
     )
