@@ -72,7 +72,7 @@ class HalfPlaneUNet(nn.Module):
 
     stride = 4
     # Rows above its own that an output may see.
-    reach = 76
+    reach = 72
 
     def __init__(self, n_in, n_out):
         super().__init__()

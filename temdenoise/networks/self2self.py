@@ -63,7 +63,7 @@ class Self2SelfNet(nn.Module):
     """
 
     stride = grid = 32
-    halo = 192
+    halo = 158
     takes_level = False
     tolerates_bfloat16 = True
 
