@@ -109,7 +109,7 @@ def unbin(rates, factor, shape):
     Returns
     -------
     ndarray, float32, shape (n_images, height, width)
-        Values per pixel.
+        Values per pixel; where a bin is a pixel, a copy of the values themselves.
 
     Raises
     ------
@@ -127,6 +127,8 @@ def unbin(rates, factor, shape):
     for n, m in zip(rates.shape[-2:], shape, strict=True):
         if m > np.ceil(n * factor - 1e-9):
             raise ValueError(f"{n} bins of {factor:g} pixels cannot fill {m} pixels.")
+    if factor == 1:  # splines through every pixel would mix neighbours in the last digits
+        return rates[..., : shape[0], : shape[1]].copy()
     rows, columns = (
         _spline_matrix(n, factor, m) for n, m in zip(rates.shape[-2:], shape, strict=True)
     )

@@ -150,3 +150,15 @@ def test_a_slow_pattern_survives_bins_and_back(factor):
 def test_too_few_bins():
     with pytest.raises(ValueError, match="3 bins of 4 pixels cannot fill 13 pixels"):
         unbin(np.ones((1, 3, 3)), 4, (12, 13))
+
+
+@pytest.mark.parametrize("factor", [1, 1.0])
+def test_bins_of_one_pixel_come_back_as_they_are(factor):
+    rates = np.random.default_rng(8).normal(size=(2, 7, 9))
+    pixels = unbin(rates, factor, (7, 8))
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels, rates[..., :8].astype(np.float32))
+    rates = rates.astype(np.float32)
+    assert not np.may_share_memory(unbin(rates, factor, (7, 9)), rates)
+    with pytest.raises(ValueError, match="cannot fill"):
+        unbin(rates, factor, (7, 10))

@@ -1,7 +1,8 @@
 """Neural networks: pure torch, images (n, 1, h, w) in and images of the same shape out.
 
-Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains and applies them. Each
-network accepts images of any size and states its ``stride``, the multiple it pads them to.
+Those for movies take (n, n_frames, h, w) and return the middle frame. Nothing here knows about
+scikit-learn; :class:`temdenoise.SBDDenoiser` and others train and apply them. Each network accepts
+images of any size and states its ``stride``, the multiple it pads them to.
 """
 
 import lazy_loader

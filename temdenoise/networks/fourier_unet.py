@@ -2,40 +2,17 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from temdenoise.networks._padding import pad_to_multiple
+from temdenoise.networks._residual_unet import WIDTHS, ResidualUNet
 from temdenoise.networks.relative import level_of
 from temdenoise.networks.windowed_fourier import windowed_fourier_threshold
 
 # (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
 ESTIMATES = ((24, 8, 5.0), (48, 16, 7.0), (72, 24, 8.0))
-# Channels over those of the finest scale, and residual blocks each way, per scale.
-WIDTHS = (1, 1.5, 2, 3, 4)
-BLOCKS = (1, 1, 2, 2, 2)
 
 
-class _ResidualBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))), without norms or biases."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        # without norms a deep stack of blocks must start close to the identity
-        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
-        nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
-        self.second.weight.data.mul_(0.2)
-
-    def forward(self, x):
-        return x + self.second(F.relu(self.first(F.relu(x))))
-
-
-def _blocks(channels, n):
-    return nn.Sequential(*[_ResidualBlock(channels) for _ in range(n)])
-
-
-class FourierUNet(nn.Module):
+class FourierUNet(ResidualUNet):
     """Residual U-Net on counts and windowed-Fourier estimates of them.
 
     Crystals are sparse in a local Fourier transform, so three such estimates with windows of
@@ -75,24 +52,13 @@ class FourierUNet(nn.Module):
     halo = 96
 
     def __init__(self, scales=5, base_channels=32):
-        super().__init__()
         if not 1 <= scales <= len(WIDTHS) or base_channels < 1:
             raise ValueError(
                 f"scales must be 1 to {len(WIDTHS)} and base_channels at least 1, got {scales} and "
                 f"{base_channels}."
             )
-        widths = [round(base_channels * w) for w in WIDTHS[:scales]]
-        blocks = BLOCKS[:scales]
-        self.stride = 2 ** (len(widths) - 1)
-        steps = list(zip(widths[:-1], widths[1:], strict=True))
-        self.stem = nn.Conv2d(len(ESTIMATES) + 2, widths[0], 3, padding=1, bias=False)
-        self.encoder = nn.ModuleList(_blocks(c, n) for c, n in zip(widths, blocks, strict=True))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in steps)
-        self.decoder = nn.ModuleList(
-            _blocks(c, n) for c, n in zip(widths[:-1], blocks[:-1], strict=True)
-        )
-        self.head = nn.Conv2d(widths[0], 1, 3, padding=1, bias=False)
+        super().__init__(len(ESTIMATES) + 2, base_channels, scales)
+        self.head = nn.Conv2d(base_channels, 1, 3, padding=1, bias=False)
         self.head.weight.data.mul_(0.1)  # training starts at the windowed-Fourier estimate
 
     def forward(self, counts, level=None):
@@ -106,16 +72,5 @@ class FourierUNet(nn.Module):
         estimates = [windowed_fourier_threshold(counts, *e) / level - 1 for e in ESTIMATES]
         noise = level.rsqrt().expand_as(counts)
         x = torch.cat([counts / level - 1, *estimates, noise], dim=1)
-        correction = self._unet(pad_to_multiple(x, self.stride))[..., :h, :w]
+        correction = self.head(super().forward(pad_to_multiple(x, self.stride)))[..., :h, :w]
         return level * (1 + estimates[-1] + correction.to(counts.dtype))
-
-    def _unet(self, x):
-        x = self.encoder[0](self.stem(x.contiguous(memory_format=torch.channels_last)))
-        skips = []
-        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
-            skips.append(x)
-            x = blocks(down(x))
-        for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
-            x = F.interpolate(up(x), scale_factor=2, mode="nearest") + skips.pop()
-            x = blocks(x)
-        return self.head(x)

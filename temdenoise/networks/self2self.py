@@ -1,0 +1,141 @@
+"""The network of Self2Self, which learns from a single image (Quan et al. 2020)."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from temdenoise.networks._partial_conv import PartialConv2d
+
+
+class Self2SelfNet(nn.Module):
+    """U-Net that fills in the missing pixels of an image.
+
+    Partial convolutions of 48 channels lead down five scales, ordinary ones of 96 lead up again,
+    each behind dropout. In each step of a training, some pixels are taken out of the image at
+    random and the network predicts them; the mean over many predictions, each with other pixels
+    and other channels left out, is the estimate.
+
+    Parameters
+    ----------
+    dropout : float, default=0.3
+        Probability that a value in the decoder is left out.
+
+    Attributes
+    ----------
+    level : torch.Tensor of shape ()
+        Counts per pixel that the image is divided by, a buffer. It is 1 at first: training sets it
+        to the mean of its image.
+    stride, grid : int
+        32. Images of any size are continued by missing pixels to a multiple of it inside. Tiles may
+        start at multiples of it.
+    halo : int
+        No pixel further away than this is seen.
+
+    Raises
+    ------
+    ValueError
+        If `dropout` is not in [0, 1), or an input has another shape than (n, 1, rows, columns).
+
+    Notes
+    -----
+    988,609 parameters. Values are left out in training mode only (``network.train()``): the
+    predictions that are averaged need it as well.
+
+    Three things differ from the authors' code. The last layer is linear, not a sigmoid, as counts
+    have no upper bound. Pixels outside the image are missing, instead of mirrored. The scale of a
+    partial convolution follows its inventors (Liu et al.); the authors' code divides by the number
+    of channels once more.
+
+    References
+    ----------
+    Quan et al., "Self2Self with dropout: learning self-supervised denoising from single image",
+    CVPR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from temdenoise.networks import Self2SelfNet
+    >>> network = Self2SelfNet()
+    >>> counts = torch.ones(1, 1, 20, 30)
+    >>> mask = torch.rand(1, 1, 20, 30) > 0.3
+    >>> network(counts, mask).shape
+    torch.Size([1, 1, 20, 30])
+    """
+
+    stride = grid = 32
+    halo = 158
+    takes_level = False
+    tolerates_bfloat16 = True
+
+    def __init__(self, dropout=0.3):
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}.")
+        self.register_buffer("level", torch.ones(()))
+        self.encoder = nn.ModuleList(
+            nn.ModuleList(PartialConv2d(a, b) for a, b in layers)
+            for layers in ([(1, 48), (48, 48)], *[[(48, 48)]] * 5)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
+        self.activation = nn.LeakyReLU(0.1)
+        # what comes from below and the encoder's features, or at last the image, to two layers each
+        widths = [(96, 96, 96), *[(144, 96, 96)] * 3, (97, 64, 32)]
+        self.decoder = nn.ModuleList(self._block(widths, dropout) for widths in widths)
+        self.head = nn.Sequential(nn.Dropout(dropout), _conv(32, 1))
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=0.1)
+                nn.init.zeros_(layer.bias)
+        self.head[-1].weight.data.mul_(0.1)  # training starts close to the level
+
+    def _block(self, widths, dropout):
+        n_in, n_mid, n_out = widths
+        return nn.Sequential(
+            nn.Dropout(dropout), _conv(n_in, n_mid), self.activation,
+            nn.Dropout(dropout), _conv(n_mid, n_out), self.activation,
+        )  # fmt: skip
+
+    def forward(self, counts, mask):
+        """Estimate the rates of all pixels from the counts of some.
+
+        Parameters
+        ----------
+        counts : torch.Tensor of shape (n, 1, rows, columns)
+            Of any size; what stands where the mask is False does not matter.
+        mask : torch.Tensor of shape (n, 1, rows, columns)
+            Each image's own: True (or 1) where the counts may be seen, False (or 0) elsewhere.
+
+        Returns
+        -------
+        rates : torch.Tensor of shape (n, 1, rows, columns)
+        """
+        if counts.ndim != 4 or counts.shape[1] != 1 or mask.shape != counts.shape:
+            raise ValueError(
+                "Self2SelfNet takes counts and a mask of one shape (n, 1, rows, columns), got "
+                f"{tuple(counts.shape)} and {tuple(mask.shape)}."
+            )
+        rows, columns = counts.shape[-2:]
+        x = torch.where(mask.bool(), counts / self.level - 1, 0)
+        padding = (0, -columns % self.stride, 0, -rows % self.stride)
+        x, mask = F.pad(x, padding), F.pad(mask.to(x.dtype), padding)
+        correction = self._unet(x, mask)[..., :rows, :columns]
+        return self.level * (1 + correction.to(counts.dtype))
+
+    def _unet(self, x, mask):
+        skips = [x]
+        for k, layers in enumerate(self.encoder):
+            if k:
+                x, mask = self.pool(x), self.pool(mask)
+                skips.append(x)
+            for layer in layers:
+                x, mask = layer(x, mask)
+                x = self.activation(x)
+        skips.pop()  # of the coarsest scale, which has been used
+        for block in self.decoder:
+            x = block(torch.cat([self.upsample(x), skips.pop()], dim=1))
+        return self.head(x)
+
+
+def _conv(n_in, n_out):
+    return nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode="replicate")
