@@ -2,6 +2,10 @@ __version__: str
 
 __all__ = [
     "AutoDenoiser",
+    "UDVDDenoiser",
+    "ThinnedDenoiser",
+    "Self2SelfDenoiser",
+    "BlindSpotDenoiser",
     "BM3DDenoiser",
     "ImageStack",
     "LowPassDenoiser",
@@ -90,11 +94,15 @@ from .datasets import (
 )
 from .denoisers import (
     AutoDenoiser,
+    BlindSpotDenoiser,
     BM3DDenoiser,
     LowPassDenoiser,
     NLMDenoiser,
     PURELETDenoiser,
     SBDDenoiser,
+    Self2SelfDenoiser,
+    ThinnedDenoiser,
+    UDVDDenoiser,
     VSTDenoiser,
     WienerDenoiser,
     WindowedFourierDenoiser,

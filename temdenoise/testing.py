@@ -99,7 +99,7 @@ class _Case:
 
     def __init__(self, estimator):
         self.estimator = estimator
-        self.clean = ImageStack(_lattices(4, 48, 40), _PIXEL_SIZE)
+        self.clean = ImageStack(_lattices(6, 48, 40), _PIXEL_SIZE)
         counts = np.random.default_rng(0).poisson(self.clean).astype(np.float32)
         self.noisy = ImageStack(counts, _PIXEL_SIZE)
         self.mask = np.zeros(self.noisy.shape[1:], dtype=bool)
@@ -196,7 +196,7 @@ def _kinds_of_arrays(case):
     denoiser = case.fitted
     expected = denoiser.transform(case.noisy)
     plain = np.asarray(case.noisy)
-    padded = np.zeros((4, 96, 80))
+    padded = np.zeros((6, 96, 80))
     padded[:, ::2, ::2] = plain
     bare = denoiser.transform(plain)
     for other in (
@@ -300,8 +300,10 @@ def _scores(case):
     denoiser = case.fitted
     assert isinstance(denoiser.score(case.noisy, case.clean), float)
     assert denoiser.score(case.clean) == denoiser.score(case.clean)
-    scores = cross_val_score(clone(case.estimator), case.clean, cv=2, error_score="raise")
-    assert np.isfinite(scores).all()
+    data = [(case.noisy, case.clean)] + [(case.clean,)] * (case.estimator._fits_on == "clean")
+    for images in data:
+        scores = cross_val_score(clone(case.estimator), *images, cv=2, error_score="raise")
+        assert np.isfinite(scores).all()
 
 
 # Rule -> what checks it.

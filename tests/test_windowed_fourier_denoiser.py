@@ -6,9 +6,9 @@ import torch
 from conftest import lattice_images
 
 from temdenoise import LowPassDenoiser, WindowedFourierDenoiser, psnr
+from temdenoise._band_limit import find_band_limit, find_binning
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers import windowed_fourier
-from temdenoise.denoisers._classical.band_limit import find_band_limit, find_binning
 from temdenoise.networks.windowed_fourier import (
     windowed_fourier_threshold,
     windowed_fourier_wiener,

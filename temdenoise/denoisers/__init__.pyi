@@ -1,5 +1,9 @@
 __all__ = [
     "AutoDenoiser",
+    "UDVDDenoiser",
+    "ThinnedDenoiser",
+    "Self2SelfDenoiser",
+    "BlindSpotDenoiser",
     "BM3DDenoiser",
     "LowPassDenoiser",
     "NLMDenoiser",
@@ -13,11 +17,15 @@ __all__ = [
 
 from ._trained.base import TrainedDenoiser
 from .auto import AutoDenoiser
+from .blind_spot import BlindSpotDenoiser
 from .bm3d import BM3DDenoiser
 from .lowpass import LowPassDenoiser
 from .nlm import NLMDenoiser
 from .purelet import PURELETDenoiser
 from .sbd import SBDDenoiser
+from .self2self import Self2SelfDenoiser
+from .thinned import ThinnedDenoiser
+from .udvd import UDVDDenoiser
 from .vst import VSTDenoiser
 from .wiener import WienerDenoiser
 from .windowed_fourier import WindowedFourierDenoiser

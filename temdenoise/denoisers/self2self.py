@@ -6,11 +6,9 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval
 
 from temdenoise._calls import level_outside
-from temdenoise._device import choose_device
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
 
@@ -107,7 +105,7 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
     def _make_network(self):
         from temdenoise.networks import Self2SelfNet
 
-        return _OneInput(Self2SelfNet(dropout=float(self.drop_rate)))
+        return Self2SelfNet(dropout=float(self.drop_rate))
 
     def _make_batches(self, X, y, part):
         if len(X) > _A_FEW and part.name == "train":
@@ -125,6 +123,8 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
 
     def _say_how_long(self, batches, device):
         """Say how long the training will take, from a step of a network that is thrown away."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):
             network = self._make_network().to(device).train()
             noisy, y = batches[0]
@@ -146,6 +146,10 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
             )
 
     def _transform(self, X, mask, pixel_size):
+        import torch
+
+        from temdenoise._device import choose_device
+
         factor = self._factor(pixel_size)
         device = choose_device(self.device)
         network = copy.deepcopy(self.network_).to(device).eval()
@@ -156,6 +160,8 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
 
     def _predict(self, image, factor, network, device):
         """Mean of predictions from random parts of one image."""
+        import torch
+
         bins = torch.from_numpy(bin_counts(image[None], factor))[None].to(device)
         total = torch.zeros_like(bins)
         with torch.random.fork_rng(), torch.inference_mode():
@@ -165,18 +171,3 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
                 total += network(torch.cat([bins * seen, seen.to(bins.dtype)], dim=1))
         rates = (total / self.n_predictions)[0].cpu().numpy()
         return unbin(rates / factor**2, factor, image.shape)[0]
-
-
-class _OneInput(torch.nn.Module):
-    """The network with counts and mask as two channels of one input."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    @property
-    def level(self):
-        return self.network.level
-
-    def forward(self, x):
-        return self.network(x[:, :1], x[:, 1:])

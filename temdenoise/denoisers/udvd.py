@@ -117,6 +117,7 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         ValueError
             If the movie has fewer frames than `n_frames`, or as for the other methods.
         """
+        self._validate_params()
         if len(np.shape(X)) == 3 and 0 < np.shape(X)[0] < self.n_frames:
             raise ValueError(
                 f"n_frames={self.n_frames} needs a movie of as many frames, and X has "

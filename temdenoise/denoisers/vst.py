@@ -11,11 +11,11 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
+from temdenoise._band_limit import find_binning
 from temdenoise._jobs import map_images
 from temdenoise._validation import check_offset
 from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._classical.band_limit import find_binning
 from temdenoise.variance_stabilization import (
     METHODS,
     check_noise,

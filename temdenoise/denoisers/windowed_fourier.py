@@ -7,10 +7,10 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._band_limit import find_binning
 from temdenoise._jobs import map_images, one_torch_thread
 from temdenoise.base import ScaledDenoiser
 from temdenoise.binning import bin_counts, unbin
-from temdenoise.denoisers._classical.band_limit import find_binning
 from temdenoise.tiling import apply_tiled
 
 # Side of a bin, in nm: half the period of the finest detail that an aberration-corrected microscope

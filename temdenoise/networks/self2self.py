@@ -96,24 +96,27 @@ class Self2SelfNet(nn.Module):
             nn.Dropout(dropout), _conv(n_mid, n_out), self.activation,
         )  # fmt: skip
 
-    def forward(self, counts, mask):
+    def forward(self, counts, mask=None):
         """Estimate the rates of all pixels from the counts of some.
 
         Parameters
         ----------
         counts : torch.Tensor of shape (n, 1, rows, columns)
             Of any size; what stands where the mask is False does not matter.
-        mask : torch.Tensor of shape (n, 1, rows, columns)
-            Each image's own: True (or 1) where the counts may be seen, False (or 0) elsewhere.
+        mask : torch.Tensor of shape (n, 1, rows, columns), optional
+            Each image's own: True (or 1) where the counts may be seen, False (or 0) elsewhere. If
+            it is not given, it is the second channel of `counts`.
 
         Returns
         -------
         rates : torch.Tensor of shape (n, 1, rows, columns)
         """
-        if counts.ndim != 4 or counts.shape[1] != 1 or mask.shape != counts.shape:
+        if mask is None and counts.ndim == 4 and counts.shape[1] == 2:
+            counts, mask = counts[:, :1], counts[:, 1:]
+        if mask is None or counts.ndim != 4 or counts.shape[1] != 1 or mask.shape != counts.shape:
             raise ValueError(
                 "Self2SelfNet takes counts and a mask of one shape (n, 1, rows, columns), got "
-                f"{tuple(counts.shape)} and {tuple(mask.shape)}."
+                f"{tuple(counts.shape)} and {None if mask is None else tuple(mask.shape)}."
             )
         rows, columns = counts.shape[-2:]
         x = torch.where(mask.bool(), counts / self.level - 1, 0)

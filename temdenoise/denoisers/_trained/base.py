@@ -302,7 +302,7 @@ class TrainedDenoiser(ScaledDenoiser):
         self._check_parameters()
         pixel_size = self._frames_pixel_size(X, y, pixel_size)
         X, y, mask = self._check_images(X, y, mask)
-        X = fill_masked(X, mask)
+        X = fill_masked(X, mask, with_noise=self._fits_on == "noisy")
         y = None if y is None else fill_masked(y, mask)
         net, history, bins = self._train(X, y, None if mask is None else ~mask, pixel_size)
         # only now: a fit that fails leaves what was there before

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise.denoisers._classical.band_limit import find_binning
+from temdenoise._band_limit import find_binning
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import Bins
 from temdenoise.denoisers._trained.parts import split
