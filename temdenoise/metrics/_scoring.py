@@ -252,7 +252,7 @@ def _finite_scores(metric, clean, denoised, mask, worst):
                 for k in range(len(clean))
             ]
         )
-    # If the clean image cannot be scored either, this raises an error: the estimate is not at fault.
+    # If the clean image cannot be scored either, this raises an error.
     of_clean = _call(metric, clean, clean, mask)
     return scores if fault is None and np.isnan(of_clean).any() else np.array(float(worst))
 
