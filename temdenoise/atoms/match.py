@@ -12,7 +12,7 @@ from temdenoise.atoms._points import check_points
 
 
 def match_atoms(a, b, max_distance=10, assignment="optimal"):
-    """Pair the atoms of two lists that are closer than a distance.
+    """Pair the atoms of two lists that are at most a given distance apart.
 
     Parameters
     ----------
