@@ -17,7 +17,7 @@ from temdenoise.simulation.scattering import (
 )
 
 # Absorption kappa in V (1 + i kappa) per element. 0.03 for Pt and 0.0155 for Ce and O give the mean
-# level of the images of the paper's data set. Other elements are interpolated by weight.
+# level of the images of the paper's data set. Other elements have the value closest in weight.
 ABSORPTION = {8: 0.0155, 58: 0.0155, 78: 0.03}
 
 
