@@ -1,7 +1,7 @@
-"""Neural networks: pure torch, images (n, 1, h, w) in and images of the same shape out.
+"""Neural networks in pure torch: they map images (n, 1, h, w) to images of the same shape.
 
-Nothing here knows about scikit-learn; :class:`temdenoise.SBDDenoiser` trains and applies them. Each
-network accepts images of any size and states its ``stride``, the multiple it pads them to.
+Nothing here depends on scikit-learn; :class:`temdenoise.SBDDenoiser` trains and applies the
+networks. Each network accepts images of any size. It pads them to a multiple of its ``stride``.
 """
 
 import lazy_loader

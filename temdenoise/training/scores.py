@@ -1,4 +1,4 @@
-"""What a training is judged by on its validation batches."""
+"""Scores of a network on the validation batches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ import torch
 
 @dataclass(frozen=True)
 class Score:
-    """A number for each validation image, whose mean decides which weights are kept.
+    """A number for each validation image. The mean decides which weights are kept.
 
     Parameters
     ----------
     name : str
-        Its column in the history; ``name + "_best"`` tells the epochs that were best so far.
+        Column in the history. ``name + "_best"`` marks the epochs that were the best so far.
     function : callable
         ``function(prediction, y)``, with `y` of a batch, returns a tensor of one value per image.
     unit : str, default=""
-        For the progress bar.
+        Unit of the score, for the progress bar.
     greater_is_better : bool, default=True
-        Which way it goes.
+        Whether a greater score is better.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Score:
         return self.name + "_best"
 
     def is_better(self, value, others):
-        """Whether a value is better than all others, or there are none."""
+        """Whether a value is better than all others, or the only one."""
         if not others:
             return True
         return value > max(others) if self.greater_is_better else value < min(others)
