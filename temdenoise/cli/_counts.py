@@ -1,4 +1,4 @@
-"""Electrons from the values that a file holds: ``--gain`` and ``--offset``."""
+"""Conversion of stored values to electrons: ``--gain`` and ``--offset``."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from temdenoise.cli._methods import TAKES_READ_NOISE
 
-# Frames the gain is measured on.
+# Number of frames on which the gain is measured.
 _FRAMES = 16
-# Share of the noise's variance that read noise may have where a method takes all for shot noise.
+# Largest share of read noise in the variance for methods that assume pure shot noise.
 _TOLERATED = 0.1
 
 
 @dataclass
 class Conversion:
-    """Stored values to electrons per pixel; with the defaults it leaves them alone."""
+    """Conversion of stored values to electrons per pixel; the default changes nothing."""
 
     gain: float = 1.0
     offset: float = 0.0
@@ -24,7 +24,7 @@ class Conversion:
     n_raised: int = 0
 
     def __call__(self, frames):
-        """Convert frames; what read noise carried below zero is raised, and counted."""
+        """Convert frames; values below zero from read noise are set to zero, and counted."""
         if self.gain == 1.0 and self.offset == 0.0:
             return np.asarray(frames)
         counts = (np.asarray(frames, dtype=np.float32) - np.float32(self.offset)) / np.float32(
@@ -40,14 +40,14 @@ class Conversion:
 
     @property
     def metadata(self):
-        """What to write beside the result."""
+        """Metadata to write with the result."""
         return {} if self.gain == 1.0 and self.offset == 0.0 else {
             "gain": self.gain, "offset": self.offset
         }  # fmt: skip
 
 
 def find_conversion(stack, mask, arguments):
-    """Measure what ``--gain`` and ``--offset`` leave open, and refuse what would be no counts.
+    """Measure gain and offset if they are not given, and refuse values that are not counts.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def find_conversion(stack, mask, arguments):
     Raises
     ------
     ValueError
-        If no gain can be found, or the values are not Poisson counts once it is undone.
+        If no gain can be found, or the values are not Poisson counts after its correction.
     """
     if arguments.gain is None:
         return Conversion()
@@ -88,7 +88,7 @@ def find_conversion(stack, mask, arguments):
     if not mean > 0:
         raise ValueError(
             f"after gain and offset the mean is {mean:.3g} electrons per pixel: the offset "
-            f"({noise.offset_:.4g}) is too high, give it with --offset"
+            f"({noise.offset_:.4g}) is too high; give the correct one with --offset"
         )
     share = read_noise**2 / (read_noise**2 + mean)
     takes_read_noise = arguments.method in TAKES_READ_NOISE
@@ -96,7 +96,7 @@ def find_conversion(stack, mask, arguments):
         raise ValueError(
             f"after the gain the data are not Poisson: {share:.0%} of the noise's variance is read "
             f"noise ({read_noise:.2g} electrons at {mean:.2g} electrons per pixel); use --method "
-            f"{', '.join(TAKES_READ_NOISE[:-1])} or {TAKES_READ_NOISE[-1]}, which reckon with it"
+            f"{', '.join(TAKES_READ_NOISE[:-1])} or {TAKES_READ_NOISE[-1]}, which allow for it"
         )
     return Conversion(
         gain=noise.gain_,
