@@ -158,7 +158,7 @@ class TrainedDenoiser(ScaledDenoiser):
     _fill = "noise"
     _stored: tuple = ()
     _loss = "relative_mse"
-    # Weights that `from_pretrained` loads unless told of others.
+    # Weights that `from_pretrained` loads by default.
     _default_weights = None
 
     def __init_subclass__(cls, **kwargs):
