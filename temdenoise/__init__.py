@@ -1,7 +1,7 @@
 """Denoising of atomic-resolution transmission electron micrographs.
 
-The public names, listed in ``__init__.pyi``, are loaded when they are first used, so that ``import
-temdenoise`` stays cheap: in particular it does not import torch.
+The public names, listed in ``__init__.pyi``, are loaded when they are first used. Therefore
+``import temdenoise`` is fast; in particular it does not import torch.
 """
 
 import lazy_loader

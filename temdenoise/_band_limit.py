@@ -1,4 +1,4 @@
-"""How far the detail of an image reaches in frequency, and how many pixels a bin may have then."""
+"""Highest frequency of the detail in an image, and the largest bin that keeps this detail."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 
 # Side and distance of the windows of the averaged periodogram, in pixels.
 _WINDOW, _STRIDE = 64, 32
-# Bins sample the highest frequency found by this factor finer than need be: harmonics of a lattice
-# too weak to show there may still be denoised where they are strong, and finer bins only cost time.
+# Bins are finer by this factor than the highest frequency requires. Harmonics of a lattice that are
+# too weak in the periodogram can be strong in places, and finer bins only take more time.
 _MARGIN = 3.0
 _MAX_BINNING = 6
 # Chance that shot noise alone shows anywhere in the periodogram: exp(-5), beside the number of its

@@ -9,7 +9,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def parameters_of(function):
-    """Parameters of a function by name; none if it is written in C and does not say."""
+    """Parameters of a function by name; none for a function in C without a signature."""
     try:
         return signature(function).parameters
     except ValueError:
@@ -29,13 +29,13 @@ def keyword_only(function):
 
 
 def only_taken(function, **keywords):
-    """Return those of the keywords that are not None and that a function takes.
+    """Return the keywords that are not None and that a function takes.
 
     Parameters
     ----------
     function : callable
     **keywords
-        What is known of a call.
+        Keywords of a call.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def only_taken(function, **keywords):
 
 
 def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
-    """Keywords for ``denoiser.transform``: those it takes, and `params` as they are.
+    """Keywords for ``denoiser.transform``: those that it takes, and `params` unchanged.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
     pixel_size, mask
         Passed on if ``transform`` has a parameter of that name, and they are not None.
     params : dict, optional
-        Keywords that go before these two.
+        Other keywords. They replace these two.
 
     Returns
     -------

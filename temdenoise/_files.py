@@ -1,4 +1,4 @@
-"""Files that are never there in part."""
+"""Write files so that a partial file never has the final name."""
 
 import os
 import uuid
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def replacing(path):
-    """Open a temporary neighbour of ``path`` that takes its name if all goes well.
+    """Open a temporary file next to ``path`` that replaces it if there is no error.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def replacing(path):
     Yields
     ------
     file : binary file
-        Open for writing. Whatever is raised inside, nothing stays behind and ``path`` is untouched.
+        Open for writing. After any error the temporary file is removed and ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:

@@ -1,4 +1,4 @@
-"""Work side by side: frames and tiles in threads, models in processes or on a cluster."""
+"""Parallel work: frames and tiles in threads, models in processes or on a cluster."""
 
 import os
 import sys
@@ -11,16 +11,17 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
-# What a thread knows of itself: how many threads what it calls may use.
+# Number of threads that code called in this thread may use.
 _here = threading.local()
-# Torch's number of threads is also that of threads to come: two that set it in turn mix it up.
+# torch's number of threads is also the default of future threads, so two threads must not set it
+# at the same time.
 _setting_threads = threading.Lock()
-# Jobs handed out at once per process: what bounds the memory when storing results is slow.
+# Largest number of jobs in progress per process. It limits the memory if results are stored slowly.
 _AHEAD = 8
 
 
 def count_threads(n_jobs=None):
-    """Return how many threads may work side by side here.
+    """Return the number of threads that may work in parallel here.
 
     Parameters
     ----------
@@ -44,19 +45,19 @@ def count_threads(n_jobs=None):
     limits = [joblib.cpu_count()]
     if torch := sys.modules.get("torch"):
         limits.append(torch.get_num_threads())
-    elif (told := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # what torch goes by
+    elif (told := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # torch follows it, too
         limits.append(int(told))
     return max(1, min(limits))
 
 
 def side_by_side(function, items, *, n_jobs=None, progress=None):
-    """Call a function for all items, in threads that each compute alone.
+    """Call a function for all items, in threads with one torch thread each.
 
-    Threads, because what takes the time (NumPy, SciPy, scikit-image, torch) releases the
-    interpreter's lock, and nothing is copied. Each uses one of torch's threads: threads that share
-    a small kernel spend most of their time waiting for each other, the more so on a busy machine.
-    What is called in such a thread works its own items off one by one. A single item is done in the
-    thread of the caller, so that the items inside it may work side by side.
+    Threads are enough, because NumPy, SciPy, scikit-image and torch release the interpreter's lock
+    during long work, and nothing is copied. Each thread uses one torch thread: threads that share a
+    small kernel mostly wait for each other, especially on a busy machine. Nested calls in such a
+    thread process their items one by one. A single item is processed in the thread of the caller,
+    so that nested calls can work in parallel.
 
     Parameters
     ----------
@@ -96,14 +97,14 @@ def side_by_side(function, items, *, n_jobs=None, progress=None):
                 future.result()  # raises at the first error, not after all the others
                 if progress is not None:
                     progress()
-        finally:  # also at Ctrl-C: what has not begun is not begun
+        finally:  # also after Ctrl-C: items that have not started are cancelled
             pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]
 
 
 @contextmanager
 def _torch_threads_kept():
-    """Restore torch's number of threads, also that of threads to come, at the end."""
+    """Restore torch's number of threads at the end, also for future threads."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -118,11 +119,11 @@ def _torch_threads_kept():
 
 @contextmanager
 def one_torch_thread():
-    """Let torch compute on one thread, and on as many as before afterwards.
+    """Let torch compute on one thread, and restore its number of threads afterwards.
 
-    What works side by side inside may still use as many threads as before. A thread beside others
-    of its process (a worker of dask) leaves the setting alone afterwards: it is the process's, and
-    others rely on it.
+    Parallel work inside may still use the previous number of threads. A thread among others of its
+    process (a worker of dask) does not restore the setting, because the setting belongs to the
+    whole process and other threads use it.
     """
     import torch
 
@@ -142,7 +143,7 @@ def one_torch_thread():
 
 
 def map_images(denoise_into, X, *more, n_jobs=None, progress=None):
-    """Denoise the images of a stack side by side.
+    """Denoise the images of a stack in parallel.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def map_images(denoise_into, X, *more, n_jobs=None, progress=None):
     X : ndarray of shape (n_images, height, width), dtype float32
         Noisy images.
     *more : sequences of length n_images
-        What else `denoise_into` takes, image by image.
+        Other arguments of `denoise_into`, image by image.
     n_jobs, progress
         As for `side_by_side`.
 
@@ -167,7 +168,7 @@ def map_images(denoise_into, X, *more, n_jobs=None, progress=None):
 
 
 def run_numbered(function, jobs, settings, *, n_jobs=None, client=None):
-    """Yield (number, result) of every (number, job), in the order in which they are done.
+    """Yield (number, result) of every (number, job), in the order in which they finish.
 
     Parameters
     ----------
@@ -175,11 +176,11 @@ def run_numbered(function, jobs, settings, *, n_jobs=None, client=None):
         ``function(job, *settings)``, at the top level of a module.
     jobs : sequence of (int, object)
     settings : tuple
-        What all jobs share.
+        Settings of all jobs.
     n_jobs : int or None
-        Processes, as joblib counts them.
+        Number of processes, as in joblib.
     client : distributed.Client, optional
-        A dask cluster, which takes the place of the processes.
+        A dask cluster, used instead of the processes.
     """
     import torch
 

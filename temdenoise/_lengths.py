@@ -4,12 +4,12 @@ from numbers import Real
 
 import numpy as np
 
-# No microscope has smaller pixels, in pm: a smaller number is one in another unit.
+# No microscope has smaller pixels, in pm. A smaller number must be in another unit.
 _LEAST_PIXEL_SIZE = 1.0
 
 
 def check_length(name, value, *, unit=None):
-    """Return a positive, finite length as a float, or say what is wrong with it.
+    """Return a positive, finite length as a float; raise an error if it is not valid.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def check_length(name, value, *, unit=None):
     value : float
         The length.
     unit : str, optional
-        Its unit, for the error messages.
+        Unit of the length, for the error messages.
 
     Returns
     -------
@@ -27,9 +27,9 @@ def check_length(name, value, *, unit=None):
     Raises
     ------
     TypeError
-        If it is not a real number.
+        If the length is not a real number.
     ValueError
-        If it is not positive and finite.
+        If the length is not positive and finite.
 
     Examples
     --------
@@ -63,9 +63,9 @@ def check_pixel_size(pixel_size, name="pixel_size"):
     Raises
     ------
     TypeError
-        If it is not a real number.
+        If the pixel size is not a real number.
     ValueError
-        If it is not positive and finite, or below 1 pm: then it is in another unit.
+        If the pixel size is not positive and finite, or is below 1 pm, probably in another unit.
 
     Examples
     --------

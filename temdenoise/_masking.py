@@ -3,25 +3,25 @@
 import numpy as np
 from scipy import ndimage
 
-# Side, in pixels, of the window whose mean fills: wide enough that the noise of a low-dose image
-# averages out, narrow enough to follow the local brightness.
+# Side, in pixels, of the window for the mean. It is wide enough to average the noise of a low-dose
+# image, and narrow enough to follow the local brightness.
 _WINDOW = 15
 
 
 def trusted_pixels(mask, n_images):
-    """For each image, tell which pixels are to be trusted.
+    """Return the trusted pixels of each image.
 
     Parameters
     ----------
     mask : None or bool ndarray of shape (n_images, height, width)
-        True marks the pixels that are not.
+        True marks pixels not to trust.
     n_images : int
         Number of images.
 
     Returns
     -------
     trusted : list of length n_images
-        For each image a bool ndarray of shape (height, width), or None where all of its pixels are.
+        For each image a bool ndarray of shape (height, width), or None if all pixels are trusted.
     """
     if mask is None:
         return [None] * n_images
@@ -36,10 +36,10 @@ def fill_masked(X, mask, *, with_noise=False):
     X : ndarray of shape (n_images, height, width), dtype float32
         Images; not modified.
     mask : None or bool ndarray of shape (n_images, height, width)
-        True marks the pixels to fill. No image may be masked altogether.
+        True marks the pixels to fill. No image may be masked completely.
     with_noise : bool, default=False
-        Fill with Poisson counts of that mean, drawn with a fixed seed: a smooth patch would be a
-        structure of its own to a network, which reads the noise too.
+        Fill with Poisson counts of that mean, drawn with a fixed seed. A network also uses the
+        noise, so it would take a smooth patch for a structure.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def fill_masked(X, mask, *, with_noise=False):
             continue
         weight = ndimage.uniform_filter((~hidden).astype(np.float64), _WINDOW)
         total = ndimage.uniform_filter(np.where(hidden, 0.0, image).astype(np.float64), _WINDOW)
-        # Around a trusted pixel the weight is at least one pixel's: no division by zero.
+        # The weight around a trusted pixel is at least one pixel, so there is no division by zero.
         rows, columns = ndimage.distance_transform_edt(
             hidden, return_distances=False, return_indices=True
         )[:, hidden]

@@ -1,4 +1,4 @@
-"""Checks of one image, named in the error messages."""
+"""Checks of one image. The error messages contain its name."""
 
 import numpy as np
 
@@ -17,14 +17,14 @@ def check_one_image(image, name):
     Returns
     -------
     image : ndarray of shape (height, width)
-        A plain array of the dtype that it had.
+        A plain array with the same dtype.
 
     Raises
     ------
     TypeError
-        If it does not hold real numbers.
+        If the image does not hold real numbers.
     ValueError
-        If it is of another shape, without pixels, or a masked array with masked pixels.
+        If the image has another shape or no pixels, or is a masked array with masked pixels.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def check_finite(image, trusted, name):
         row, column = bad[0]
         raise ValueError(
             f"{name} holds {len(bad)} pixels that are NaN or infinite, the first at row {row}, "
-            f"column {column}. If they are not to be trusted, hide them with mask."
+            f"column {column}. If they are bad pixels, mark them in mask."
         )
 
 

@@ -1,4 +1,4 @@
-"""A stack of images on disk that a stopped run can be continued on."""
+"""A stack of images on disk. An interrupted run can continue it."""
 
 import errno
 import json
@@ -13,18 +13,17 @@ import numpy as np
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once on one file are not noticed there
+except ImportError:  # Windows: two runs on the same file are not detected there
     fcntl = None
 
 
 class StackStore(ABC):
-    """Images written group by group, with a journal of what is done beside them.
+    """Images written group by group, with a journal of the finished groups.
 
-    While the set is incomplete it lies in ``OUT.part`` and the journal in ``OUT.journal``; the last
-    group done, the stack takes its name. The journal's first line says what the stack is, each
-    further line names one group and the check sum of its images, and is written after they are on
-    the disk. A run that is killed leaves at worst images no line speaks of, or half a line: both
-    are done again.
+    An incomplete stack is in ``OUT.part``, and the journal in ``OUT.journal``. After the last group
+    the stack gets its name. The first line of the journal identifies the stack. Each further line
+    names one group and the check sum of its images, and is written when these are on the disk. A
+    killed run can leave images without a line, or half a line. Such groups are made again.
 
     Parameters
     ----------
@@ -35,11 +34,11 @@ class StackStore(ABC):
     groups : sequence of (int, int)
         First image and number of images of each group.
     identity : dict
-        What makes the images, as JSON can hold it. A stack begun with another is refused.
+        Everything on which the images depend, in a form for JSON. A stack begun with another
+        identity is refused.
     decisive : sequence of str, optional
-        Names in `identity` that tell images apart by themselves: a stack that agrees in these (and
-        in shape) is the same, whatever it was called. The others only explain a refusal. By default
-        all are.
+        Names in `identity` that identify the images: a stack that agrees in these (and in shape) is
+        the same. The others only explain a refusal. By default all names.
     """
 
     def __init__(self, out, shape, groups, identity, decisive=None):
@@ -52,10 +51,10 @@ class StackStore(ABC):
         self._lock = None
 
     def __enter__(self):
-        """Open or begin the stack; `done` are the groups it holds already."""
+        """Open or begin the stack; `done` are its finished groups."""
         if self.out.exists() and not self.journal.exists():
             raise FileExistsError(
-                f"{str(self.out)!r} exists and has no journal beside it: it was not begun by this "
+                f"{str(self.out)!r} exists but has no journal. It was not begun by this "
                 "function, or its journal is lost. Remove it or choose another name."
             )
         with _explained(self.out, self._missing_bytes(set())):
@@ -84,11 +83,11 @@ class StackStore(ABC):
 
     @property
     def complete(self):
-        """Whether the finished stack lies under its own name."""
+        """Whether the stack is finished and has its final name."""
         return self.out.exists()
 
     def write(self, group, images):
-        """Store the images of a group, then note it in the journal."""
+        """Store the images of a group, then add the group to the journal."""
         start, n = self.groups[group]
         if images.shape != (n, *self.shape[1:]) or images.dtype != np.float32:
             raise ValueError(f"Group {group} holds {images.shape} {images.dtype}.")
@@ -124,7 +123,7 @@ class StackStore(ABC):
             ) from None
 
     def _read_journal(self):
-        """Return the groups the journal lists; what follows its last whole line is cut off."""
+        """Return the groups in the journal; remove an incomplete last line."""
         self._lock.seek(0)
         text = self._lock.read()
         end = text.rfind(b"\n") + 1
@@ -133,7 +132,7 @@ class StackStore(ABC):
             self._sums = {line["group"]: line["crc32"] for line in lines[1:]}
         except (ValueError, KeyError, TypeError):
             raise ValueError(
-                f"{str(self.journal)!r} is no journal of this function. Move it away or choose "
+                f"{str(self.journal)!r} is not a journal of this function. Move it away or choose "
                 "another out."
             ) from None
         if lines:
@@ -148,13 +147,13 @@ class StackStore(ABC):
         if differing & (names if self._decisive is None else self._decisive):
             said = "; ".join(
                 f"{name} = {header.get(name)!r} there, {self._header.get(name)!r} now"
-                # a hash tells a reader least: last
+                # a hash is least informative, so it is last
                 for name in sorted(differing, key=_plain_first)
             )
             raise ValueError(
                 f"{str(self.out)!r} was begun with other arguments: {said}. Call "
-                "with the same arguments to go on, choose another name, or remove it and "
-                f"{self.journal.name!r} to begin anew."
+                "with the same arguments to continue, choose another name, or remove it and "
+                f"{self.journal.name!r} to start again."
             )
 
     def _append(self, record):
@@ -191,7 +190,7 @@ class StackStore(ABC):
 
     @abstractmethod
     def _close_images(self):
-        """Close it, all written."""
+        """Write everything and close the file."""
 
     @abstractmethod
     def _put(self, start, images):
@@ -238,7 +237,7 @@ class NpyStore(StackStore):
 
 
 class ZarrStore(StackStore):
-    """A `StackStore` in a zarr array of one chunk an image: no chunk belongs to two groups."""
+    """A `StackStore` in a zarr array with one chunk per image: no chunk belongs to two groups."""
 
     _array = None
 
@@ -274,7 +273,7 @@ class ZarrStore(StackStore):
 
 
 def open_store(out, *arguments):
-    """Return the store that fits the ending of `out`."""
+    """Return the store for the suffix of `out`."""
     kind = {".npy": NpyStore, ".zarr": ZarrStore}[check_out(out).suffix]
     return kind(out, *arguments)
 
@@ -301,17 +300,17 @@ def check_out(out):
 
 @contextmanager
 def _explained(out, missing):
-    """Say which file, what is kept and what to do, when the system refuses to write."""
+    """Add to an error of the system: which file, what is kept, and what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             mend = (
-                f"{missing / 1e9:.3f} GB are to be written still. The images done so far are kept: "
-                "make room and make the same call again, or choose another out."
+                f"{missing / 1e9:.3f} GB remain to be written. The finished images are kept. "
+                "Make room and repeat the same call, or choose another out."
             )
         else:
-            mend = "Make it writable or choose another out; images done so far are kept."
+            mend = "Make it writable or choose another out. The finished images are kept."
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(error.errno, f"Cannot write {str(out)!r}: {reason}. {mend}") from error
 
@@ -321,7 +320,7 @@ def _plain_first(name):
 
 
 def _write_all(file, data):
-    """Write to an unbuffered file, down to the disk; what the system refuses is an error here."""
+    """Write to an unbuffered file and to the disk, so that errors of the system are raised here."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]

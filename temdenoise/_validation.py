@@ -1,4 +1,4 @@
-"""Checks of what users hand in: each error names the offending thing, its place and the mend."""
+"""Checks of arguments. Each error message names the wrong value, its place and the remedy."""
 
 import numpy as np
 from scipy import sparse
@@ -15,21 +15,21 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
     X : array-like of shape (n_images, height, width)
         Electron counts per pixel, or values proportional to them, of any real dtype.
     estimator_name : str, default="temdenoise"
-        Who asks; it appears in the error messages.
+        Name of the caller, for the error messages.
     counts : bool, default=False
-        If True, negative values are refused: they cannot be counts.
+        If True, negative values are refused, because counts cannot be negative.
     min_size : int, default=1
         Smallest height and width allowed, in pixels.
     name : str, default="X"
         Name of the argument in the error messages.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels that may hold anything. They come back as 0.
+        True marks pixels that may hold any value. They are returned as 0.
 
     Returns
     -------
     X : ndarray of shape (n_images, height, width), dtype float32
-        The images, C-contiguous. It is the input itself where no conversion was needed, so never
-        write to it.
+        The images, C-contiguous. If no conversion is needed, it is the input itself, so never write
+        to it.
 
     Raises
     ------
@@ -51,7 +51,8 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
     mask = check_mask(mask, X.shape)
     if mask is not None:
         X = np.where(mask, X.dtype.type(0), X)
-    # A value beyond float32 becomes inf here, which the next check tells from an inf in the input.
+    # A value too large for float32 becomes inf here. The next check can tell it from an inf in the
+    # input.
     with np.errstate(over="ignore"):
         images = np.ascontiguousarray(X, dtype=np.float32)
     _check_finite(images, X, name, estimator_name)
@@ -60,13 +61,13 @@ def check_images(X, *, estimator_name="temdenoise", counts=False, min_size=1, na
         raise ValueError(
             f"Negative values in data passed to {estimator_name}: {name} holds {_place(X, where)}, "
             "but electron counts cannot be negative. If a dark reference was subtracted, add it "
-            "back (or its mean) first."
+            "(or its mean) again."
         )
     return images
 
 
 def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1, mask=None):
-    """Check a stack of images and its partner of the same shape.
+    """Check two stacks of images of the same shape.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def check_pair(X, y, *, estimator_name="temdenoise", counts=False, min_size=1, m
     Raises
     ------
     ValueError
-        If either is no valid stack, or if the shapes differ.
+        If one of them is not a valid stack, or if the shapes differ.
 
     Examples
     --------
@@ -110,8 +111,8 @@ def check_mask(mask, shape):
     Parameters
     ----------
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels not to trust (a label burned in, a dead column). A mask of one image
-        counts for the whole stack.
+        True marks pixels not to trust (a burnt-in label, a dead column). A mask of one image is
+        used for the whole stack.
     shape : tuple of int
         Shape (n_images, height, width) of the images.
 
@@ -123,7 +124,7 @@ def check_mask(mask, shape):
     Raises
     ------
     ValueError
-        If the dtype is not bool, the shape does not fit, or an image is masked altogether.
+        If the dtype is not bool, the shape does not fit, or an image is masked completely.
 
     Examples
     --------
@@ -152,8 +153,8 @@ def check_mask(mask, shape):
     full = mask.all(axis=(1, 2))
     if full.any():
         raise ValueError(
-            f"mask hides every pixel of image {int(full.argmax())}: True marks the pixels NOT to "
-            "trust. Pass ~mask if it marks the good ones."
+            f"mask hides every pixel of image {int(full.argmax())}. True marks the pixels NOT to "
+            "trust. Pass ~mask if it marks the good pixels."
         )
     return mask
 
@@ -170,7 +171,7 @@ def check_offset(X, offset, read_noise, mask=None):
     read_noise : float
         Standard deviation of the Gaussian noise.
     mask : None or bool ndarray of the shape of `X`
-        True marks pixels that may hold anything.
+        True marks pixels that may hold any value.
 
     Raises
     ------
@@ -180,22 +181,22 @@ def check_offset(X, offset, read_noise, mask=None):
     lowest = X.min(where=True if mask is None else ~mask, initial=np.inf)
     if read_noise == 0 and lowest < np.float32(offset):
         raise ValueError(
-            f"X holds {lowest:g}, below offset={offset:g}: without read noise no value can be. "
+            f"X holds {lowest:g}, below offset={offset:g}, which is impossible without read noise. "
             "Give the read_noise of the detector, or correct the offset."
         )
 
 
 def refuse_masked(image, name):
-    """Refuse a masked array with masked pixels: made a plain array it would lose its mask."""
+    """Refuse a masked array with masked pixels: a conversion would lose the mask."""
     if np.ma.is_masked(image):
         raise ValueError(
-            f"{name} is a masked array with masked pixels, which would be lost. Pass its .data "
-            "and, to a method that takes one, mask=."
+            f"{name} is a masked array with masked pixels, and the mask would be lost. Pass its "
+            ".data, and mask= if the method takes it."
         )
 
 
 def as_real_array(X, name, estimator_name):
-    """Return `X` as an array of real numbers, or say what it is instead."""
+    """Return `X` as an array of real numbers; raise an error if it is not one."""
     if sparse.issparse(X):
         raise ValueError(
             f"Sparse data was passed as {name} to {estimator_name}, but images are dense: "
@@ -206,12 +207,12 @@ def as_real_array(X, name, estimator_name):
         array = np.asarray(X)
     except ValueError as error:
         raise ValueError(
-            f"{name} cannot be made an array (n_images, height, width); images of different "
-            f"sizes must be denoised one call each: {error}"
+            f"{name} cannot be converted to an array (n_images, height, width). Images of "
+            f"different sizes need separate calls: {error}"
         ) from error
     if array.dtype.kind == "c":
         raise ValueError(
-            f"Complex data not supported\n{name} has dtype {array.dtype}; take its modulus or "
+            f"Complex data not supported\n{name} has dtype {array.dtype}. Take its modulus or "
             "its real part first."
         )
     if array.dtype.kind == "O":
@@ -265,7 +266,8 @@ def _check_stack_shape(X, name, estimator_name, min_size):
 
 
 def _check_finite(images, original, name, estimator_name):
-    # The sum is finite if all values are (and tells at once); it may also overflow, so look again.
+    # A finite sum shows quickly that all values are finite. The sum can also overflow, so another
+    # sum needs a closer look.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(images.sum(dtype=np.float64)):
             return
@@ -278,7 +280,7 @@ def _check_finite(images, original, name, estimator_name):
                 raise ValueError(
                     f"Input {name} contains {what}: {_place(original, where)}. {estimator_name} "
                     "does not accept missing values: pass mask= with True at those pixels, or "
-                    "mend them first."
+                    "replace them first."
                 )
     raise ValueError(
         f"Input {name} contains a value too large for dtype('float32'): {_place(original, bad)}."
@@ -286,7 +288,7 @@ def _check_finite(images, original, name, estimator_name):
 
 
 def _place(X, where):
-    """Say which pixel is the first of those in `where`, and how many there are."""
+    """Name the first pixel of those in `where`, and their number."""
     first = tuple(int(i) for i in np.unravel_index(where.argmax(), where.shape))
     n_bad = int(np.count_nonzero(where))
     more = f" ({n_bad} such pixels in all)" if n_bad > 1 else ""

@@ -26,20 +26,20 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     (n_images, height, width) with electron counts per pixel, or values proportional to them, of any
     real dtype. ``transform(X)`` returns float32 of the same shape: the estimated mean counts per
     pixel (the Poisson rate). A rate cannot be negative, but an estimate may be where the method
-    allows it. It is returned as it is, because clipping would hide a bias from whoever averages
-    the result.
+    allows it. It is returned without clipping, because clipping would give averages of the result
+    a bias.
 
     Notes
     -----
     To write a new method, subclass and define ``_transform(X, mask)``. It gets checked float32
     images whose masked pixels are filled already, and a mask of their shape, or None. It must not
-    write to ``X``. If there is something to learn, define ``_fit(X, y, mask)`` too. Parameters are
-    keyword-only arguments of ``__init__``, checked by ``_parameter_constraints``. A method that
-    needs the pixel size inherits from `ScaledDenoiser`. `temdenoise.testing.check_denoiser` tells
+    write to ``X``. If the method learns from images, define ``_fit(X, y, mask)`` too. Parameters
+    are keyword-only arguments of ``__init__``, checked by ``_parameter_constraints``. A method that
+    needs the pixel size inherits from `ScaledDenoiser`. `temdenoise.testing.check_denoiser` checks
     whether a method keeps the contract.
 
-    A method that can differentiate itself, as networks can, defines ``pixel_gradient(image, pixel,
-    **keywords)`` for `temdenoise.inspection.equivalent_filter`.
+    A method with automatic differentiation, such as a network, defines ``pixel_gradient(image,
+    pixel, **keywords)`` for `temdenoise.inspection.equivalent_filter`.
 
     Examples
     --------
@@ -57,20 +57,20 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     _parameter_constraints: dict = {}
 
-    # Smallest image side, in pixels, the method can work on.
+    # Smallest image side, in pixels, for which the method works.
     _min_size = 1
-    # What fills masked pixels: the mean counts nearby, or Poisson noise of that mean.
+    # Filling of masked pixels: the mean counts nearby, or Poisson noise of that mean.
     _fill = "mean"
-    # What `fit` learns from where it is given one stack: "noisy" images, or "clean" ones.
+    # The images from which `fit` learns if it gets one stack: "noisy" or "clean".
     _fits_on = "noisy"
-    # Frames on either side that the estimate of a frame depends on.
+    # Number of frames on either side on which the estimate of a frame depends.
     _context = 0
 
     def __init_subclass__(cls, **kwargs):
-        # `score` calls `transform`, so what may be routed to the one may be routed to the other.
+        # `score` calls `transform`, so both take the same keywords in metadata routing.
         cls.__metadata_request__score = dict.fromkeys(keyword_only(cls.transform))
-        # Images do not fit a data frame: keep `set_output` and the global configuration out. The
-        # setting is not inherited by subclasses, so it is repeated for each of them.
+        # Images do not fit in a data frame, so `set_output` and the global configuration must not
+        # act here. Subclasses do not inherit this setting, so it is repeated for each of them.
         super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
 
     def __sklearn_tags__(self):
@@ -80,7 +80,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return tags
 
     def fit(self, X, y=None, *, mask=None):
-        """Check the images and learn what there is to learn.
+        """Check the images and fit the denoiser.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         y : array-like of shape (n_images, height, width), default=None
             Clean images of the same shape, for methods that learn from pairs.
         mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
-            True marks pixels not to trust. They may hold anything, NaN too.
+            True marks pixels not to trust. They may hold any value, also NaN.
 
         Returns
         -------
@@ -115,8 +115,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         X : array-like of shape (n_images, height, width)
             Noisy images, in counts per pixel. Their size need not be that seen in `fit`.
         mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
-            True marks pixels not to trust, such as a burnt-in label. They may hold anything, NaN
-            too. They are filled from their surroundings first; the estimate there says nothing.
+            True marks pixels not to trust, such as a burnt-in label. They may hold any value, also
+            NaN. They are filled from their surroundings first. The estimate there has no meaning.
 
         Returns
         -------
@@ -146,7 +146,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         X, y
             As for `fit`.
         **params : dict
-            Keywords of `fit`, `transform` or both (as ``mask``): each gets those it takes.
+            Keywords of `fit`, `transform` or both (such as ``mask``). Each gets those that it
+            takes.
 
         Returns
         -------
@@ -158,7 +159,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ValueError
             As `fit`.
         TypeError
-            If neither takes a keyword.
+            If neither `fit` nor `transform` takes a keyword.
         """
         to_fit, to_transform = only_taken(self.fit, **params), only_taken(self.transform, **params)
         if unknown := [
@@ -211,7 +212,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _draw_noise(self, clean, seed):
         """Draw the noisy images that `score` denoises.
 
-        A fitted ``noise_`` (as `PoissonNoise`) is used where a method has one.
+        If the method has a fitted ``noise_`` (such as `PoissonNoise`), it is used.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         noisy, clean : ndarrays of shape (n_images, height, width), dtype float32
-            Noisy images, and the clean ones on the same scale.
+            Noisy images, and clean images on the same scale.
         """
         noise = getattr(self, "noise_", None)
         return draw_noise(PoissonNoise() if noise is None else noise, clean, seed)
@@ -238,18 +239,18 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         raise TypeError(f"{type(self).__name__} must define _transform(X, mask).")
 
     def _check_call(self, X, mask):
-        """Check that the denoiser is fitted, and what `transform` was called with.
+        """Check that the denoiser is fitted, and check the arguments of `transform`.
 
         Returns
         -------
         X : ndarray of shape (n_images, height, width), dtype float32
-            The images; masked pixels are 0 if they were no numbers.
+            The images. Masked pixels are 0 if they were not numbers.
         mask : None or bool ndarray of the same shape
         pixel_size : float or None
-            What the images know, in pm.
+            Pixel size that the images know, in pm.
 
-        Methods that count are told by a warning, of the line that called `transform`, where the
-        values look like counts that a gain was put on.
+        Methods for counts warn if the values look like counts multiplied by a gain. The warning
+        names the line that called `transform`.
         """
         check_is_fitted(self)
         pixel_size = pixel_size_of(X)
@@ -280,14 +281,14 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return fill_masked(X, mask, with_noise=self._fill == "noise")
 
     def _as_output(self, denoised, X, pixel_size):
-        """Return an estimate as `transform` promises it."""
+        """Return an estimate in the form that `transform` returns."""
         denoised = np.require(denoised, np.float32, requirements=["C", "W", "O"])
         if denoised.shape != X.shape:
             raise ValueError(
                 f"{type(self).__name__}._transform returned shape {denoised.shape} for images of "
-                f"shape {X.shape}: it must return one estimate per pixel."
+                f"shape {X.shape}. It must return one estimate per pixel."
             )
-        # The checks hand float32 input on uncopied: what goes out must not alias it.
+        # The checks do not copy float32 input, so the output must not share its memory.
         denoised = denoised.copy() if np.may_share_memory(denoised, X) else denoised
         return ImageStack(denoised, pixel_size)
 
@@ -295,8 +296,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 class ScaledDenoiser(BaseDenoiser):
     """Base class of the denoisers that use the pixel size.
 
-    `fit` and `transform` take ``pixel_size``, in pm. Where it is not given, that of the images is
-    used, if they know it (`temdenoise.ImageStack`). A subclass defines ``_transform(X, mask,
+    `fit` and `transform` take ``pixel_size``, in pm. By default they use the pixel size of the
+    images, if these know it (`temdenoise.ImageStack`). A subclass defines ``_transform(X, mask,
     pixel_size)``, with a pixel size in pm or None.
     """
 
@@ -308,17 +309,16 @@ class ScaledDenoiser(BaseDenoiser):
         X : array-like of shape (n_images, height, width)
             Noisy images, in counts per pixel. Their size need not be that seen in `fit`.
         mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
-            True marks pixels not to trust, such as a burnt-in label. They may hold anything, NaN
-            too. They are filled from their surroundings first; the estimate there says nothing.
+            True marks pixels not to trust, such as a burnt-in label. They may hold any value, also
+            NaN. They are filled from their surroundings first. The estimate there has no meaning.
         pixel_size : float or "auto", default=None
             Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" is for
-            methods that can find it.
+            methods that can find the pixel size.
 
         Returns
         -------
         denoised : ImageStack of shape (n_images, height, width), dtype float32
-            Estimated mean counts per pixel. It knows the pixel size that was given, or that `X`
-        knows.
+            Estimated mean counts per pixel. It knows the given pixel size, or that of `X`.
 
         Raises
         ------
@@ -328,13 +328,13 @@ class ScaledDenoiser(BaseDenoiser):
             If `pixel_size` is neither a number nor "auto".
         ValueError
             If the images are not a valid stack, `mask` does not fit them, or `pixel_size` is not
-            positive, below 1 pm, or "auto" where the method cannot find it.
+            positive, below 1 pm, or "auto" although the method cannot find it.
 
         Warns
         -----
         PixelSizeWarning
-            If the keyword is not what the images say of themselves: the keyword counts. If the
-            method needs the pixel size and nobody says it.
+            If the keyword differs from the pixel size of the images; the keyword is used. If the
+            method needs the pixel size and it is not known.
         UserWarning
             If the method needs counts and the values look like counts multiplied by a gain.
         """
@@ -342,11 +342,11 @@ class ScaledDenoiser(BaseDenoiser):
         X, mask, known = self._check_call(X, mask)
         used = self._find_pixel_size(X, mask) if said == "auto" else said
         denoised = self._transform(self._filled(X, mask), mask, used)
-        # The size that suits a method is no calibration of the images.
+        # The pixel size that suits a method is not a calibration of the images.
         return self._as_output(denoised, X, known if said == "auto" else used)
 
     def _settle_pixel_size(self, X, pixel_size):
-        """Pixel size in pm, "auto", or None: what the keyword says, else the images."""
+        """Pixel size in pm, "auto", or None: the keyword, otherwise that of the images."""
         check_is_fitted(self)
         if isinstance(pixel_size, str) and pixel_size == "auto":
             if not hasattr(self, "_find_pixel_size"):
@@ -361,7 +361,7 @@ class ScaledDenoiser(BaseDenoiser):
 def warn_assumed(name, assumed):
     """Say which pixel size a method assumes where nobody says it."""
     warnings.warn(
-        f"{name} does not know the pixel size of the images and takes them for {assumed}. Give "
+        f"{name} does not know the pixel size of the images and assumes {assumed}. Give "
         "pixel_size in pm, or images that know it (temdenoise.ImageStack).",
         PixelSizeWarning,
         stacklevel=level_outside(),

@@ -1,4 +1,4 @@
-"""Bins of pixels: fewer, larger pixels that stay Poisson, and the way back."""
+"""Binning: sums of counts over larger pixels that stay Poisson, and interpolation back."""
 
 from functools import lru_cache
 
@@ -6,16 +6,16 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-# From here on a pixel's electrons are shared by area: the noise of sharing them one by one would be
-# less than single precision resolves, and they would no longer fit an int64.
+# More electrons than this in a pixel are shared by area. The noise of random sharing would be below
+# single precision, and the counts would not fit an int64.
 _TOO_MANY_TO_SHARE = 2**31
 
 
 def _sum_along_rows(counts, edges, rng):
-    """Sum rows (axis -2) between fractional `edges`; a row cut by an edge is shared out.
+    """Sum rows (axis -2) between fractional `edges`; a row cut by an edge goes to both bins.
 
-    Integer counts are shared electron by electron (binomial draws): independent Poisson counts stay
-    independent Poisson counts. Other values are shared by area.
+    Electrons of integer counts are shared at random (binomial draws), so that independent Poisson
+    counts stay independent Poisson counts. Other values are shared by area.
     """
     whole = np.minimum(np.floor(edges).astype(int), counts.shape[-2] - 1)
     share = edges - whole
@@ -33,10 +33,11 @@ def _sum_along_rows(counts, edges, rng):
 def bin_counts(images, factor, random_state=0):
     """Sum counts over square bins whose side may be a fraction of pixels.
 
-    For a whole `factor` this is the plain sum over blocks. Otherwise each electron of a pixel that
-    straddles two bins goes to one of them at random, in proportion to the area, so that independent
-    Poisson pixels give independent Poisson bins; values that are not whole numbers are shared by
-    area. Incomplete bins at the lower and right border are filled by mirroring the image.
+    For a whole `factor` this is the plain sum over blocks. Otherwise each electron of a pixel on
+    the edge of two bins goes to one of them at random, with probabilities proportional to the area.
+    Therefore independent Poisson pixels give independent Poisson bins. Values that are not whole
+    numbers are shared by area. Incomplete bins at the lower and right border are filled by the
+    mirror image.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def bin_counts(images, factor, random_state=0):
     factor : float
         Side of a bin in pixels, at least 1.
     random_state : int, default=0
-        Seed of the sharing.
+        Seed of the random sharing.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def unbin(rates, factor, shape):
     Raises
     ------
     ValueError
-        If the bins are fewer than the pixels need.
+        If there are too few bins for the pixels.
 
     Examples
     --------
@@ -140,8 +141,8 @@ def unbin(rates, factor, shape):
     return images
 
 
-# Mirrored bins on either side. Two reach into the image; the others keep away what the filter does
-# wrong at the borders of very small images: it decays by 0.27 a bin.
+# Number of mirrored bins on either side. Two of them reach into the image. The others keep the
+# filter's errors at the border away from very small images: errors decay by 0.27 per bin.
 _PAD = 12
 
 
@@ -149,7 +150,7 @@ _PAD = 12
 def _spline_matrix(n, factor, m):
     """Sparse matrix (m, n + 2 * _PAD): cubic splines on n padded bins at the centres of m pixels.
 
-    A row holds the four B-splines that reach a pixel; the frames of a movie share the matrix.
+    A row holds the four B-splines at a pixel. All frames of a movie use the same matrix.
     """
     centres = (np.arange(m) + 0.5) / factor - 0.5
     knots = np.arange(n + 2 * _PAD + 4) - 2.0  # B-spline j is centred on padded bin j

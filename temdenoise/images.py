@@ -1,4 +1,4 @@
-"""Images that know how large their pixels are."""
+"""Images that know their pixel size."""
 
 import copy
 import warnings
@@ -9,22 +9,22 @@ import numpy as np
 from temdenoise._lengths import check_pixel_size
 from temdenoise._validation import refuse_masked
 
-# Two pixel sizes that differ by less are the same: files and people round them.
+# Two pixel sizes that differ by less than this share are the same, because values are rounded.
 _SAME = 0.005
 
 
 class PixelSizeWarning(UserWarning):
-    """The pixel size is not known, or the one given is not that of the images."""
+    """The pixel size is not known, or the given one differs from that of the images."""
 
 
 class ImageStack(np.ndarray):
     """Stack of images, an ndarray that knows its pixel size.
 
-    Every reader, data set and denoiser here returns one, and `fit`, ``transform``, the scorers and
-    `temdenoise.find_atoms` use its pixel size where nothing else is said. It is an ordinary array
-    otherwise; ``np.asarray(stack)`` is one without a pixel size.
+    All readers, data sets and denoisers return an ImageStack. `fit`, ``transform``, the scorers and
+    `temdenoise.find_atoms` use its pixel size by default. Otherwise it is an ordinary array;
+    ``np.asarray(stack)`` is an array without a pixel size.
 
-    The pixel size stays where the sampling stays, and is dropped (it becomes None) where the
+    The pixel size is kept if the sampling stays the same. It is dropped (it becomes None) if the
     sampling changes, or may change:
 
     ==========================================  ================================================
@@ -43,23 +43,23 @@ class ImageStack(np.ndarray):
     Parameters
     ----------
     array : array-like of shape (..., height, width)
-        The values, two axes at least. An array is not copied.
+        The values, with at least two axes. An array is not copied.
     pixel_size : float, optional
         Length of a pixel's side in pm. By default that of `array`, if it has one.
     metadata : dict, optional
-        What else is known, for instance what a file says. By default that of `array`.
+        Other information, for instance from a file. By default that of `array`.
 
     Attributes
     ----------
     pixel_size : float or None
         In pm; None if it is not known. It can be set.
     metadata : dict
-        Each stack has its own: to change it changes no other stack.
+        Each stack has its own dict, so a change does not affect other stacks.
 
     Raises
     ------
     TypeError
-        If the pixel size is not a number, or the metadata no dict.
+        If the pixel size is not a number, or the metadata are not a dict.
     ValueError
         If the pixel size is not positive and finite, if `array` has fewer than two axes, or if it
         is a masked array with masked pixels.
@@ -78,21 +78,22 @@ class ImageStack(np.ndarray):
     >>> movie[:, ::2, ::2].pixel_size is None
     True
 
-    Two movies of one pixel size, one after the other:
+    Two movies of the same pixel size, joined:
 
     >>> both = ImageStack(np.concatenate([movie, movie]), pixel_size=movie.pixel_size)
     """
 
-    # `__array_finalize__` may find an instance without them.
+    # An instance in `__array_finalize__` may not have these attributes yet.
     _pixel_size = None
     _metadata = None
-    # Height and width that the pixel size is for: `shape` can be set, and `resize` works in place.
+    # Height and width to which the pixel size belongs: `shape` can be set, and `resize` works in
+    # place.
     _frame = None
 
     def __new__(cls, array, pixel_size=None, metadata=None):
         """See the class."""
         refuse_masked(array, "array")
-        new = np.asanyarray(array).view(cls)  # a new object always, of the same memory
+        new = np.asanyarray(array).view(cls)  # always a new object, with the same memory
         if new.ndim < 2:
             raise ValueError(
                 f"An ImageStack has the axes (n_images, height, width), or at least height and "
@@ -118,16 +119,16 @@ class ImageStack(np.ndarray):
 
     @property
     def metadata(self):
-        """What else is known of the images."""
+        """Other information about the images."""
         if self._metadata is None:
             self._metadata = {}
         return self._metadata
 
-    # --- what NumPy calls for any new array of this class --------------------------------------
+    # --- methods that NumPy calls for any new array of this class ------------------------------
 
     def __array_finalize__(self, parent):
-        # The same shape: a copy, a cast, a view. The methods below are those that may bring other
-        # pixels into the same shape, or the same pixels into another.
+        # The same shape: a copy, a cast, a view. The methods below can put other pixels into the
+        # same shape, or the same pixels into another shape.
         if isinstance(parent, ImageStack) and self.shape == parent.shape:
             self._inherit(parent)
 
@@ -224,7 +225,7 @@ class ImageStack(np.ndarray):
     # --- copies in other processes and files --------------------------------------------------
 
     def __reduce_ex__(self, protocol):
-        # Around a plain array: joblib and pickle keep large ones out of the stream (memory maps).
+        # The state holds a plain array: joblib and pickle can store large ones as memory maps.
         return _restore, (type(self), np.asarray(self), self.pixel_size, self._metadata)
 
 
@@ -235,7 +236,7 @@ def _restore(kind, array, pixel_size, metadata):
 
 
 def pixel_size_of(images):
-    """Pixel size in pm that images know, else None.
+    """Pixel size in pm that images know, otherwise None.
 
     Parameters
     ----------
@@ -249,14 +250,14 @@ def pixel_size_of(images):
     Raises
     ------
     TypeError, ValueError
-        If they have a pixel size that cannot be one.
+        If their pixel size is not valid.
     """
     pixel_size = getattr(images, "pixel_size", None)
     return None if pixel_size is None else check_pixel_size(pixel_size)
 
 
 def stack_like(array, images):
-    """Give what was made of images, pixel by pixel, the pixel size that they know.
+    """Give an array that was computed pixel by pixel the pixel size of its images.
 
     Parameters
     ----------
@@ -266,7 +267,7 @@ def stack_like(array, images):
 
     Returns
     -------
-    array : ImageStack if `images` is one, else `array` itself
+    array : ImageStack if `images` is one, otherwise `array` itself
     """
     if not isinstance(images, ImageStack):
         return array
@@ -274,7 +275,7 @@ def stack_like(array, images):
 
 
 def first_with_pixel_size(*images):
-    """Return the first of several that knows its pixel size, else None.
+    """Return the first of several stacks that knows its pixel size, otherwise None.
 
     Parameters
     ----------
@@ -290,7 +291,7 @@ def first_with_pixel_size(*images):
 
 
 def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
-    """Pixel size to use: the one given, else the one that the images know.
+    """Pixel size to use: the one given, otherwise the one that the images know.
 
     Parameters
     ----------
@@ -311,12 +312,12 @@ def settle_pixel_size(images, pixel_size=None, *, stacklevel=3):
     TypeError
         If a pixel size is not a real number.
     ValueError
-        If it is not positive and finite.
+        If a pixel size is not positive and finite.
 
     Warns
     -----
     PixelSizeWarning
-        If the two differ by more than 0.5 %. The one given is used.
+        If the two differ by more than 0.5 %. The given one is used.
 
     Examples
     --------
@@ -345,7 +346,7 @@ def _plain(array):
 
 
 def _settled(part, parent, kept):
-    """Give a part of a stack, however NumPy made it, the pixel size it has."""
+    """Give a part of a stack the correct pixel size, for any way in which NumPy made it."""
     if np.ndim(part) < 2:
         return _plain(part)
     part = part.view(ImageStack)
@@ -357,7 +358,7 @@ def _settled(part, parent, kept):
 
 
 def _elementwise(ufunc, method, n_axes, axis):
-    """Whether pixels of the result lie where those of the operands do."""
+    """Whether the pixels of the result have the same positions as those of the operands."""
     if method == "__call__":
         return ufunc.signature is None  # a matrix product has one
     if method not in ("reduce", "reduceat", "accumulate") or axis is None:
@@ -367,7 +368,7 @@ def _elementwise(ufunc, method, n_axes, axis):
 
 
 def _as_stack_of(array, sources):
-    """Make a result of arithmetic a stack, with the pixel size of its operands if they agree."""
+    """Convert a result of arithmetic to a stack, with the pixel size on which operands agree."""
     if type(array) is not np.ndarray or array.ndim < 2:
         return array
     stack = array.view(ImageStack)
@@ -380,7 +381,7 @@ def _as_stack_of(array, sources):
 
 
 def _keeps_sampling(index, n_axes):
-    """Whether an index leaves the last two axes whole, crops or flips them."""
+    """Whether an index leaves the last two axes unchanged, or only crops or flips them."""
     index = index if isinstance(index, tuple) else (index,)
     for i in index:
         # a mask of several axes, or a table of indices, mixes the axes

@@ -17,7 +17,7 @@ from temdenoise._units import picometres
 from temdenoise.images import ImageStack, pixel_size_of
 
 SUFFIXES = (".tif", ".tiff", ".npy", ".npz")
-"""File name suffixes that :func:`read_stack` understands."""
+"""File name suffixes that :func:`read_stack` can read."""
 
 # Classic TIFF cannot address more than 4 GiB, and the ImageJ format is always classic.
 _MAX_CLASSIC_TIFF = 2**32 - 2**25
@@ -32,29 +32,29 @@ def read_stack(path, *, mmap=False):
         A ``.tif`` or ``.tiff`` file with one or more grey-scale pages (also ImageJ and OME), a
         ``.npy`` file, or a ``.npz`` file with one array or one named ``data``.
     mmap : bool, default=False
-        Map the file into memory, read-only, where its format allows it (``.npy``, uncompressed
-        TIFF), so that only the images used are read. Other files are read whole.
+        Map the file into memory, read-only, if its format allows it (``.npy``, uncompressed TIFF).
+        Only the images in use are then read. Other files are read completely.
 
     Returns
     -------
     stack : ImageStack of shape (n_images, height, width)
         The values as stored, in their dtype. A file with a single image gives ``n_images = 1``.
-        ``stack.pixel_size`` is in pm, None if the file does not say. ``stack.metadata`` is a dict:
-        ``path`` (str), ``axes`` (str, those of the file, for instance ``"TYX"``) and ``info``
-        (dict, what was given as ``metadata`` to :func:`write_stack`, else empty).
+        ``stack.pixel_size`` is in pm, None if it is not in the file. ``stack.metadata`` is a dict:
+        ``path`` (str), ``axes`` (str, axes of the file, for instance ``"TYX"``) and ``info``
+        (dict, the ``metadata`` given to :func:`write_stack`, otherwise empty).
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the format is unknown, or the file is damaged, truncated or empty, or holds something
-        other than real grey-scale images on at most three axes, or a pixel size that cannot be one.
+        If the format is unknown, or the file is damaged, truncated or empty, or does not hold real
+        grey-scale images on at most three axes, or its pixel size is not valid.
 
     Warns
     -----
     UserWarning
-        If the pixels of the file are not square: then no pixel size is returned.
+        If the pixels of the file are not square. Then no pixel size is returned.
 
     Examples
     --------
@@ -92,15 +92,15 @@ def read_stack(path, *, mmap=False):
 def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None, shape=None):
     """Write a stack of images as float32.
 
-    The file appears under its name only when it is complete: it is written under a temporary name
-    in the same folder and renamed. If writing fails, nothing is left and an older file stays.
+    The file is written under a temporary name in the same folder, and renamed when it is complete.
+    If writing fails, no file is left, and an older file is not changed.
 
     Parameters
     ----------
     path : str or path-like
-        ``.tif`` or ``.tiff``: ImageJ TIFF, or OME-BigTIFF if larger than 4 GiB, with the pixel size
-        where ImageJ looks for it. ``.npy``: the array alone; it has no place for the pixel size
-        and the metadata. The folder must exist.
+        ``.tif`` or ``.tiff``: ImageJ TIFF, or OME-BigTIFF if larger than 4 GiB, with a pixel size
+        that ImageJ can read. ``.npy``: the array alone, without pixel size and metadata. The folder
+        must exist.
     stack : array-like of shape (n_images, height, width), or iterable of images
         Real numbers. With an iterator of images (and ``shape``), one image at a time is in memory.
     pixel_size : float, optional
@@ -108,10 +108,10 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
     overwrite : bool, default=False
         Replace an existing file.
     metadata : dict, optional
-        Anything JSON can hold; :func:`read_stack` returns it as ``metadata["info"]``. TIFF only.
-        That of the stack is not written.
+        Any content that JSON can hold, for TIFF only. :func:`read_stack` returns it as
+        ``metadata["info"]``. The metadata of the stack are not written.
     shape : tuple (n_images, height, width), optional
-        Needed if ``stack`` is an iterator, which cannot be asked.
+        Needed if ``stack`` is an iterator, which has no shape.
 
     Raises
     ------
@@ -121,8 +121,8 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
         If the folder does not exist.
     ValueError
         If the format is unknown, the stack does not have three axes, is empty, complex or textual,
-        has a value too large for float32, or an iterator does not give what ``shape`` says, or if
-        the pixel size is not positive and finite.
+        has a value too large for float32, or if the images of an iterator do not agree with
+        ``shape``, or if the pixel size is not positive and finite.
     TypeError
         If the pixel size is not a number.
 
@@ -145,7 +145,7 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
     if shape is None:
         if not hasattr(stack, "__len__"):
             raise ValueError(
-                "Pass shape=(n_images, height, width) along with an iterator of images."
+                "Pass shape=(n_images, height, width) together with an iterator of images."
             )
         stack = stack if hasattr(stack, "shape") else np.asarray(stack)
         shape = stack.shape
@@ -165,14 +165,14 @@ def write_stack(path, stack, *, pixel_size=None, overwrite=False, metadata=None,
 
 
 def check_output(path, *, overwrite=False):
-    """Check that a stack can be written to a path, before the work that it would hold.
+    """Check that a stack can be written to a path, before it is computed.
 
     Parameters
     ----------
     path : str or path-like
         The output file.
     overwrite : bool, default=False
-        Whether it may exist.
+        Whether the file may exist.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def check_output(path, *, overwrite=False):
 
 
 def _checked_images(stack, shape):
-    """Yield the images as float32, refusing what float32 cannot hold."""
+    """Yield the images as float32; refuse values that float32 cannot hold."""
     count = 0
     for count, image in enumerate(stack, start=1):
         image = np.asarray(image)
@@ -240,12 +240,12 @@ def _write_tiff(file, images, shape, pixel_size, info):
             details["unit"] = "nm"
         if info:
             details["Info"] = info
-    # The first image is fetched before tifffile is asked to write, so that an error in the
-    # computation behind an iterator surfaces as what it is.
+    # The first image is computed before tifffile starts to write, so that an error in the
+    # computation of the images is raised unchanged.
     images = chain([next(images)], images)
     with tifffile.TiffWriter(file, bigtiff=big, imagej=not big, ome=big) as tiff:
         tiff.write(images, metadata=details, **options)
-    # tifffile does not ask for more images than the shape says: let the count be checked.
+    # tifffile takes only as many images as the shape says. This checks that there are no more.
     for _ in images:
         pass
 
@@ -255,21 +255,21 @@ def _read_numpy(path, mmap):
     is_array = path.suffix.lower() == ".npy"
     with open(path, "rb") as file:
         start = file.read(6)
-    # NumPy takes any other file for a pickle, and advises what would run the code in it.
+    # NumPy treats any other file as a pickle, and its message advises an unsafe option.
     if not start.startswith(b"\x93NUMPY" if is_array else b"PK"):
-        raise _damaged(path, f"it does not begin as {path.suffix} files do")
+        raise _damaged(path, f"it does not begin like a {path.suffix} file")
     try:
         if is_array:
             array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
         else:
-            # Opened here, for np.load leaves the file open when it finds it damaged.
+            # The file is opened here, because np.load does not close a damaged file.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 names = archive.files
                 name = "data" if "data" in names else names[0] if len(names) == 1 else None
                 if name is None:
                     raise _Unsuitable(
-                        f"{str(path)!r} holds {len(names)} arrays ({', '.join(names) or 'none'}); "
-                        "name the images 'data', or store them alone."
+                        f"{str(path)!r} holds {len(names)} arrays ({', '.join(names) or 'none'}). "
+                        "Name the images 'data', or store them alone."
                     )
                 array = archive[name]
                 if "pixel_size" in names:
@@ -279,8 +279,8 @@ def _read_numpy(path, mmap):
     except ValueError as error:
         if "Object arrays" in str(error):
             raise ValueError(
-                f"{str(path)!r} holds Python objects, which may run any code when they are read. "
-                "Save the images as one array of numbers (frames of one shape, no None)."
+                f"{str(path)!r} holds Python objects, which can run any code when they are read. "
+                "Save the images as one array of numbers (all frames of one shape, no None)."
             ) from None
         raise _damaged(path, error) from error
     except (OSError, EOFError, TypeError, zipfile.BadZipFile, zipfile.error) as error:
@@ -294,7 +294,7 @@ def _stored_pixel_size(value, path):
         return check_pixel_size(value.item())
     except (TypeError, ValueError):
         raise _Unsuitable(
-            f"{str(path)!r} says pixel_size = {value.tolist()!r}; store one positive "
+            f"{str(path)!r} holds pixel_size = {value.tolist()!r}. Store one positive "
             "number, in pm, or leave it out."
         ) from None
 
@@ -306,7 +306,7 @@ def _read_tiff(path, mmap):
     try:
         with tifffile.TiffFile(path) as tiff:
             one_by_one = tiff.is_shaped and len(tiff.series) > 1
-        # Pages that were added one by one each count as a series of their own in tifffile's notes.
+        # In tifffile's metadata, pages that were added one by one are separate series.
         with tifffile.TiffFile(path, **({"is_shaped": False} if one_by_one else {})) as tiff:
             series = _only_series(tiff, path)
             _check_data_is_there(series, path)
@@ -323,7 +323,7 @@ def _read_tiff(path, mmap):
                 array = series.asarray()
     except _Unsuitable:
         raise
-    # A damaged file can fail anywhere in the parser or a decompressor, with any kind of error.
+    # A damaged file can raise any error, in the parser or in a decompressor.
     except MemoryError:
         raise
     except Exception as error:
@@ -332,7 +332,7 @@ def _read_tiff(path, mmap):
 
 
 class _Unsuitable(ValueError):
-    """A file that is well-formed, but not what is asked for."""
+    """The file is valid, but does not hold a stack of images."""
 
 
 def _damaged(path, error):
@@ -343,15 +343,15 @@ def _damaged(path, error):
 
 
 def _only_series(tiff, path):
-    # Thumbnails and the reduced levels of a pyramid are no images of their own.
+    # Thumbnails and the reduced levels of a pyramid are not separate images.
     series = [s for s in tiff.series if s.shape and not s.keyframe.is_reduced]
     if not series:
         raise _Unsuitable(f"{str(path)!r} holds no image.")
     if len(series) > 1:
         shapes = ", ".join(str(s.shape) for s in series[:4])
         raise _Unsuitable(
-            f"{str(path)!r} holds {len(series)} image series (shapes {shapes}); store the one to "
-            "be read alone."
+            f"{str(path)!r} holds {len(series)} image series (shapes {shapes}). Store the series "
+            "to read in a separate file."
         )
     return series[0]
 
@@ -359,8 +359,8 @@ def _only_series(tiff, path):
 def _check_page_chain(path):
     """Follow the chain of TIFF directories to its end.
 
-    A file cut off between two pages is still a readable, shorter file to most readers; here it is
-    an error. The data of each page is checked elsewhere.
+    Most readers read a file that was cut off between two pages as a shorter file. Here it is an
+    error. The data of each page are checked elsewhere.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -429,14 +429,14 @@ def _info(tiff):
 
 
 def _pixel_size(tiff, path):
-    """Pixel size in pm, or None where the file does not give one that can be meant."""
+    """Pixel size in pm, or None if the file has no plausible one."""
     x, y = _ome_pixel_size(tiff) if tiff.is_ome else _tag_pixel_size(tiff)
     if x is None or y is None:
         return None
     if abs(x - y) > 0.005 * max(x, y):
         warnings.warn(
-            f"The pixels of {str(path)!r} are not square ({x:.4g} x {y:.4g} pm): its pixel size is "
-            "not used. Give the pixel size, or resample the images.",
+            f"The pixels of {str(path)!r} are not square ({x:.4g} x {y:.4g} pm), so its pixel size "
+            "is not used. Give the pixel size, or resample the images.",
             UserWarning,
             stacklevel=4,
         )
@@ -450,7 +450,7 @@ def _tag_pixel_size(tiff):
     scale = picometres(unit) if unit else None
     if scale is None:
         # RESUNIT 2: inch, 3: cm. Almost every program writes a printing resolution here (72 dpi is
-        # 0.35 mm per pixel); only what no printer reaches can be about the specimen.
+        # 0.35 mm per pixel). Only values far finer than any printer can describe the specimen.
         code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
         scale = {2: 2.54e10, 3: 1e10}.get(code)
         if scale is None or unit:
@@ -484,7 +484,7 @@ def _ome_pixel_size(tiff):
 def _as_stack(array, axes, path):
     name = repr(str(path))
     if array.dtype.kind not in "buif":
-        raise ValueError(f"{name} holds dtype {array.dtype}; only real numbers are images here.")
+        raise ValueError(f"{name} holds dtype {array.dtype}, but images must be real numbers.")
     if "S" in axes:
         mend = "Save it as a grey-scale image without a look-up table."
         if array.ndim == 3 and axes.startswith("S"):  # planes one after the other
@@ -498,8 +498,8 @@ def _as_stack(array, axes, path):
                 "(np.moveaxis(array, -1, 0)) and save them with photometric='minisblack'."
             )
         raise ValueError(
-            f"{name} holds colour images (axes {axes}, shape {array.shape}); electron counts are "
-            f"grey. {mend}"
+            f"{name} holds colour images (axes {axes}, shape {array.shape}), but electron counts "
+            f"have no colour. {mend}"
         )
     if array.size == 0:
         raise ValueError(f"{name} holds no image: its shape is {array.shape}.")

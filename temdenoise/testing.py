@@ -1,4 +1,4 @@
-"""Checks that tell whether a denoiser keeps the contract of ``temdenoise.base``."""
+"""Checks whether a denoiser keeps the contract of ``temdenoise.base``."""
 
 import inspect
 import pickle
@@ -22,15 +22,15 @@ _DOSE, _PERIOD = 0.45, 16.0  # counts/px, px
 def check_denoiser(estimator, *, verbose=False):
     """Check that a denoiser keeps the contract.
 
-    The checks are those that all denoisers of this package pass: what ``fit``, ``transform`` and
-    ``score`` take and return, masks with NaN under them, images that know their pixel size, errors
-    for bad input, parameters, identical refits, pickling, cross-validation.
+    All denoisers of this package pass these checks. They test the arguments and results of ``fit``,
+    ``transform`` and ``score``, masks with NaN under them, images that know their pixel size,
+    errors for bad input, parameters, identical refits, pickling, and cross-validation.
 
     Parameters
     ----------
     estimator : denoiser
-        An object of the class to check, with parameters that make it quick. It is not changed:
-        clones are checked.
+        An object of the class to check, with parameters for which it is fast. It is not changed;
+        clones of it are checked.
     verbose : bool, default=False
         Print the name of each check.
 
@@ -95,7 +95,7 @@ def _run(name, rule, case):
 
 
 class _Case:
-    """A denoiser, images, and what follows from both."""
+    """A denoiser, images, and values that follow from both."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -104,12 +104,12 @@ class _Case:
         self.noisy = ImageStack(counts, _PIXEL_SIZE)
         self.mask = np.zeros(self.noisy.shape[1:], dtype=bool)
         self.mask[:12, :15] = True
-        # what `fit` learns from
+        # the images from which `fit` learns
         self.fit_on = self.clean if estimator._fits_on == "clean" else self.noisy
 
     @cached_property
     def fitted(self):
-        """A fitted clone, which the checks share and leave alone."""
+        """A fitted clone. The checks share it and do not change it."""
         return clone(self.estimator).fit(self.fit_on)
 
 

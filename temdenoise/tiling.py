@@ -1,4 +1,4 @@
-"""Process images larger than what fits in memory at once, tile by tile, without seams."""
+"""Process images that do not fit in memory, tile by tile, without seams."""
 
 from itertools import pairwise
 from numbers import Integral
@@ -11,10 +11,10 @@ from temdenoise._jobs import side_by_side
 def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None, n_jobs=1):
     """Apply a function to overlapping tiles of an image and join the results.
 
-    Every tile is read with its surroundings; results closer than ``halo`` to a tile's inner edge
-    are not used, because there the function could not see all it needs. Between neighbouring tiles
-    the two results are blended by a linear ramp, so that no seam shows even where the function
-    looks further than the halo. What the function does at the borders of the image is kept.
+    Every tile is read with its surroundings. Results closer than ``halo`` to a tile's inner edge
+    are not used, because they depend on pixels outside the tile. Between neighbouring tiles
+    the two results are blended by a linear ramp, so that there is no visible seam even if the
+    function depends on pixels beyond the halo. Results at the borders of the image are not changed.
 
     Parameters
     ----------
@@ -22,34 +22,34 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
         Maps a tile, an array of shape (h, w) or (n_channels, h, w), to an array whose last two axes
         are (h, w): one image, or several stacked on the first axis.
     image : ndarray or memmap of shape (height, width) or (n_channels, height, width)
-        Read tile by tile, never as a whole.
+        The image. It is read tile by tile, never as a whole.
     tile : int
-        Largest side of a tile in pixels, halo included. A larger tile needs more memory and wastes
-        less work on the overlaps.
+        Largest side of a tile in pixels, with the halo. Larger tiles need more memory and less work
+        for the overlaps.
     halo : int
         Number of pixels next to the inner edge of a tile whose results are not used. If it is at
         least the radius of the function's receptive field, the result equals that of the function
         applied to the whole image.
     multiple : int, default=1
-        Tiles start at multiples of this many pixels. Give the stride of a network that pools, so
-        that its pooling grid is the same for all tiles.
+        Tiles start at multiples of this number of pixels. For a network that pools, give its
+        stride, so that its pooling grid is the same for all tiles.
     blend : int, optional
         Width of the ramp in pixels. Default: a quarter of the halo, at least 1.
     out : ndarray or memmap, optional
-        Where to write the result; made by the function as float32 if not given.
+        Array for the result. By default a new float32 array.
     n_jobs : int or None, default=1
-        Threads that work on tiles of one row side by side, if the function may be called from
-        several; None is all CPUs. The result is the same.
+        Number of threads that process tiles of one row in parallel, if the function may be called
+        from several threads. None: all CPUs. The result does not depend on it.
 
     Returns
     -------
     out : ndarray of shape (height, width) or (n_outputs, height, width), float32
-        The joined result; ``out`` itself if given.
+        The joined result, which is ``out`` if given.
 
     Raises
     ------
     ValueError
-        If the tile is too small for the halo, a size is not possible, ``out`` or a result of the
+        If the tile is too small for the halo, a size is out of range, ``out`` or a result of the
         function has the wrong shape, or ``out`` shares memory with the image.
     TypeError
         If a size is not an integer.
@@ -101,7 +101,7 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
 
 
 def _checked_result(function, image, y, x):
-    """Return what the function makes of one tile."""
+    """Return the function's result for one tile."""
     part = image[..., y.start : y.stop, x.start : x.stop]
     result = np.asarray(function(part))
     if result.ndim not in (2, 3) or result.shape[-2:] != part.shape[-2:]:
@@ -113,7 +113,7 @@ def _checked_result(function, image, y, x):
 
 
 class _Span:
-    """One tile's extent along one axis, and the weights of the part of it that is used."""
+    """Extent of one tile along one axis, and the weights of its used part."""
 
     def __init__(self, start, stop, first, last, weight):
         self.start, self.stop = start, stop
@@ -123,7 +123,7 @@ class _Span:
 
 
 def _cover(size, tile, halo, multiple, blend):
-    """Cover one axis of the image by overlapping spans whose weights add up to one."""
+    """Cover one axis of the image with overlapping spans whose weights add up to one."""
     if size <= tile:
         return [_Span(0, size, 0, size, np.ones(size, dtype=np.float32))]
     step = (tile - 2 * halo - blend) // multiple * multiple
@@ -134,11 +134,11 @@ def _cover(size, tile, halo, multiple, blend):
         )
     slots = -(-(size - tile) // multiple)
     n_tiles = -(-slots * multiple // step) + 1
-    # As small as this number of tiles allows: what they overlap by is work done twice.
+    # Tiles are as small as their number allows, because overlaps are computed twice.
     enough = -(-(size - 2 * halo - blend) // (n_tiles * multiple)) * multiple
     tile = min(tile, enough + 2 * halo + blend)
-    # Spread evenly. The last one ends at the image's edge (up to `multiple`, by which it is then
-    # shorter).
+    # Tiles are spread evenly. The last one ends at the image's edge and may be shorter by less than
+    # `multiple`.
     slots = -(-(size - tile) // multiple)
     starts = [multiple * (slots * k // (n_tiles - 1)) for k in range(n_tiles)]
     stops = [min(start + tile, size) for start in starts]

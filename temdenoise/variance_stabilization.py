@@ -1,4 +1,4 @@
-"""Transforms that give electron counts noise of variance one, and their unbiased inverses."""
+"""Transforms of electron counts to noise of variance one, and their unbiased inverses."""
 
 from functools import lru_cache
 from numbers import Real
@@ -10,10 +10,10 @@ from scipy.special import gammaln, xlogy
 METHODS = ("exact_unbiased", "asymptotic", "algebraic")
 """Names of the inverses."""
 
-# Rates of the tables of the exact inverse: up to the square of the first, this many. Beyond, the
-# asymptotic inverse with one more term is exact to a millionth.
+# Rates in the tables of the exact inverse: up to the square of the first number, the second is how
+# many. For higher rates the asymptotic inverse with one more term is exact to a millionth.
 _SQRT_HIGHEST, _N_RATES = 14.0, 500
-# Gaussian read noise is integrated up to this many standard deviations, with this many nodes.
+# Gaussian read noise is integrated up to this number of standard deviations, with so many nodes.
 _REACH, _N_NODES = 9.0, 96
 
 
@@ -49,7 +49,7 @@ def anscombe(counts):
     counts = _real(counts, "counts")
     if counts.size and counts.min() < 0:
         raise ValueError(
-            f"counts must not be negative, got {counts.min():g}: for values with an offset or read "
+            f"counts must not be negative, got {counts.min():g}. For values with an offset or read "
             "noise use generalized_anscombe."
         )
     return 2 * np.sqrt(counts + 3 / 8)
@@ -58,14 +58,15 @@ def anscombe(counts):
 def generalized_anscombe(values, *, gain=1.0, offset=0.0, read_noise=0.0):
     """Generalised Anscombe transform of Poisson counts with gain, offset and read noise.
 
-    For values ``gain * electrons + offset + noise``, ``2 / gain * sqrt(gain * (values - offset) +
-    3/8 gain**2 + read_noise**2)``, and 0 where the root has no value. J.-L. Starck, F. Murtagh and
-    A. Bijaoui, "Image Processing and Data Analysis", Cambridge University Press (1998).
+    For values ``gain * electrons + offset + noise`` it is ``2 / gain * sqrt(gain * (values -
+    offset) + 3/8 gain**2 + read_noise**2)``, and 0 where the argument of the root is negative.
+    J.-L. Starck, F. Murtagh and A. Bijaoui, "Image Processing and Data Analysis", Cambridge
+    University Press (1998).
 
     Parameters
     ----------
     values : array-like of any shape
-        What the detector gives.
+        Values from the detector.
     gain : float, default=1.0
         Value per electron.
     offset : float, default=0.0
@@ -100,8 +101,8 @@ def generalized_anscombe(values, *, gain=1.0, offset=0.0, read_noise=0.0):
 def inverse_anscombe(stabilized, *, method="exact_unbiased"):
     """Inverse of the Anscombe transform, for denoised (averaged) values.
 
-    The mean of a root is not the root of the mean, so that going straight back ("algebraic") is
-    biased, by 0.1 to 0.25 counts at low rates. M. Makitalo and A. Foi, "Optimal inversion of the
+    The mean of a root is not the root of the mean. Therefore the direct inverse ("algebraic") has a
+    bias of 0.1 to 0.25 counts at low rates. M. Makitalo and A. Foi, "Optimal inversion of the
     Anscombe transformation in low-count Poisson image denoising", IEEE Trans. Image Process. 20, 99
     (2011).
 
@@ -110,9 +111,9 @@ def inverse_anscombe(stabilized, *, method="exact_unbiased"):
     stabilized : array-like of any shape
         Estimate of the mean of the transformed counts.
     method : {"exact_unbiased", "asymptotic", "algebraic"}, default="exact_unbiased"
-        "exact_unbiased": the rate whose transformed counts have that mean, 0 where it is below that
-        of rate 0. "asymptotic": ``s**2 / 4 - 1/8``, right for high rates. "algebraic":
-        ``s**2 / 4 - 3/8``, of values below 0 as of 0.
+        "exact_unbiased": the rate whose transformed counts have this mean, or 0 if the mean is
+        below that of rate 0. "asymptotic": ``s**2 / 4 - 1/8``, correct for high rates.
+        "algebraic": ``s**2 / 4 - 3/8``, with values below 0 replaced by 0.
 
     Returns
     -------
@@ -190,9 +191,9 @@ def inverse_generalized_anscombe(
 def exact_rates(stabilized, read_noise=0.0, weight=1.0):
     """Rates whose transformed counts have the given means.
 
-    With a `weight` below one, the counts were averaged with an estimate of their rate before, as
-    ``y = weight * counts + (1 - weight) * rate``. Their variance is ``weight**2`` times that of the
-    counts, so ``y / weight**2`` has the variance of its mean again, and the transform is
+    With a `weight` below one, the counts were first averaged with an estimate of their rate,
+    ``y = weight * counts + (1 - weight) * rate``. The variance of y is ``weight**2`` times that of
+    the counts, so the variance of ``y / weight**2`` equals its mean, and the transform is
     ``2 sqrt((y + read_noise**2) / weight**2 + 3/8)``. L. Azzari and A. Foi, "Variance stabilization
     for noisy+estimate combination in iterative Poisson denoising", IEEE Signal Process. Lett. 23,
     1086 (2016).
@@ -226,7 +227,7 @@ def _asymptotic(stabilized, read_noise, weight):
 
 @lru_cache(maxsize=64)
 def _table(read_noise, weight):
-    """Interpolator of the rates, the means between which it holds, and the next asymptotic term."""
+    """Interpolator of the rates, the range of means for it, and the next asymptotic term."""
     rates = np.linspace(0, _SQRT_HIGHEST, _N_RATES) ** 2
     means = _expected(rates, read_noise, weight)
     lowest, highest = means[[0, -1]]
@@ -248,7 +249,8 @@ def _mean_root(value, sigma):
     """Mean of ``2 sqrt(max(value + sigma * t, 0))`` over a standard normal t."""
     if sigma == 0:
         return 2 * np.sqrt(value)
-    # From where the root begins, or the noise ends, in steps of v**2: then the integrand is smooth.
+    # The integral starts where the root begins or the noise ends. In steps of v**2 the integrand is
+    # smooth.
     start = np.minimum(value / sigma, _REACH)
     length = np.sqrt(start + _REACH)
     nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
@@ -269,7 +271,7 @@ def check_noise(gain, offset, read_noise):
     if gain <= 0:
         raise ValueError(f"gain must be positive (value per electron), got {gain!r}.")
     if read_noise < 0:
-        raise ValueError(f"read_noise is a standard deviation: not negative, got {read_noise!r}.")
+        raise ValueError(f"read_noise must not be negative, got {read_noise!r}.")
     return float(gain), float(offset), float(read_noise)
 
 

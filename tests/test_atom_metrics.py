@@ -232,9 +232,9 @@ def test_bad_images():
         atom_f1(image, np.ma.masked_greater(image, 0.5))
     with pytest.raises(ValueError, match="same shape"):
         atom_f1(image, image[:-1])
-    with pytest.raises(ValueError, match="as many images: one and a sequence of 2"):
+    with pytest.raises(ValueError, match="same number of images: one and a sequence of 2"):
         atom_f1(image, np.stack([image, image]))
-    with pytest.raises(ValueError, match="as many images"):
+    with pytest.raises(ValueError, match="same number of images"):
         atom_f1(np.stack([image] * 3), np.stack([image] * 2))
     with pytest.raises(ValueError, match="clean must be a list of atoms"):
         atom_f1(np.ones(5), np.ones(5))

@@ -72,7 +72,7 @@ def test_the_pixel_size_is_looked_for_if_asked(auto, movie):
     assert choice.method == "sbd"
     assert choice.params["pixel_size"] == pytest.approx(6.22, rel=0.1)
     vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 150, 150))
-    for X, reason in ((vacuum, "nothing in the images"), (movie / 3, "whole numbers")):
+    for X, reason in ((vacuum, "images hold no detail"), (movie / 3, "whole numbers")):
         choice = auto.choose(X, pixel_size="auto")
         assert choice.method == "windowed-fourier"
         assert choice.reason.startswith("no pixel size was found: ")

@@ -284,7 +284,7 @@ def test_neighbouring_frames_as_halves():
     # heights are those of the frame, whatever its neighbour's dose
     heights = confirmed.groupby("frame")["height_counted"].mean()
     np.testing.assert_allclose(heights, [0.5, 1.0, 0.5], rtol=0.25)
-    with pytest.raises(ValueError, match='holds one frame.*split="thinning"'):
+    with pytest.raises(ValueError, match='holds only one frame.*split="thinning"'):
         confirm_atoms(denoiser, movie[:1], split="frames")
 
 
@@ -313,12 +313,12 @@ def test_mask_and_keywords_reach_the_denoiser(counts):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x: 12 * x + 50, "does not scatter as Poisson"),
-        (lambda x: 2 * x, "does not scatter as Poisson"),
+        (lambda x: 12 * x + 50, "does not scatter like Poisson"),
+        (lambda x: 2 * x, "does not scatter like Poisson"),
         (lambda x: x * 0.37, "not whole numbers"),
         (lambda x: x - 3, "cannot be negative"),
         (lambda x: np.where(x > 4, np.nan, x), "NaN"),
-        (lambda x: np.round(scene(TRUE) * 40 + x), "does not scatter as Poisson|no noise"),
+        (lambda x: np.round(scene(TRUE) * 40 + x), "does not scatter like Poisson|no noise"),
     ],
 )
 def test_what_is_not_poisson_counts_is_refused(counts, spoil, message):

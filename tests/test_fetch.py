@@ -140,7 +140,7 @@ def test_two_rows_cannot_share_a_file(tmp_path):
     write(tmp_path, content())
     lines = [HEADER, ROWS[0].format(folder="images/"), ROWS[0].format(folder="x/images/")]
     (tmp_path / "train_white.csv").write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="lead to the one file"):
+    with pytest.raises(ValueError, match="lead to the same file"):
         fetch_ptceo2(data_home=tmp_path)
 
 

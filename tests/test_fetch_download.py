@@ -181,7 +181,7 @@ def test_mirror_without_the_image_is_said_so(tmp_path, mirror):
     lists = zipped({"train_white.csv": content()["train_white.csv"].replace(b"PtNp3", b"PtNp4")})
     mirror.files["/mirror/lists.zip"] = lists
     registry = mirror.registry | {"lists.zip": sha256(lists)}
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 images.*do not hold it either"):
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 images.*does not have the files either"):
         fetch(mirror, tmp_path, registry=registry)
     mirror.requests.clear()
     with pytest.warns(UserWarning, match="1 of 2 images"):
@@ -223,9 +223,9 @@ def test_folder_without_permission_is_said_so(tmp_path, mirror):
         ({"1.zip": "crc:" + 64 * "0"}, "no valid hash"),
         ({"../1.zip": 64 * "0"}, "unsafe path"),
         ({"/etc/1.zip": 64 * "0"}, "unsafe path"),
-        ("<html>Sign in</html>", "is no registry|no valid hash"),
+        ("<html>Sign in</html>", "is not a registry|no valid hash"),
         (f"{64 * '0'}  1.zip", "no valid hash"),  # as sha256sum writes it: the wrong way round
-        ("1.zip", "is no registry"),
+        ("1.zip", "is not a registry"),
         (f"1.zip {64 * '0'} file:///etc/passwd", "base_url must be"),
     ],
 )

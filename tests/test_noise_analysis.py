@@ -311,7 +311,7 @@ def test_mask_keeps_a_label_out():
     wandering = np.zeros(movie.shape, bool)
     for frame, hidden in enumerate(wandering):
         hidden[32 * frame : 32 * frame + 32] = True
-    with pytest.raises(ValueError, match="trusted in all frames at least, got 0"):
+    with pytest.raises(ValueError, match="trusted in all frames, got 0"):
         analyze_noise(movie, mask=wandering)
 
 

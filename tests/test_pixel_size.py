@@ -103,7 +103,7 @@ def test_a_long_movie_is_sampled(denoiser, monkeypatch):
     monkeypatch.setattr(
         type(denoiser), "_denoise", lambda self, a, f, network: seen.append(f) or np.zeros_like(a)
     )
-    with pytest.warns(UserWarning, match="nothing in the images to tell the scale by"):
+    with pytest.warns(UserWarning, match="no detail that shows their scale"):
         denoiser.estimate_pixel_size(np.ones((50, 20, 20)), candidates=[5.0, 6.0])
     assert len(seen) == 16
 
@@ -111,7 +111,7 @@ def test_a_long_movie_is_sampled(denoiser, monkeypatch):
 @pytest.mark.parametrize("seed", range(3))
 def test_vacuum_tells_no_scale(denoiser, seed):
     vacuum = np.random.default_rng(seed).poisson(0.6, size=(1, 300, 300))
-    with pytest.warns(UserWarning, match="nothing in the images.* Give pixel_size in pm"):
+    with pytest.warns(UserWarning, match="images hold no detail.* Give pixel_size in pm"):
         denoiser.estimate_pixel_size(vacuum)
 
 

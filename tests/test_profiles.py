@@ -147,7 +147,7 @@ def test_bad_stacks(movie, denoised, change, error, message):
 @pytest.mark.parametrize(
     ("ends", "options", "error", "message"),
     [
-        (((3, 3), (3, 3)), {}, ValueError, "one point"),
+        (((3, 3), (3, 3)), {}, ValueError, "same point"),
         (((3, 3, 1), (3, 9)), {}, ValueError, "start must be a point"),
         (((3, 3), (3, np.nan)), {}, ValueError, "end holds"),
         (((3, 3), (3, "far")), {}, TypeError, "end must hold real"),

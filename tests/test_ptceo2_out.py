@@ -162,7 +162,7 @@ def test_files_of_others_are_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [out]
     diary = tmp_path / "my.npy.journal"
     diary.write_text("Dear diary,\nno news")
-    with pytest.raises(ValueError, match="is no journal of this function"):
+    with pytest.raises(ValueError, match="is not a journal of this function"):
         make_ptceo2(**SET, out=tmp_path / "my.npy")
     assert diary.read_text() == "Dear diary,\nno news"
 
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path, expected):
     _, text = process.communicate()
     assert process.returncode == 1
     assert "OSError" in text
-    assert "images done so far are kept" in text
+    assert "finished images are kept" in text
     before = _journal(out)
     assert 1 <= len(before) <= 4  # the head, and what was done before the fourth or fifth
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""Atomic columns: find them, tell surface from bulk, pair two lists, test them on counts."""
+"""Atomic columns: find them, split surface and bulk, pair two lists, test them on counts."""
 
 import lazy_loader
 

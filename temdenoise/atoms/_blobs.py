@@ -4,7 +4,7 @@ import numpy as np
 from scipy.fft import dctn, idctn
 from scipy.ndimage import maximum_filter
 
-# Blobs that decide between bright and dark: so many that an artefact or two do not matter.
+# Number of blobs that decide between bright and dark. One or two artefacts among them do no harm.
 _N_STRONGEST = 20
 
 
@@ -14,7 +14,7 @@ def respond(image, sigmas):
     Parameters
     ----------
     image : ndarray of shape (height, width), dtype float32
-        Its mean should be near zero: single precision is lost on a large offset.
+        Its mean should be near zero, because single precision is not enough for a large offset.
     sigmas : sequence of float
         Scales in px.
 
@@ -24,8 +24,8 @@ def respond(image, sigmas):
 
     Notes
     -----
-    The cosine transform continues the image by its mirror images. The derivative and the Gaussian
-    are exact in it, and every further scale is cheap.
+    The cosine transform extends the image by its mirror images. It gives exact derivatives and
+    Gaussians, and each further scale takes little time.
     """
     spectrum = dctn(image)
     ky, kx = (np.pi * np.arange(n, dtype=np.float64) / n for n in image.shape)
@@ -45,7 +45,7 @@ def is_dark(response, sigma):
 
 
 def _strength(response, sigma):
-    """Sum of cubes of the strongest responses: few strong ones count more than many weak."""
+    """Sum of cubes of the strongest responses: a few strong ones count more than many weak ones."""
     across_scales = response.max(axis=0)
     peaks = across_scales[is_peak(across_scales, sigma)]
     strongest = np.sort(peaks)[-_N_STRONGEST:].clip(0)
@@ -53,7 +53,7 @@ def _strength(response, sigma):
 
 
 def is_peak(across_scales, sigma):
-    """Which pixels are the largest within about sigma."""
+    """Mask of the pixels that are the largest within about sigma."""
     size = 2 * max(1, round(sigma)) + 1
     return maximum_filter(across_scales, size=size, mode="nearest") == across_scales
 
@@ -63,8 +63,8 @@ def local_maxima(response, threshold, sigma):
     reach = max(1, round(sigma))
     across_scales = response.max(axis=0)
     row, column = np.nonzero(is_peak(across_scales, sigma) & (across_scales > threshold))
-    # A plateau (two equal pixels, an exactly symmetric blob between pixels) is one blob: keep the
-    # first of every group of peaks that lie within reach of each other.
+    # A plateau (two equal pixels, an exactly symmetric blob between pixels) is one blob. Only the
+    # first of each group of peaks close to each other is kept.
     keep = np.ones(len(row), dtype=bool)
     for k in range(len(row)):
         earlier = np.flatnonzero(keep[:k] & (row[:k] >= row[k] - reach))
@@ -77,7 +77,7 @@ def vertex(response, peak, axis):
     """Offset of the top of the parabola through a maximum and its two neighbours on one axis."""
     size = response.shape[axis]
     at = peak[axis]
-    # A maximum on the border has one neighbour only; it stays where it is.
+    # A maximum on the border has only one neighbour. Its position is not changed.
     centre = np.clip(at, 1, size - 2) if size > 2 else at
     neighbours = []
     for step in (-1, 0, 1):
@@ -93,6 +93,6 @@ def vertex(response, peak, axis):
 
 
 def interpolated_sigma(response, peak, sigmas):
-    """Scale of the strongest response, between those tried."""
+    """Scale of the strongest response, interpolated between the scales."""
     offset = vertex(response, peak, axis=0)
     return np.exp(np.interp(peak[0] + offset, np.arange(len(sigmas)), np.log(sigmas)))

@@ -1,4 +1,4 @@
-"""Test, one by one, whether counts show the columns that were found in an independent image."""
+"""Test each column that was found in an image on counts that are independent of this image."""
 
 import numpy as np
 import pandas as pd
@@ -6,16 +6,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import norm
 
-# The rate without the column is at least this fraction of the mean around it: where a column was
-# drawn too strong, what is left without it may be near zero.
+# The rate without the column is at least this fraction of the mean around it. If the denoiser drew
+# a column too strong, the image without it can be near zero.
 _FLOOR = 0.3
 
-# Share of a window's pixels that must be there for a test.
+# A test needs at least this share of the pixels of a window.
 _LEAST = 0.5
 
-# A blob that curves along its ridge less than this fraction of what it curves across is a fringe's
-# as much as a column's. (One in fifty true columns is as long as that, and most blobs that are
-# displaced from the true ones.)
+# A blob may belong to a fringe if its curvature along the ridge is less than this fraction of the
+# curvature across. (This holds for one in fifty true columns, and for most blobs that are displaced
+# from the true ones.)
 _RIDGE = 0.1
 
 _COLUMNS = ["p_value", "p_contradicted", "z", "expected_z", "height_drawn", "height_counted"]
@@ -24,28 +24,28 @@ _COLUMNS = ["p_value", "p_contradicted", "z", "expected_z", "height_drawn", "hei
 def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=None):
     r"""Test columns found in one image on counts that are independent of it.
 
-    About each column the counts B are added up with weights w, :math:`T = \sum_i w_i B_i`. Without
-    a column the rate is a plane, up to the distance `radius`, and the mean of T is zero whatever
-    the plane. The p-value is the probability of so large a T, by the saddlepoint approximation for
-    weighted sums of Poisson counts.
+    The test statistic of a column is the weighted sum of the counts B about it,
+    :math:`T = \sum_i w_i B_i`. Without a column the rate is a plane, up to the distance `radius`,
+    and the mean of T is zero for any plane. The p-value is the probability of such a large T, by
+    the saddlepoint approximation for weighted sums of Poisson counts.
 
     The weights are those of the matched filter: the mean radial profile of all columns of the
-    image, less its projection on 1, x and y, over the rate :math:`\lambda_0` without the column;
-    all in the inner product weighted by :math:`1 / \lambda_0`, so that
-    :math:`\sum w = \sum w x = \sum w y = 0`. The rate without a column is the image less the
-    profile, fitted to it.
+    image, minus its projection on 1, x and y, over the rate :math:`\lambda_0` without the column.
+    The inner product is weighted by :math:`1 / \lambda_0`, so that
+    :math:`\sum w = \sum w x = \sum w y = 0`. The rate without a column is the image minus the
+    profile, which is fitted to the image.
 
-    On a fringe any point stands out from a plane. Where a blob of the image is a ridge rather than
-    a spot, a Gaussian ridge along it is projected out as well: what remains is whether the counts
-    have a maximum along it.
+    Any point on a fringe stands out from a plane. If a blob of the image is a ridge and not a spot,
+    a Gaussian ridge along it is projected out as well. The test is then whether the counts have a
+    maximum along the ridge.
 
     Parameters
     ----------
     counts : ndarray of shape (height, width)
         Poisson counts, independent of `image`.
     image : ndarray of shape (height, width)
-        Denoised image in which the columns were found, in counts/px on any scale: it is scaled to
-        the mean of the counts.
+        Denoised image in which the columns were found, in counts/px or proportional to them. It is
+        scaled to the mean of the counts.
     xy : ndarray of shape (n_columns, 2)
         Positions in px.
     radius : float
@@ -55,20 +55,20 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
     trusted : bool ndarray of shape (height, width), optional
         Pixels that count.
     template_xy : ndarray of shape (n, 2), optional
-        Positions in px of the columns whose mean profile is taken; by default `xy`.
+        Positions in px of the columns for the mean profile. By default `xy`.
 
     Returns
     -------
     tests : pandas.DataFrame
-        A row for each column, all float64, NaN where less than half of a window may be used or the
-        image has no positive mean in it:
+        A row for each column, all float64. NaN if less than half of a window can be used, or if the
+        mean of the image in the window is not positive:
 
         - ``p_value``: of the hypothesis that there is no column;
         - ``p_contradicted``: of the hypothesis that there is one of at least half the drawn height;
         - ``z``: T in units of its standard deviation without the column;
-        - ``expected_z``: what `image` predicts for it;
+        - ``expected_z``: the value of ``z`` that `image` predicts;
         - ``height_drawn``, ``height_counted``: height of the profile at the centre over its rim,
-          fitted to the image and from T, in units of `counts`.
+          in units of `counts`; the first is fitted to the image, the second follows from T.
     """
     trusted = np.ones(np.shape(counts), dtype=bool) if trusted is None else trusted
     image = np.asarray(image, dtype=np.float64)
@@ -96,7 +96,7 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
 
 
 class _Window:
-    """Trusted pixels within a radius of a position, all in px."""
+    """Trusted pixels within a radius of a position. Lengths are in px."""
 
     def __init__(self, x, y, radius, trusted):
         height, width = trusted.shape
@@ -111,12 +111,12 @@ class _Window:
         self.coverage = len(self.rows) / (np.pi * radius**2)
 
     def of(self, image):
-        """Return the values of an image there."""
+        """Return the values of an image on these pixels."""
         return image[self.rows, self.columns]
 
 
 def mean_profile(image, windows):
-    """Mean over windows of the image about its mean there, at distances of 0, 1, 2 ... px."""
+    """Mean radial profile over windows, each minus its mean, at distances of 0, 1, 2 ... px."""
     n_bins = 2 + max((int(w.distance.max()) for w in windows if len(w.rows)), default=0)
     total, weight = np.zeros(n_bins), np.zeros(n_bins)
     for window in windows:
@@ -124,7 +124,7 @@ def mean_profile(image, windows):
             continue
         values = window.of(image)
         values = values - values.mean()
-        # Linear interpolation the other way round: each pixel is shared by the two radii about it.
+        # The inverse of linear interpolation: each pixel counts for the two radii next to it.
         below = window.distance.astype(int)
         share = window.distance - below
         for radii, part in ((below, 1 - share), (below + 1, share)):
@@ -134,7 +134,7 @@ def mean_profile(image, windows):
 
 
 def principal_curvatures(image, xy, sigma):
-    """Ratio of the two curvatures at positions, the weaker over the stronger, and its direction.
+    """Ratio of the weaker to the stronger curvature at positions, and direction of the stronger.
 
     Parameters
     ----------
@@ -156,12 +156,12 @@ def principal_curvatures(image, xy, sigma):
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     reach = int(4 * sigma + 0.5)
     impulse = np.eye(2 * reach + 1)[reach]
-    # the Gaussian and its derivatives, as they weigh the pixels on either side
+    # weights of the pixels on either side for the Gaussian and its derivatives
     kernels = [gaussian_filter1d(impulse, sigma, order=o, mode="constant")[::-1] for o in range(3)]
-    kernels[2] -= kernels[2].sum() * kernels[0]  # cut off, it would answer a constant
+    kernels[2] -= kernels[2].sum() * kernels[0]  # a truncated kernel would respond to a constant
     padded = np.pad(image, reach, mode="symmetric")
     windows = sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))[rows, columns]
-    windows -= windows[:, reach, reach, np.newaxis, np.newaxis]  # flat is flat to the last digit
+    windows -= windows[:, reach, reach, np.newaxis, np.newaxis]  # a flat window is exactly zero
     along_x = np.stack([windows @ kernel for kernel in kernels])
     orders = ((0, 2), (2, 0), (1, 1))  # of the derivatives by y and x
     xx, yy, xy_ = (along_x[x] @ kernels[y] for y, x in orders)
@@ -182,7 +182,7 @@ def _test(counts, image, window, profile, nuisance):
     height = np.linalg.lstsq(np.column_stack([column, plane]), drawn, rcond=None)[0][0]
     rate = np.maximum(drawn - height * column, _FLOOR * level)
 
-    # Least squares with weights 1/rate: project on the complement of the nuisance.
+    # Least squares with weights 1/rate: a projection on the complement of the nuisance terms.
     root = 1 / np.sqrt(rate)
     basis, _ = np.linalg.qr(nuisance * root[:, np.newaxis])
     residual = column * root
@@ -231,12 +231,12 @@ def tail(value, weights, rate):
     """
     variance = weights**2 @ rate
     z = value / np.sqrt(variance)
-    if abs(z) < 1e-3:  # where the formula is 0/0: the first terms of Edgeworth's series
+    if abs(z) < 1e-3:  # the formula is 0/0 here: use the first terms of Edgeworth's series
         skewness = weights**3 @ rate / variance**1.5
         return float(norm.sf(z) - norm.pdf(z) * skewness / 6 * (1 - z**2))
     # Solve K'(t) = value for the cumulant generating function K, by Newton's method.
     t = value / variance
-    longest = 1 / np.abs(weights).max()  # beyond it the exponentials would run away
+    longest = 1 / np.abs(weights).max()  # a longer step could make the exponentials overflow
     for _ in range(100):
         growth = np.exp(t * weights)
         slope = weights * rate @ (growth - 1) - value

@@ -1,12 +1,12 @@
-"""Control of the false discovery rate: q-values by Benjamini and Hochberg, with Storey's share."""
+"""False discovery rate: q-values by Benjamini and Hochberg, with Storey's share of nulls."""
 
 import numpy as np
 
-# Storey's lambda: p-values beyond it are taken to be of false columns.
+# Storey's lambda: p-values above it are assumed to be those of false columns.
 _LARGE_P = 0.5
 
-# No p-value beyond this is a discovery: where nearly all columns of a family are beyond doubt, the
-# procedure alone would let some pass for which the counts themselves say nothing.
+# A test with a larger p-value is never a discovery. If nearly all columns of a family are certain,
+# the procedure alone would also accept columns for which the counts are no evidence.
 _LARGEST_P = 0.1
 
 
@@ -14,9 +14,9 @@ def q_values(p_values, families):
     """Return q-values, family by family.
 
     The q-value of a test is the lowest false discovery rate at which it is significant, by the
-    procedure of Benjamini and Hochberg (J. R. Stat. Soc. B 57, 289, 1995) with the share of true
-    null hypotheses estimated as by Storey, Taylor and Siegmund (J. R. Stat. Soc. B 66, 187, 2004).
-    It is 1 if the p-value is above 0.1.
+    procedure of Benjamini and Hochberg (J. R. Stat. Soc. B 57, 289, 1995). The share of true null
+    hypotheses is estimated as by Storey, Taylor and Siegmund (J. R. Stat. Soc. B 66, 187, 2004).
+    The q-value is 1 if the p-value is above 0.1.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def q_values(p_values, families):
 
 def _one_family(p):
     n_tests = len(p)
-    # The one more makes the estimate hold for few tests, too.
+    # One is added so that the estimate is valid for few tests, too.
     share = min(1.0, (1 + np.count_nonzero(p > _LARGE_P)) / (n_tests * (1 - _LARGE_P)))
     order = np.argsort(p)
     ranked = share * n_tests * p[order] / np.arange(1, n_tests + 1)

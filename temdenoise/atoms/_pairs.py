@@ -1,4 +1,4 @@
-"""Columns that are too close for one scale, two in a blob."""
+"""Pairs of columns that are too close to be separated at the scale of the blobs."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from temdenoise.atoms._blobs import local_maxima, respond
 
 FINER = 0.5
-"""Scale at which pairs come apart, as a fraction of the scale of the blobs."""
+"""Scale at which pairs are separated, as a fraction of the scale of the blobs."""
 
 # Two maxima belong to a blob up to this distance from it, in units of its sigma.
 _REACH = 2.0
@@ -14,8 +14,9 @@ _REACH = 2.0
 _SAME = 0.3
 # Of two maxima, the weaker has at least this fraction of the response of the other.
 _WEAKER = 0.5
-# So many of the blobs must hold the same pair. Denoised Pt/CeO2 at low dose, where oxygen shows
-# beside some Ce columns, has up to 0.48 of such blobs; Si [110] has 0.97 and more at 3 e-/px.
+# At least this fraction of the blobs must hold the same pair. The fraction is up to 0.48 in
+# denoised Pt/CeO2 at low dose, where oxygen shows beside some Ce columns. It is 0.97 and more in
+# Si [110] at 3 e-/px.
 _MOST = 0.6
 # Fewer blobs than these say nothing.
 _LEAST = 10
@@ -24,8 +25,8 @@ _LEAST = 10
 def hold_pairs(image, xy, sigma, *, dark=False):
     """Whether most blobs of an image hold a pair of columns each, all in the same direction.
 
-    Dumbbells of a crystal are alike: two maxima at the same distance in the same direction.
-    Noise splits blobs too, but in any direction.
+    All dumbbells of a crystal have two maxima at the same distance in the same direction. Noise
+    splits blobs too, but in random directions.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def hold_pairs(image, xy, sigma, *, dark=False):
     _, row, column = local_maxima(response, 0.0, fine)
     strength = response[0, row, column]
     maxima = np.column_stack([column, row]).astype(np.float64)
-    # Each maximum belongs to the nearest blob: where both columns were found, none has two.
+    # Each maximum belongs to the nearest blob. If both columns were found, no blob has two maxima.
     distance, blob = cKDTree(xy).query(maxima, distance_upper_bound=_REACH * sigma)
     order = np.lexsort([-strength, blob])
     order = order[np.isfinite(distance[order])]
@@ -60,7 +61,7 @@ def hold_pairs(image, xy, sigma, *, dark=False):
     vectors = (maxima[other] - maxima[one])[comparable]
     if len(vectors) <= _MOST * len(xy):
         return False
-    # A pair has no first column: the sign of its vector says nothing.
+    # The two columns of a pair have no order, so the sign of the vector has no meaning.
     tree = cKDTree(np.concatenate([vectors, -vectors]))
     alike = tree.query_ball_point(vectors, _SAME * sigma, return_length=True)
     return bool(alike.max() > _MOST * len(xy))

@@ -1,4 +1,4 @@
-"""Checks of lists of atoms, shared by what takes one."""
+"""Checks of lists of atoms."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ def check_points(points, name="points"):
     Parameters
     ----------
     points : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
-        Positions in px. No atom at all is a valid list.
+        Positions in px. An empty list is valid.
     name : str, default="points"
         Name of the argument in the error messages.
 
@@ -28,7 +28,7 @@ def check_points(points, name="points"):
     TypeError
         If a position is not a real number.
     ValueError
-        If the shape is another, or a position is NaN or infinite.
+        If the shape is wrong, or a position is NaN or infinite.
 
     Examples
     --------
@@ -40,8 +40,8 @@ def check_points(points, name="points"):
         missing = [column for column in ("x", "y") if column not in points.columns]
         if missing:
             raise ValueError(
-                f"{name} has no column {missing[0]!r}: positions are read from the columns x and "
-                f"y, and it has {points.columns.tolist()}."
+                f"{name} has no column {missing[0]!r}. Positions are read from the columns x and "
+                f"y; the columns are {points.columns.tolist()}."
             )
         xy = points[["x", "y"]].to_numpy()
     else:
@@ -67,7 +67,7 @@ def check_points(points, name="points"):
 
 
 def settle_pixel_size_of_points(points, pixel_size=None, *, stacklevel=3):
-    """Pixel size to use: the one given, else the one in ``points.attrs["pixel_size"]``.
+    """Pixel size to use: the one given, otherwise ``points.attrs["pixel_size"]``.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def settle_pixel_size_of_points(points, pixel_size=None, *, stacklevel=3):
     pixel_size : float, optional
         The pixel size that was given, in pm.
     stacklevel : int, default=3
-        As for `temdenoise.images.settle_pixel_size`, which says what is raised and warned of.
+        As for `temdenoise.images.settle_pixel_size`, which describes the errors and warnings.
 
     Returns
     -------

@@ -27,38 +27,40 @@ FEATURES = ("z", "log_response", "log_height", "neighbours", "nearest", "roundne
 
 FORMAT = 2
 
-# Columns count as neighbours up to this distance: the first shell of Pt and that of CeO2.
+# Columns are neighbours up to this distance: the first shell of Pt and that of CeO2.
 _SHELL_PM = 400.0
-# A column is real if the clean image has a maximum there, of at least this share of the threshold.
+# A column is real if the clean image has a maximum at its position. The threshold for this maximum
+# is this share of the usual one.
 _REAL = 0.25
-# The model is of second order in features cut off at so many standard deviations.
+# The model is of second order in the features, which are clipped at this many standard deviations.
 _OUTLIER = 4.0
 
 
 class AtomClassifier(BaseEstimator):
-    """Probability that a column is real, as far as simulations tell.
+    """Probability that a column is real, learnt from simulated images.
 
-    Clean simulated images get noise and are denoised; what is found in them is real or not, which
-    is known. A logistic regression on a few features of each column learns to tell the two apart.
-    Its probabilities use all electrons, and so tell weak columns from phantoms better than
-    `temdenoise.atoms.confirm_atoms`. But they hold only as far as specimen, microscope and dose are
-    those of the simulation, and for this denoiser: where these differ, nothing warns of it.
+    Clean simulated images get noise and are denoised. For each column found in them it is known
+    whether it is real. A logistic regression on a few features of each column learns the
+    difference. Its probabilities use all electrons, so they separate weak columns and phantoms
+    better than `temdenoise.atoms.confirm_atoms`. But they are valid only for this denoiser, and
+    only if specimen, microscope and dose are those of the simulation. There is no warning if these
+    differ.
 
     Parameters
     ----------
     denoiser : fitted denoiser
-        Anything with ``transform``. To `clone` the classifier, wrap it in
+        An object with a ``transform``. To `clone` the classifier, wrap the denoiser in
         `sklearn.frozen.FrozenEstimator`.
     pixel_size : float, optional
         Pixel size in pm of all images. By default that of the images of `fit`, if they are a
-        `temdenoise.images.ImageStack` that knows it, else 6.22 pm. It is passed on to
+        `temdenoise.images.ImageStack` that knows it, otherwise 6.22 pm. It is passed on to
         ``denoiser.transform`` if that has a parameter of this name.
     sigma : float, optional
         Standard deviation of the columns in px, as for `temdenoise.atoms.confirm_atoms`. By default
         60 pm.
     threshold : float, default=0.045
-        As for `temdenoise.atoms.find_atoms`. It is half of the default there, as the probability
-        sorts out the weak ones.
+        As for `temdenoise.atoms.find_atoms`. It is half of the default there, because the
+        probability sorts out the weak columns.
     dose : None, float or (float, float), default=None
         Mean counts/px of the noisy images, as for `temdenoise.PoissonNoise`. None: clean images are
         in counts/px.
@@ -79,7 +81,7 @@ class AtomClassifier(BaseEstimator):
     n_columns_ : ndarray of shape (2,), int
         Numbers of false and of real columns in training.
     pixel_size_ : float or None
-        Pixel size in pm of the images it learnt from; None if it is not known.
+        Pixel size in pm of the training images; None if it is not known.
 
     Examples
     --------
@@ -119,8 +121,8 @@ class AtomClassifier(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_images, height, width)
-            Clean images in counts/px, or proportional to them if `dose` is set: some twenty of
-            varied specimens and defoci. To have several draws of noise, repeat images.
+            Clean images in counts/px, or proportional to them if `dose` is set. About twenty images
+            of different specimens and defoci are enough. Repeat images for several draws of noise.
         y : None
             Not used.
 
@@ -131,10 +133,10 @@ class AtomClassifier(BaseEstimator):
         Raises
         ------
         ValueError
-            If the images are not valid, a parameter is out of range, or fewer than five of the
-            columns found are real, or false.
+            If the images are not valid, a parameter is out of range, or fewer than five real or
+            fewer than five false columns are found.
         """
-        # Not above: all who only want to find atoms would wait for it.
+        # This import is slow, and `find_atoms` does not need it.
         from sklearn.linear_model import LogisticRegression
 
         pixel_size = settle_pixel_size(X, self.pixel_size)
@@ -164,14 +166,14 @@ class AtomClassifier(BaseEstimator):
         if n_columns.min() < 5:
             raise ValueError(
                 f"Of the columns found, {n_columns[1]} are real and {n_columns[0]} false: too few "
-                "to learn from. Give more or noisier images, or lower the threshold."
+                "to learn from. Give more images or noisier images, or lower the threshold."
             )
         features = _features(atoms)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale == 0] = 1
         terms = _terms(features, mean, scale)
         model = LogisticRegression(C=self.C, max_iter=1000).fit(terms, real)
-        # All at the end: what failed is not fitted.
+        # All attributes are set at the end: after an error the classifier is not fitted.
         self.mean_, self.scale_, self.n_columns_ = mean, scale, n_columns
         self.pixel_size_ = pixel_size
         self.classes_ = np.array([False, True])
@@ -184,15 +186,15 @@ class AtomClassifier(BaseEstimator):
         Parameters
         ----------
         noisy : array-like of shape (height, width)
-            Electron counts, at the pixel size of those it learnt from.
+            Electron counts, at the pixel size of the training images.
         polarity : {"auto", "bright", "dark"}, default="auto"
             As for `temdenoise.atoms.find_atoms`.
 
         Returns
         -------
         atoms : pandas.DataFrame
-            That of `temdenoise.atoms.find_atoms`, with the features and ``probability`` (float64),
-            the probability that the column is real.
+            The table of `temdenoise.atoms.find_atoms`, with the features and ``probability``
+            (float64), the probability that the column is real.
 
         Raises
         ------
@@ -204,7 +206,7 @@ class AtomClassifier(BaseEstimator):
         Warns
         -----
         PixelSizeWarning
-            If the image knows another pixel size than that of the training, which is used.
+            If the pixel size of the image differs from that of the training, which is used.
         """
         check_is_fitted(self)
         settle_pixel_size(noisy, self.pixel_size_ or PIXEL_SIZE)
@@ -227,7 +229,7 @@ class AtomClassifier(BaseEstimator):
         Returns
         -------
         probabilities : ndarray of shape (n_atoms, 2)
-            Of being false, and of being real.
+            Probability that the column is false, and that it is real.
         """
         check_is_fitted(self)
         terms = _terms(_features(X), self.mean_, self.scale_)
@@ -235,7 +237,7 @@ class AtomClassifier(BaseEstimator):
         return np.column_stack([1 - p, p])
 
     def predict(self, X):
-        """Whether columns whose features are known are more likely real than not.
+        """Whether columns whose features are known are more likely real than false.
 
         Parameters
         ----------
@@ -262,7 +264,7 @@ class AtomClassifier(BaseEstimator):
         state |= {"intercept": self.intercept_}
         for name in ("coef", "mean", "scale", "n_columns"):
             state[name] = getattr(self, f"{name}_").tolist()
-        # NumPy's scalars are numbers, too.
+        # NumPy scalars must be converted to Python numbers.
         text = json.dumps(state, indent=1, default=float)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
@@ -275,7 +277,7 @@ class AtomClassifier(BaseEstimator):
         path : str or path-like
             File to read.
         denoiser : fitted denoiser
-            The one it was fitted with.
+            The denoiser with which the classifier was fitted.
 
         Returns
         -------
@@ -302,7 +304,7 @@ class AtomClassifier(BaseEstimator):
             if classifier.pixel_size is not None:
                 check_pixel_size(classifier.pixel_size)
             vars(classifier).update(_stored(state), pixel_size_=classifier.pixel_size)
-        # Neither text nor JSON is a ValueError as well.
+        # The errors for a file that is not text, or not JSON, are ValueErrors as well.
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
         return classifier
@@ -317,7 +319,7 @@ class AtomClassifier(BaseEstimator):
         scale = 1 / (lengths.pixel_size or PIXEL_SIZE)
         xy = atoms[["x", "y"]].to_numpy()
         tests = column_tests(noisy, denoised, xy, lengths.window, lengths.column)
-        # Where there is no test the counts say neither yes nor no.
+        # Without a test the counts are no evidence for or against a column.
         tests = tests.fillna({"z": 0.0, "height_drawn": 0.0})
         atoms["z"] = tests["z"]
         atoms["log_response"] = np.log(atoms["response"])
@@ -338,7 +340,7 @@ class AtomClassifier(BaseEstimator):
 
 
 def _terms(features, mean, scale):
-    """Standardised features without extremes, and their products of two."""
+    """Standardised and clipped features, and the products of two of them."""
     standard = np.clip((features - mean) / scale, -_OUTLIER, _OUTLIER)
     i, j = np.triu_indices(len(FEATURES))
     return np.hstack([standard, standard[:, i] * standard[:, j]])
@@ -350,7 +352,7 @@ def _stored(state):
     shapes = {"coef": (n + n * (n + 1) // 2,), "mean": (n,), "scale": (n,), "n_columns": (2,)}
     fitted = {"classes_": np.array([False, True])}
     for name, shape in (shapes | {"intercept": ()}).items():
-        values = np.array(state[name], dtype=object)  # whatever it is, and ragged or not
+        values = np.array(state[name], dtype=object)  # any content, also rows of unequal length
         if values.shape != shape or not all(map(_is_number, values.flat)):
             raise ValueError(f"{name} must be finite numbers of shape {shape}")
         fitted[f"{name}_"] = values.astype(np.int64 if name == "n_columns" else np.float64)
@@ -367,6 +369,6 @@ def _features(atoms):
     missing = [name for name in FEATURES if name not in atoms]
     if missing:
         raise ValueError(
-            f"The table has no column {missing[0]!r}: take that of AtomClassifier.find_atoms."
+            f"The table has no column {missing[0]!r}. Use the table of AtomClassifier.find_atoms."
         )
     return atoms[list(FEATURES)].to_numpy(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Confirm the columns of a denoised image on counts it was not made from."""
+"""Confirm the columns of a denoised image on counts that were not used to make it."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts
 from temdenoise.noise.analysis import MIN_SIZE
 
-# Frames of a movie on which to check that the counts are Poisson's.
+# Number of frames of a movie on which the counts are tested for Poisson scatter.
 _N_CHECKED = 4
 
 
@@ -32,69 +32,68 @@ def confirm_atoms(
 ):
     r"""Confirm columns at a known rate of false discoveries.
 
-    A denoiser may draw a column that is not there, and to test it on the counts it was drawn from
-    favours it: the problem that Section 3.3 of "Deep denoising for scientific discovery: a case
-    study in electron microscopy" (Mohan et al., arXiv:2010.12970) leaves open. Here the electrons
-    of a frame are split at random into two halves, which are independent of each other if the
-    counts are Poisson distributed. Columns are found on the denoised first half and tested on the
-    counts of the second, and the other way round. Of the columns confirmed in a frame, a share of
-    at most `fdr` is false on average, whatever the denoiser does.
+    A denoiser can draw a column that does not exist. A test on the same counts is biased towards
+    such a column. Section 3.3 of "Deep denoising for scientific discovery: a case study in electron
+    microscopy" (Mohan et al., arXiv:2010.12970) leaves this problem open. Here the electrons of a
+    frame are split at random into two halves, which are independent of each other if the counts are
+    Poisson distributed. Columns are found on the denoised first half and tested on the counts of
+    the second half, and vice versa. On average, a share of at most `fdr` of the columns confirmed
+    in a frame is false, for any denoiser.
 
     Parameters
     ----------
     denoiser : fitted denoiser
-        Anything with ``transform`` that maps counts (n_images, height, width) to estimates of their
-        mean; it should serve half the dose, too.
+        An object with a ``transform`` that maps counts (n_images, height, width) to estimates of
+        their mean. It should also work at half the dose.
     noisy : array-like of shape (height, width) or (n_images, height, width)
         Raw electron counts: whole numbers, Poisson distributed, pixels independent.
     fdr : float, default=0.05
-        False discovery rate: allowed share of false columns among the confirmed ones of a frame.
+        False discovery rate: allowed share of false columns among the confirmed columns of a frame.
     pixel_size : float, optional
         Pixel size in pm, from which all lengths follow. By default that of `noisy`, if it is a
-        `temdenoise.images.ImageStack` that knows it, else 6.22 pm (and 8 px for `sigma`). It is
-        passed on to ``denoiser.transform`` if that has a parameter of this name. With
-        ``transform_params={"pixel_size": None}`` it is not, for a filter whose parameters are in
-        pixels.
+        `temdenoise.images.ImageStack` that knows it, otherwise 6.22 pm (and 8 px for `sigma`). It
+        is passed on to ``denoiser.transform`` if that has a parameter of this name. For a filter
+        whose parameters are in pixels, ``transform_params={"pixel_size": None}`` prevents this.
     sigma : float, optional
-        Standard deviation in px of the columns, as for `temdenoise.atoms.find_atoms`. The lengths
-        of the test follow it: the window has a radius of 2.7 `sigma`, and columns of two images are
+        Standard deviation in px of the columns, as for `temdenoise.atoms.find_atoms`. It sets the
+        lengths of the test: the window has a radius of 2.7 `sigma`, and columns of two images are
         the same up to 1.04 `sigma`. By default 60 pm.
     split : {"thinning", "frames"}, default="thinning"
-        "thinning": halves of each frame's electrons. "frames": each frame is one half and its
-        neighbour (the next; for the last the one before) the other, at full dose, for movies in
-        which nothing moves or changes from one frame to the next.
+        "thinning": the electrons of each frame are split into halves. "frames": each frame is one
+        half, and the next frame (for the last frame the one before) is the other half, at full
+        dose. This is for movies in which nothing moves or changes from one frame to the next.
     threshold, polarity : float, {"auto", "bright", "dark"}
         As for `temdenoise.atoms.find_atoms`. With "auto" the denoised frame decides.
     mask : bool array-like of shape (height, width) or (n_images, height, width), optional
-        True marks pixels not to trust, NaN or not. It is passed on to ``denoiser.transform`` if
-        that has a parameter of this name.
+        True marks pixels not to trust; they may be NaN. It is passed on to ``denoiser.transform``
+        if that has a parameter of this name.
     transform_params : dict, optional
         Other keywords of ``denoiser.transform``.
     random_state : None, int or RandomState, default=None
-        Source of randomness of the split. Another split may give another verdict on columns that
-        are near the line.
+        Source of randomness of the split. Another split can give another verdict on columns with
+        a ``q_value`` near `fdr`.
 
     Returns
     -------
     atoms : pandas.DataFrame
-        A row for each column found in the denoised frame, and then for those found in a denoised
-        half only:
+        A row for each column found in the denoised frame, then a row for each column found only in
+        a denoised half:
 
         - ``frame``: number of the frame (int64);
         - ``x``, ``y``: position in px;
         - ``response``: response of the detector, as a fraction of the range of the image;
         - ``region``: "surface" or "bulk", see Notes;
         - ``in_frame``: whether it is found in the denoised frame (bool);
-        - ``n_halves``: on how many halves it is found (int64), and hence how often it was tested;
+        - ``n_halves``: number of halves in which it is found (int64), which is the number of tests;
         - ``height_drawn``, ``height_counted``: height of the column over its surroundings in
-          counts/px of the frame, as drawn in the denoised halves and as measured on the counts that
-          are independent of them, mean over the tests;
-        - ``p_value``: probability of counts as much in its favour if there is no column; the
-          smaller of the two halves' doubled;
+          counts/px of the frame, mean over the tests; the first as drawn in the denoised halves,
+          the second as measured on the counts that are independent of them;
+        - ``p_value``: probability of counts that favour the column this much if there is none;
+          twice the smaller value of the two halves;
         - ``q_value``: smallest `fdr` at which it is confirmed;
         - ``verdict`` (categorical): "confirmed", "detected, not confirmed", or "rejected".
 
-        All without unit or with that named, float64 unless said. NaN where nothing was tested.
+        Columns are float64 and have no unit unless stated. NaN where nothing was tested.
 
     Raises
     ------
@@ -116,29 +115,29 @@ def confirm_atoms(
     The verdicts:
 
     - *confirmed*: ``q_value <= fdr``.
-    - *rejected*: not confirmed, and either the held-back counts contradict a column of even half
-      the drawn height (one-sided p-value at most `fdr`, the smaller of two doubled), or it shows in
-      a denoised half only and not in the denoised frame.
-    - *detected, not confirmed*: all others; the counts do not tell. A column that is too weak to be
-      found at half the dose is among them, with NaN for its p-value.
+    - *rejected*: not confirmed, and one of two reasons. Either the counts of the other half
+      contradict a column of even half the drawn height (one-sided p-value, twice the smaller of
+      two, at most `fdr`). Or the column is only in a denoised half and not in the denoised frame.
+    - *detected, not confirmed*: all other columns; the counts do not decide. A column that is too
+      weak to be found at half the dose is one of them, with NaN for its p-value.
 
-    A column is a maximum of the mean counts with the mean radial profile of the columns of the
-    half, on a background that is a plane within 162 pm (2.7 `sigma`). A maximum of a Fresnel fringe
-    is one too: counts cannot tell it from an atom. Neither do they tell a column from one that is
-    displaced by up to 110 pm. Where the denoised half shows a ridge rather than a spot, the maximum
-    must stand out from the ridge.
+    In this test a column is a maximum of the mean counts. It has the mean radial profile of the
+    columns of the half, on a background that is a plane within 162 pm (2.7 `sigma`). A maximum of
+    a Fresnel fringe is a column in this sense, too: counts cannot distinguish it from an atom. Nor
+    can they distinguish a column from one that is displaced by up to 110 pm. If the denoised half
+    shows a ridge and not a spot, the maximum must stand out from the ridge.
 
-    Surface columns (the outline of all columns of a half, by
-    `temdenoise.atoms.split_surface_bulk`) are where a denoiser errs most. They and all others are
-    two families, each with the procedure of Benjamini and Hochberg with Storey's estimate of the
-    share of false columns, at ``fdr / 2`` in either direction; and no test with a p-value above 0.1
-    passes. What is confirmed in one direction is confirmed: the rates of the two add up to `fdr`
-    at most, in whatever way they depend on each other.
+    Denoisers make most errors on surface columns (the outline of all columns of a half, by
+    `temdenoise.atoms.split_surface_bulk`). Surface columns and all others are two families. Each
+    family is tested with the procedure of Benjamini and Hochberg with Storey's estimate of the
+    share of false columns, at ``fdr / 2`` in either direction. A test with a p-value above 0.1
+    never passes. A column that is confirmed in one direction is confirmed: the rates of the two
+    directions add up to at most `fdr`, even if they depend on each other.
 
     See Also
     --------
     confirm_atoms_from_halves : For halves that are split and denoised already.
-    AtomClassifier : A probability for each column that relies on simulations.
+    AtomClassifier : A probability for each column, learnt from simulations.
     temdenoise.plotting.AtomVerdictDisplay : Picture of the verdicts.
 
     Examples
@@ -157,15 +156,15 @@ def confirm_atoms(
     """
     fdr = check_rate(fdr)
     pixel_size = settle_pixel_size(noisy, pixel_size)
-    transform_keywords(denoiser)  # refuses what cannot denoise, before any work
+    transform_keywords(denoiser)  # refuses an object that cannot denoise, before any work
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
     refuse_masked(noisy, "noisy")
     noisy = np.asarray(noisy)
     noisy = noisy[np.newaxis] if noisy.ndim == 2 else noisy
-    if mask is not None and noisy.ndim == 3:  # of another shape, noisy is what is refused
+    if mask is not None and noisy.ndim == 3:  # the error for another shape is about noisy
         mask = check_mask(mask, noisy.shape)
-        noisy = noisy if mask is None else np.where(mask, 0, noisy)  # NaN or not
+        noisy = noisy if mask is None else np.where(mask, 0, noisy)  # masked pixels may be NaN
     counts = _check_poisson(noisy, mask)
 
     def denoise(images, frames=slice(None)):
@@ -199,7 +198,7 @@ def _halves_by_thinning(counts, denoise, random_state):
         if k is not None:
             raise ValueError(
                 f"Frame {k} of noisy holds too few electrons to split, {counts[k].sum():.0f}: one "
-                "of its halves has none. Leave it out, or add up frames."
+                "of its halves has none. Leave the frame out, or add up frames."
             )
     images = [denoise(half) for half in (*halves, counts)]
     for k in range(len(counts)):
@@ -209,10 +208,11 @@ def _halves_by_thinning(counts, denoise, random_state):
 def _halves_by_frames(counts, denoise, random_state):
     if len(counts) < 2:
         raise ValueError(
-            'split="frames" takes a neighbouring frame for the second half, and noisy holds one '
+            'split="frames" uses a neighbouring frame as the second half, but noisy holds only one '
             'frame. Use split="thinning".'
         )
-    # One by one: a denoiser that looks at neighbouring frames would make them depend on each other.
+    # Frames are denoised one by one. They must stay independent of each other, also with a denoiser
+    # that uses neighbouring frames.
     frames = [slice(k, k + 1) for k in range(len(counts))]
     images = [denoise(counts[frame], frame)[0] for frame in frames]
     for k in range(len(counts)):
@@ -221,7 +221,7 @@ def _halves_by_frames(counts, denoise, random_state):
 
 
 def _check_poisson(noisy, mask):
-    """Refuse what is not Poisson counts; return them as float32."""
+    """Refuse values that are not Poisson counts; return counts as float32."""
     counts = check_images(
         noisy, estimator_name="confirm_atoms", counts=True, min_size=MIN_SIZE, name="noisy"
     )
@@ -229,24 +229,24 @@ def _check_poisson(noisy, mask):
     _check_frames(counts, mask)
     step = max(1, len(counts) // _N_CHECKED)
     some = slice(None, step * _N_CHECKED, step)
-    # Frame by frame: neither drift nor a change of dose matters here.
+    # Each frame is tested alone, so drift and changes of the dose do not matter.
     try:
         analysis = analyze_noise(
             counts[some], mask=None if mask is None else mask[some], method="spatial"
         )
-    except ValueError as error:  # in words of a movie, which is not what was passed
+    except ValueError as error:  # its message speaks of a movie, but the argument is noisy
         raise ValueError(f"noisy cannot be tested for Poisson scatter. {error}") from error
     if not analysis.is_poisson():
         raise ValueError(
-            "noisy does not scatter as Poisson counts of electrons do, so that halves of it would "
-            f"not be independent:\n{analysis.summary()}\nUse raw counts; "
+            "noisy does not scatter like Poisson counts of electrons, so its halves would not be "
+            f"independent:\n{analysis.summary()}\nUse raw counts; "
             "temdenoise.to_counts undoes a known gain and offset."
         )
     return counts
 
 
 def _check_frames(counts, mask):
-    """Refuse frames in which all pixels that count are alike."""
+    """Refuse frames in which all pixels that count are equal."""
     shown = {} if mask is None else {"where": ~mask}
     low = counts.min(axis=(1, 2), initial=np.inf, **shown)
     high = counts.max(axis=(1, 2), initial=0, **shown)
@@ -259,10 +259,10 @@ def _check_frames(counts, mask):
     if k is not None:
         raise ValueError(
             f"Frame {k} of noisy is constant: every pixel is {low[k]:g}. Electron counts scatter; "
-            "pass the raw ones."
+            "pass the raw counts."
         )
 
 
 def _first(condition):
-    """Return the number of the first frame of which something holds, or None."""
+    """Return the number of the first frame that is marked, or None."""
     return int(condition.argmax()) if condition.any() else None

@@ -23,19 +23,19 @@ from temdenoise.atoms.surface import split_surface_bulk
 from temdenoise.images import first_with_pixel_size, settle_pixel_size
 
 VERDICTS = ("confirmed", "detected, not confirmed", "rejected")
-"""What `confirm_atoms` says about a column."""
+"""The possible verdicts of `confirm_atoms` on a column."""
 
 PIXEL_SIZE = 6.22
-"""Pixel size in pm where none is given: the paper's."""
+"""Pixel size in pm if none is given: the paper's."""
 
 RADIUS_PM = 162.0
-"""Radius of the windows of the test: as far as half-way to the second neighbours."""
+"""Radius of the windows of the test: half the distance to the second neighbours."""
 
 SAME_PM = 62.2
 """Columns of two images are the same up to this distance (10 px of 6.22 pm)."""
 
 BORDER_PM = 350.0
-"""Nearer to the border of the image than this, an outline is where the image ends, no surface."""
+"""An outline nearer to the border of the image than this is the end of the image, no surface."""
 
 _TESTED = ["p_value", "p_contradicted", "q_value", "height_drawn", "height_counted"]
 _COLUMNS = {
@@ -66,7 +66,7 @@ def confirm_atoms_from_halves(
     polarity="auto",
     mask=None,
 ):
-    """Confirm columns with two independent images of counts, denoised each by itself.
+    """Confirm columns with two independent images of counts, each denoised by itself.
 
     Parameters
     ----------
@@ -76,13 +76,12 @@ def confirm_atoms_from_halves(
     denoised_a, denoised_b : array-like of shape (height, width)
         Estimates of their means, each from one of them alone.
     denoised : array-like of shape (height, width), optional
-        Denoised image whose columns are to be judged, from both or either of them. By default the
-        sum of the two.
+        Denoised image whose columns are judged, made from one or both images of counts. By default
+        the sum of `denoised_a` and `denoised_b`.
     fdr, pixel_size, sigma, threshold, polarity
-        As for `confirm_atoms`. The pixel size is by default that of the first of the images that
-        knows it.
+        As for `confirm_atoms`. The pixel size is by default that of the first image that knows it.
     mask : bool array-like of shape (height, width), optional
-        True marks pixels not to trust, NaN or not.
+        True marks pixels not to trust; they may be NaN.
 
     Returns
     -------
@@ -94,8 +93,8 @@ def confirm_atoms_from_halves(
     TypeError
         If an image or a parameter is not real and numeric.
     ValueError
-        If `a` or `b` does not hold whole numbers of electrons, or none at all, if shapes differ, an
-        image is not finite, or a parameter is out of range.
+        If `a` or `b` does not hold whole numbers of electrons, or holds no electron, if shapes
+        differ, an image is not finite, or a parameter is out of range.
 
     Examples
     --------
@@ -208,7 +207,7 @@ def confirm_images(images, fdr, lengths, mask, *, polarity, threshold):
 
 
 def regions_of(atoms, shape, pixel_size=None):
-    """Say which columns are at the surface: those of the outline, but for the image's border.
+    """Say which columns are at the surface: those of the outline, except at the image's border.
 
     Parameters
     ----------
@@ -239,7 +238,7 @@ def _judge(found, halves, reach, fdr):
         pairs = match_atoms(table, half, max_distance=reach)
         new = half.drop(index=pairs["b"]).assign(in_frame=False)
         table = pd.concat([table, new[table.columns]], ignore_index=True)
-        # Which row of the table each column of the half belongs to.
+        # The row of the table to which each column of the half belongs.
         row = np.empty(len(half), dtype=int)
         row[pairs["b"]] = pairs["a"]
         row[new.index] = np.arange(len(table) - len(new), len(table))
@@ -250,8 +249,8 @@ def _judge(found, halves, reach, fdr):
         values[row] = half[_TESTED]
         table.loc[row, "n_halves"] += 1
     both = dict(zip(_TESTED, np.moveaxis(both, 2, 0), strict=True))
-    # Two chances each: the smaller counts double.
-    with np.errstate(invalid="ignore"):  # NaN in both, if there was no test
+    # There are two tests of each column, so the smaller p-value is doubled.
+    with np.errstate(invalid="ignore"):  # both are NaN if there was no test
         for name in ("p_value", "p_contradicted", "q_value"):
             table[name] = np.minimum(2 * np.fmin(*both[name]), 1)
     for name in ("height_drawn", "height_counted"):
@@ -274,7 +273,7 @@ def _checked_halves(images):
     for name, image in images.items():
         if image.shape != shape:
             raise ValueError(f"{name} has shape {image.shape}, but a has {shape}.")
-    # Sums of integers would wrap, and those of float16 overflow.
+    # Sums of small integers and of float16 would overflow.
     return {name: image.astype(np.float64) for name, image in images.items()}
 
 
@@ -287,8 +286,8 @@ def _check_values(images, mask):
         check_finite(image, trusted, name)
         if name not in ("a", "b") and image[trusted].mean() < 0:
             raise ValueError(
-                f"{name} has a negative mean, but it must estimate the mean of counts. Pass it "
-                "without subtracting a background."
+                f"{name} has a negative mean, but it must estimate the mean of counts. Do not "
+                "subtract a background from it."
             )
     for name in ("a", "b"):
         counts = images[name][trusted]
@@ -301,11 +300,11 @@ def _check_values(images, mask):
 
 
 def check_rate(fdr):
-    """Return a false discovery rate as a float, or say what is wrong with it."""
+    """Return a false discovery rate as a float; raise an error if it is not valid."""
     if not isinstance(fdr, Real) or isinstance(fdr, bool):
         raise TypeError(f"fdr must be a number between 0 and 1, got {fdr!r}.")
     if not 0 < fdr < 1:
         raise ValueError(
-            f"fdr is a false discovery rate above 0 and below 1, such as 0.05; got {fdr!r}."
+            f"fdr must be a false discovery rate above 0 and below 1, such as 0.05; got {fdr!r}."
         )
     return float(fdr)

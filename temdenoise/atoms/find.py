@@ -20,18 +20,18 @@ from temdenoise.atoms._pairs import FINER, hold_pairs
 from temdenoise.images import settle_pixel_size
 
 COLUMN_SIGMA = 60.0
-"""Default standard deviation of the blobs in pm. Of 45 to 70, it tells Pt and Ce columns from the
-narrower Fresnel fringes best, with the least error of position."""
+"""Default standard deviation of the blobs in pm. Of values from 45 to 70, it separates Pt and Ce
+columns best from the narrower Fresnel fringes, with the smallest error of position."""
 
 THRESHOLD = 0.09
 """Default threshold, as a fraction of the range of the image. ``benchmarks/atom_threshold.py``
 measured it on denoised frames of 0.1 to 3 electrons per pixel."""
 
-# Quantiles between which lies the range of an image: a few hot pixels do not widen it.
+# The range of an image is that between these quantiles. A few hot pixels do not change it.
 _RANGE = (0.001, 0.999)
 
-# Standard deviations in pixels that a pixel size in pm leads to: from columns that no pixel
-# resolves to one that fills a field of view.
+# Plausible standard deviations of columns in pixels, for a pixel size in pm. Narrower columns could
+# not be resolved, and a wider one would fill the field of view.
 _PLAUSIBLE = (0.5, 100.0)
 
 _COLUMNS = ["x", "y", "radius", "intensity", "response"]
@@ -52,42 +52,43 @@ def find_atoms(
     Parameters
     ----------
     image : array-like of shape (height, width)
-        A denoised image in counts/px, or proportional to it. A constant that is added to it changes
-        nothing.
+        A denoised image in counts/px, or proportional to it. A constant offset does not change the
+        result.
     pixel_size : float, optional
         Pixel size in pm. It sets the default of ``sigma``. By default that of the image, if it is a
         `temdenoise.images.ImageStack` that knows it.
     sigma : float or sequence of float, optional
-        Standard deviation in pixels of the blobs to find. With several, each column is reported at
-        the scale at which its response is largest. Default: 60 pm, that is ``60 / pixel_size``, or
-        8 pixels without a pixel size (the paper's, at its 6.22 pm per pixel). Columns closer than
-        some 140 pm, as the dumbbells of silicon along [110], need about half of it.
+        Standard deviation in pixels of the blobs to find. With several values, each column is
+        reported at the scale at which its response is largest. Default: 60 pm, that is
+        ``60 / pixel_size``, or 8 pixels without a pixel size (the paper's, at its 6.22 pm per
+        pixel). Columns closer than about 140 pm, such as the dumbbells of silicon along [110], need
+        about half of this value.
     threshold : float, default=0.09
         Smallest response of a column, as a fraction of the range of the image. The range is that
-        from the 0.1 % to the 99.9 % quantile of the pixels; neither dose nor offset changes the
-        fraction. A Gaussian column of standard deviation ``sigma`` and height ``h`` on a flat
-        background has a response of ``h / 2`` over the range, so that no column has much more than
-        0.5.
+        from the 0.1 % to the 99.9 % quantile of the pixels. The fraction depends neither on the
+        dose nor on an offset. A Gaussian column of standard deviation ``sigma`` and height ``h`` on
+        a flat background has a response of ``h / 2`` over the range, so responses are hardly larger
+        than 0.5.
     polarity : {"auto", "bright", "dark"}, default="auto"
-        Whether columns are brighter or darker than what surrounds them. "auto" is
-        decided by `column_polarity`, which says where it can be wrong.
+        Whether columns are brighter or darker than their surroundings. With "auto",
+        `column_polarity` decides; its documentation says when it can be wrong.
     exclude_border : bool or float, default=True
-        Distance in pixels from the image's border within which columns are not reported, because
-        their surroundings are cut off. True: twice the (smallest) ``sigma``. False: report all.
+        Columns nearer to the image's border than this, in pixels, are not reported, because their
+        surroundings are cut off. True: twice the (smallest) ``sigma``. False: report all columns.
     mask : bool array-like of shape (height, width), optional
-        True marks pixels not to trust, NaN or not (a burnt-in label). They are replaced by the mean
-        of the other pixels, and no column is reported on them.
+        True marks pixels not to trust, such as a burnt-in label; they may be NaN. They are replaced
+        by the mean of the other pixels, and no column is reported on them.
 
     Returns
     -------
     atoms : pandas.DataFrame
         One row per column, the strongest response first, all float64:
 
-        - ``x``, ``y``: position in pixels along the columns and rows of the array, sub-pixel; the
-          origin is the centre of pixel ``image[0, 0]``;
+        - ``x``, ``y``: position in pixels along the horizontal and vertical axis of the image, with
+          fractions of a pixel; the origin is the centre of pixel ``image[0, 0]``;
         - ``radius``: radius of the blob in pixels, ``sqrt(2) * sigma`` of its scale (interpolated
           between three or more);
-        - ``intensity``: image at the position in counts/px, linearly interpolated;
+        - ``intensity``: value of the image at the position in counts/px, linearly interpolated;
         - ``response``: scale-normalised response ``sigma**2 * LoG`` over the range of the image,
           always positive.
 
@@ -105,22 +106,21 @@ def find_atoms(
     Warns
     -----
     UserWarning
-        If the pixel size can hardly be in pm: columns would be narrower than a pixel or hundreds of
-        pixels wide. If ``sigma`` is not given and most blobs hold a pair of columns.
+        If the pixel size is probably not in pm, because columns would be narrower than a pixel or
+        hundreds of pixels wide. If ``sigma`` is not given and most blobs hold a pair of columns.
     PixelSizeWarning
-        If `pixel_size` and that of the image differ.
+        If `pixel_size` and the pixel size of the image differ.
 
     Notes
     -----
     Section 5.3 of Mohan et al., arXiv:2010.12970, finds the surface atoms of a nanoparticle with
-    this detector. Denoise first: in a *noisy* image most blobs are noise. Maxima of Fresnel fringes
-    are maxima of the image, and are found where they exceed the threshold. Positions are those of
-    the blobs in the image. A tilt of the specimen and multiple scattering displace them from the
-    projected atoms by some pm (``benchmarks/find_atoms.py``).
+    this detector. Denoise the image first: in a *noisy* image most blobs are noise. Maxima of
+    Fresnel fringes are found too, if they exceed the threshold. Positions are those of the blobs in
+    the image. A tilt of the specimen and multiple scattering displace the blobs from the projected
+    atoms by a few pm (``benchmarks/find_atoms.py``).
 
-    The threshold is relative to the image itself. In an image that holds vacuum alone, the
-    strongest undulations that the denoiser left are therefore found; `confirm_atoms` tells them
-    from columns.
+    The threshold is relative to the image itself. In an image of vacuum alone, the strongest
+    undulations that the denoiser left are therefore found. `confirm_atoms` does not confirm them.
 
     Examples
     --------
@@ -168,12 +168,13 @@ def find_atoms(
 
 
 def column_polarity(image, *, pixel_size=None, sigma=None, mask=None):
-    """Tell whether the columns of an image are brighter or darker than what surrounds them.
+    """Decide whether the columns of an image are brighter or darker than their surroundings.
 
-    The polarity is that whose twenty strongest blobs have the larger responses: columns are compact
-    peaks, and the space between them is broad and shallow. The answer is right where the heavy
-    columns are the strongest feature (white contrast, and dark columns at focus). At a contrast
-    reversal some columns are bright and others dark; there no answer is right for all of them.
+    The strongest twenty bright blobs are compared with the strongest twenty dark blobs. The
+    polarity is that of the larger responses, because columns are compact peaks, and the space
+    between them is broad and shallow. The answer is correct if the heavy columns are the strongest
+    feature (white contrast, and dark columns at focus). At a contrast reversal some columns are
+    bright and others are dark, and no answer is correct for all of them.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def column_polarity(image, *, pixel_size=None, sigma=None, mask=None):
     Returns
     -------
     polarity : {"bright", "dark"}
-        What ``polarity="auto"`` of `find_atoms` takes.
+        The polarity that `find_atoms` uses for ``polarity="auto"``.
 
     Raises
     ------
@@ -226,8 +227,8 @@ def image_range(image, mask=None):
     Returns
     -------
     span : float
-        99.9 % quantile less 0.1 % quantile, in the unit of the image. Where these two are equal it
-        is the largest less the smallest value. 0: the image is constant but for rounding.
+        99.9 % quantile minus 0.1 % quantile, in the unit of the image. If these two are equal, the
+        largest minus the smallest value. 0: the image is constant except for rounding.
 
     Examples
     --------
@@ -241,19 +242,19 @@ def image_range(image, mask=None):
 
 
 def _span(image, mask):
-    """Range of an image as `_centred` returns it."""
+    """Range of an image that `_centred` returned."""
     values = image if mask is None else image[~mask]
     low, high = np.quantile(values, _RANGE)
     return high - low or float(np.ptp(values))
 
 
 def _centred(image, mask):
-    """Image less its mean as float32, that mean, and the mask; what is masked becomes zero."""
+    """Image minus its mean as float32, the mean, and the mask. Masked pixels become zero."""
     image = check_one_image(image, "image")
     if mask is not None:
         mask = check_mask(mask, (1, *image.shape))
         mask = None if mask is None else mask[0]
-    # A value beyond float32, which is enough for any count, becomes infinite here.
+    # A value too large for float32 becomes infinite here. float32 is enough for any count.
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(image.astype(np.float32))
     bad = np.argwhere(bad if mask is None else bad & ~mask)
@@ -264,9 +265,9 @@ def _centred(image, mask):
         )
     values = image if mask is None else image[~mask]
     level = values.mean(dtype=np.float64)
-    # The mean goes first, or single precision would be lost on an offset.
+    # The mean is subtracted first, because single precision is not enough for a large offset.
     centred = image - level if mask is None else np.where(mask, 0, image - level)
-    # What is left of a constant image is rounding.
+    # Only rounding errors are left of a constant image.
     precision = np.finfo(image.dtype if image.dtype == np.float64 else np.float32).eps
     if np.ptp(values) <= 4 * precision * max(abs(float(values.min())), abs(float(values.max()))):
         centred = np.zeros(image.shape)
@@ -277,7 +278,7 @@ def default_sigma(pixel_size, *, stacklevel=3):
     """Scale at which columns are found if none is given. Warns if it is absurd.
 
     A function that finds columns more than once calls this first and passes the scale on, so that
-    the warning comes once.
+    there is only one warning.
 
     Parameters
     ----------
@@ -297,8 +298,8 @@ def default_sigma(pixel_size, *, stacklevel=3):
     sigma = COLUMN_SIGMA / pixel_size
     if not _PLAUSIBLE[0] <= sigma <= _PLAUSIBLE[1]:
         warnings.warn(
-            f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels (sigma): is "
-            "it in pm? If it is, resample the image or give sigma.",
+            f"At pixel_size={pixel_size:g} pm a column is a blob of {sigma:.3g} pixels (sigma). Is "
+            "pixel_size in pm? If it is, resample the image or give sigma.",
             stacklevel=stacklevel,
         )
     return sigma
@@ -346,5 +347,5 @@ def _checked_sigmas(sigma, pixel_size):
 
 def _checked_border(exclude_border, sigmas):
     if isinstance(exclude_border, bool | np.bool_):
-        return 2 * sigmas[0] if exclude_border else -1.0  # a vertex may lie outside by half a pixel
+        return 2 * sigmas[0] if exclude_border else -1.0  # a vertex can be half a pixel outside
     return 0.0 if exclude_border == 0 else check_length("exclude_border (pixels)", exclude_border)

@@ -12,7 +12,7 @@ from temdenoise.atoms._points import check_points
 
 
 def match_atoms(a, b, max_distance=10, assignment="optimal"):
-    """Pair the atoms of two lists that are the same within a distance.
+    """Pair the atoms of two lists that are at most a given distance apart.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ def match_atoms(a, b, max_distance=10, assignment="optimal"):
     max_distance : float, default=10
         Largest distance of two atoms that are the same, in the unit of the positions. The default
         is that of Section 5.3.1 of "Deep denoising for scientific discovery: a case study in
-        electron microscopy" (Mohan et al., arXiv:2010.12970) as carried out: 10 px of 6.22 pm.
-        (The "100 pixels" of the text are the square of this distance.)
+        electron microscopy" (Mohan et al., arXiv:2010.12970), as in the authors' code: 10 px of
+        6.22 pm. (The "100 pixels" of the text are the square of this distance.)
     assignment : {"optimal", "nearest"}, default="optimal"
-        "optimal": one-to-one; as many pairs as possible, and of all such choices the one with the
-        smallest sum of distances. "nearest": each atom of `a` with the nearest of `b`, which
-        several may share, as in the code that accompanies the paper.
+        "optimal": one-to-one pairs; as many pairs as possible, with the smallest sum of distances.
+        "nearest": each atom of `a` with the nearest atom of `b`, as in the code that accompanies
+        the paper. Several atoms of `a` can share an atom of `b`.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def match_atoms(a, b, max_distance=10, assignment="optimal"):
     TypeError
         If a position or `max_distance` is not a real number.
     ValueError
-        If the positions are not finite or not of that shape, or an argument is out of range.
+        If the positions are not finite or have another shape, or an argument is out of range.
 
     See Also
     --------
@@ -89,7 +89,8 @@ def _best(i, j, distance):
     """Which of the possible pairs (i, j) to take."""
     rows, row = np.unique(i, return_inverse=True)
     columns, column = np.unique(j, return_inverse=True)
-    # One pair too far apart costs more than all others together: their number is least.
+    # One pair that is too far apart costs more than all others together. Therefore the number of
+    # such pairs is as small as possible.
     cost = np.full((len(rows), len(columns)), 1 + distance.sum())
     number = np.full(cost.shape, -1)
     cost[row, column], number[row, column] = distance, np.arange(len(i))

@@ -1,4 +1,4 @@
-"""Tell the atoms of a particle's surface from those inside, by an alpha shape."""
+"""Split the atoms of a particle into surface and bulk, by an alpha shape."""
 
 from numbers import Real
 
@@ -10,7 +10,7 @@ from temdenoise._lengths import check_length
 from temdenoise.atoms._points import check_points, settle_pixel_size_of_points
 
 ALPHA = 40.0
-"""Default circumradius in px without a pixel size: the paper's, as carried out."""
+"""Default circumradius in px without a pixel size, as in the paper's code."""
 
 ALPHA_PM = 250.0
 """The same in pm, 40 px of 6.22 pm: Pt columns along [110] have triangles of 150 pm."""
@@ -27,14 +27,14 @@ def alpha_shape(points, alpha):
     points : DataFrame with columns x and y, or array-like of shape (n_points, 2)
         Positions (x, y), in px (or any unit).
     alpha : float
-        Largest radius of the circles, in the same unit. Holes and bays narrower than its double are
-        bridged.
+        Largest radius of the circles, in the same unit. Holes and bays narrower than twice this
+        radius are closed.
 
     Returns
     -------
     edges : ndarray of shape (n_edges, 2), dtype int64
-        Numbers (from 0) of the two points of each edge, the smaller first. None if there are fewer
-        than three points or all lie on one line.
+        Numbers (from 0) of the two points of each edge, the smaller first. There are no edges if
+        there are fewer than three points or all lie on one line.
 
     Raises
     ------
@@ -71,11 +71,11 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
         neighbours. By default 250 pm divided by `pixel_size`, or 40 px without a pixel size (the
         paper's, at 6.22 pm per px).
     pixel_size : float, optional
-        Pixel size in pm; it sets the default of `alpha`. By default the one that a table of
+        Pixel size in pm. It sets the default of `alpha`. By default the pixel size that a table of
         `temdenoise.atoms.find_atoms` knows (``points.attrs["pixel_size"]``).
     interface : float, optional
-        Height y in px, below which (at larger y) the particle stands on its support: a boundary
-        edge with both ends there is no surface. By default all of the boundary is.
+        Height y in px. Below it (at larger y) the particle stands on its support, and a boundary
+        edge with both ends there is not surface. By default the whole boundary is surface.
 
     Returns
     -------
@@ -88,12 +88,12 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
     TypeError
         If a position or a parameter is not a real number.
     ValueError
-        If the positions are not finite or not of that shape, or a parameter is out of range.
+        If the positions are not finite or have another shape, or a parameter is out of range.
 
     Notes
     -----
-    An atom that belongs to no triangle is at the surface, as nothing is around it: an atom by
-    itself, a single row of atoms, the only two.
+    An atom that belongs to no triangle is at the surface, because no atoms surround it. Examples
+    are an isolated atom, a single row of atoms, or a list of two atoms.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def split_surface_bulk(points, alpha=None, *, pixel_size=None, interface=None):
     elif np.isnan(interface):
         raise ValueError("interface must be a height in px, got nan.")
 
-    # Atoms on top of each other are one corner.
+    # Atoms at the same position are one corner.
     corners, corner = np.unique(xy, axis=0, return_inverse=True)
     triangles = _triangles(corners, alpha)
     edges = _boundary(triangles)
@@ -146,7 +146,7 @@ def _triangles(corners, alpha):
 
 
 def _boundary(triangles):
-    """Edges of one triangle alone, as sorted numbers of points (n, 2)."""
+    """Edges that belong to only one triangle, as sorted numbers of points (n, 2)."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges, count = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)
     return edges[count == 1]

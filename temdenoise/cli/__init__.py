@@ -1,6 +1,6 @@
 """The command line: ``temdenoise demo | denoise | simulate | train | evaluate``.
 
-Everything heavy is imported by the command that needs it, so that ``temdenoise --help`` is quick.
+Each command imports the large packages that it needs, so that ``temdenoise --help`` is fast.
 """
 
 import argparse
@@ -16,12 +16,12 @@ def main(argv=None):
     Parameters
     ----------
     argv : list of str, optional
-        Arguments without the program's name; by default those of the process.
+        Arguments without the program's name. By default those of the process.
 
     Returns
     -------
     code : int
-        0 if all went well, 2 for wrong arguments or input (one line on stderr says what), 130 if
+        0 without errors, 2 for wrong arguments or input (with one line on stderr), 130 if
         interrupted.
 
     Examples
@@ -37,12 +37,12 @@ def main(argv=None):
             warnings.showwarning = _print_warning
             arguments.run(arguments)
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
-        # One line, whatever the library had to say.
+        # Messages of several lines become one line.
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"temdenoise: error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("temdenoise: interrupted; nothing unfinished was kept", file=sys.stderr)
+        print("temdenoise: interrupted; unfinished results were not kept", file=sys.stderr)
         return 130
     except SystemExit as stop:  # --help
         return stop.code or 0

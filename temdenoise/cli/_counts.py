@@ -1,4 +1,4 @@
-"""Electrons from the values that a file holds: ``--gain`` and ``--offset``."""
+"""Conversion of stored values to electrons: ``--gain`` and ``--offset``."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from sklearn.utils import get_tags
 
 from temdenoise.cli._methods import methods_with_read_noise, takes_read_noise
 
-# Frames the gain is measured on.
+# Number of frames on which the gain is measured.
 _FRAMES = 16
-# Share of the noise's variance that read noise may have where a method takes all for shot noise.
+# Largest share of read noise in the variance for methods that assume pure shot noise.
 _TOLERATED = 0.1
 
 
 @dataclass
 class Conversion:
-    """Stored values to electrons per pixel; with the defaults it leaves them alone."""
+    """Conversion of stored values to electrons per pixel; the default changes nothing."""
 
     gain: float = 1.0
     offset: float = 0.0
@@ -25,7 +25,7 @@ class Conversion:
     n_raised: int = 0
 
     def __call__(self, frames):
-        """Convert frames; what read noise carried below zero is raised, and counted."""
+        """Convert frames; values below zero from read noise are set to zero, and counted."""
         if self.gain == 1.0 and self.offset == 0.0:
             return np.asarray(frames)
         counts = (np.asarray(frames, dtype=np.float32) - np.float32(self.offset)) / np.float32(
@@ -41,7 +41,7 @@ class Conversion:
 
     @property
     def metadata(self):
-        """What to write beside the result."""
+        """Metadata to write with the result."""
         return {} if self.gain == 1.0 and self.offset == 0.0 else {
             "gain": self.gain, "offset": self.offset
         }  # fmt: skip
@@ -94,7 +94,7 @@ def find_conversion(stack, mask, arguments, denoiser):
     if not mean > 0:
         raise ValueError(
             f"after gain and offset the mean is {mean:.3g} electrons per pixel: the offset "
-            f"({noise.offset_:.4g}) is too high, give it with --offset"
+            f"({noise.offset_:.4g}) is too high; give the correct one with --offset"
         )
     share = read_noise**2 / (read_noise**2 + mean)
     with_read_noise = takes_read_noise(denoiser)

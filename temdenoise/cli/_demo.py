@@ -54,7 +54,7 @@ def run(arguments):
     print(f"denoised   PSNR {before:.1f} dB -> {after:.1f} dB (against the known truth)")
 
     tables = [find_atoms(image, pixel_size=pixel_size) for image in denoised]
-    # What can be found at best is what shows in the clean image.
+    # The best possible result is the atoms of the clean image.
     references = [find_atoms(image, pixel_size=pixel_size) for image in clean]
     reach = 62.2 / pixel_size  # the paper's 10 pixels of 6.22 pm
     pairs = zip(tables, references, strict=True)

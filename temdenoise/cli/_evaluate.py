@@ -15,11 +15,11 @@ from temdenoise.cli._shared import (
     write_table,
 )
 
-# Of the frames that are simulated, in pm: that of the paper's.
+# Pixel size of simulated frames in pm: that of the paper.
 _PIXEL_SIZE = 6.22
 # So many images are simulated before other processes would have started.
 _N_ALONE = 10
-# Images that a method which is not pretrained is fitted to.
+# Number of images for the fit of a method that is not pretrained.
 _N_FIT = 4
 
 
@@ -43,7 +43,7 @@ def add_parser(commands):
         "--pixel-size",
         type=positive_float,
         metavar="PM",
-        help=f"in pm. Default: what the file says; {_PIXEL_SIZE} for images that are simulated",
+        help=f"in pm. Default: that of the file; {_PIXEL_SIZE} for simulated images",
     )
     parser.add_argument(
         "--dose",
@@ -62,7 +62,7 @@ def add_parser(commands):
         "--groups",
         metavar="NAME",
         help="also a row for each structure, defect ...: a column of the table that 'temdenoise "
-        "simulate' writes, of images that are simulated or in its .npz file",
+        "simulate' writes, for simulated images or images in its .npz file",
     )
     parser.add_argument(
         "--n-realizations",
@@ -83,7 +83,7 @@ def add_parser(commands):
 def run(arguments):
     check_method(arguments)
     if arguments.images is not None and arguments.optics != "paper":
-        raise ValueError("--optics is for images that are simulated: leave out --images or it")
+        raise ValueError("--optics is for simulated images: leave out --images or --optics")
     if arguments.output is not None:
         if arguments.output.suffix.lower() != ".csv":
             raise ValueError(f"the output must end in .csv, got {str(arguments.output)!r}")
@@ -148,7 +148,7 @@ def _clean_images(arguments):
         pixel_size = arguments.pixel_size or images.pixel_size
         if pixel_size is None and (arguments.method in ("auto", "sbd")):
             raise ValueError(
-                f"{str(arguments.images)!r} does not say its pixel size, which --method "
+                f"{str(arguments.images)!r} has no pixel size, which --method "
                 f"{arguments.method} needs: give it with --pixel-size"
             )
         # The pixel size is a keyword from here on: --pixel-size goes before the file's.
@@ -196,7 +196,7 @@ def _ready(arguments, clean, noise, pixel_size):
 
     denoiser = build(arguments)
     if arguments.method != "sbd":
-        # Another noise than that which is scored: nothing is fitted to the test.
+        # The noise differs from that of the test, so nothing is fitted to the test.
         seed = (arguments.random_state + 1) % 2**32
         denoiser.fit(noise.sample(clean[:_N_FIT], random_state=seed))
     return denoiser, only_taken(denoiser.transform, pixel_size=pixel_size)

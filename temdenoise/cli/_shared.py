@@ -1,4 +1,4 @@
-"""What the commands have in common: types of arguments, tables and pictures on disk."""
+"""Code shared by the commands: types of arguments, tables and pictures on disk."""
 
 import argparse
 
@@ -16,7 +16,7 @@ def add_optics(parser):
         "--optics",
         choices=["paper", "varied"],
         default="paper",
-        help="microscope of simulated images: that of the paper (default), or another one each",
+        help="microscope of simulated images: that of the paper (default), or one per model",
     )
 
 
@@ -33,7 +33,7 @@ def check_new(files, overwrite):
 def frames_table(tables, pixel_size):
     """One table of the columns of all frames, with units in the headers.
 
-    Positions are in px, and in nm as well where the pixel size (pm) is known.
+    Positions are in px, and also in nm if the pixel size (pm) is known.
     """
     import pandas as pd
 

@@ -11,7 +11,7 @@ def add_parser(commands):
         "simulate",
         help="simulate clean Pt/CeO2 images from physics",
         description="Simulate clean images of Pt nanoparticles on CeO2 by multislice. The models "
-        "are drawn at random. The four structures and their defects take turns, so that a few "
+        "are drawn at random. The four structures and their defects alternate, so that a few "
         "images show all structures. OUT.npz holds 'data' (the images), 'pixel_size' (pm), "
         "'groups' (the structure of each image), and the tables as 'frame_...' and 'columns_...'.",
     )
@@ -21,7 +21,7 @@ def add_parser(commands):
         type=positive_int,
         required=True,
         metavar="N",
-        help="number of images, spread over 12 models, or from 120 on over N / 10",
+        help="number of images, spread over 12 models, or over N / 10 models if N is at least 120",
     )
     parser.add_argument(
         "-o",

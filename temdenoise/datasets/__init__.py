@@ -1,4 +1,4 @@
-"""Data sets: simulated Pt/CeO2 images, the paper's own, and counted movies."""
+"""Data sets: simulated Pt/CeO2 images, the images of the paper, and counted movies."""
 
 import lazy_loader
 

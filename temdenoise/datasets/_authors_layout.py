@@ -1,7 +1,7 @@
-"""How the authors lay out their data set: CSV lists, one TIFF file an image.
+"""Layout of the authors' data set: CSV lists, and one TIFF file per image.
 
-A list is named ``{subset}_{contrasts}.csv``. Its first line names the columns, but they are known
-by their position: 0 path of the image, 1 particle and defect ("PtNp1-D0"), 4 thickness, 5 and 6
+A list is named ``{subset}_{contrasts}.csv``. Its first line names the columns, but only their
+positions are used: 0 path of the image, 1 particle and defect ("PtNp1-D0"), 4 thickness, 5 and 6
 tilt about x and y, 10 defocus, 11 contrast.
 """
 
@@ -34,7 +34,7 @@ def list_names(subsets, contrast):
     Parameters
     ----------
     subsets : sequence of str
-        Among "train", "valid", "test".
+        Some of "train", "valid", "test".
     contrast : str or sequence of str
         Contrasts, in a sequence or joined by dashes.
 
@@ -46,7 +46,7 @@ def list_names(subsets, contrast):
     Raises
     ------
     ValueError
-        For an unknown contrast, one given twice, or none.
+        If a contrast is unknown or given twice, or there is none.
 
     Examples
     --------
@@ -78,12 +78,12 @@ def read_list(path):
     Raises
     ------
     ValueError
-        If the file is not in the layout.
+        If the file does not have this layout.
 
     Warns
     -----
     UserWarning
-        If it lists another contrast than its file name says.
+        If the list holds other contrasts than its file name says.
     """
     name = str(path)
     try:
@@ -126,12 +126,12 @@ def read_list(path):
 
 
 def locate_images(root, listed):
-    r"""Find the files that a list means, whatever folders and separators it writes.
+    r"""Find the files of a list, with any folders and path separators.
 
-    A path is first looked up as it stands, below `root`. Lists also come with the folders of
-    another machine (``D:\data\1\a.tif``), and copies are unpacked one folder deeper or all into
-    one: then the file of that name is taken whose folders agree in the most places, counted from
-    the name backwards. Nothing outside `root` is ever opened.
+    A path is first looked up as it is, below `root`. But some lists hold the folders of another
+    machine (``D:\data\1\a.tif``), and some copies are unpacked one folder deeper or into a single
+    folder. Then, of the files of this name, the one with most folders in common is used, counted
+    from the name backwards. No file outside `root` is ever opened.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ def locate_images(root, listed):
     Returns
     -------
     list of (pathlib.Path or None)
-        The files; None where there is none.
+        The files; None for those that are not found.
 
     Raises
     ------
     ValueError
-        If several files fit a path equally well, or different paths of the list lead to one file.
+        If several files fit a path equally well, or two paths of the list lead to the same file.
     """
     index, shared, paths, users = None, None, [], {}
     for text in listed:
@@ -160,8 +160,8 @@ def locate_images(root, listed):
             path = _best_fit(root, text, parts, index, shared)
         if path is not None and users.setdefault(path, parts) != parts:
             raise ValueError(
-                f"Both {text!r} and {'/'.join(users[path])!r} of the list lead to the one file "
-                f"{str(path)!r}; unpack the images into the folders that the list names."
+                f"Both {text!r} and {'/'.join(users[path])!r} of the list lead to the same file "
+                f"{str(path)!r}. Unpack the images into the folders that the list names."
             )
         paths.append(path)
     return paths
@@ -171,8 +171,8 @@ def _best_fit(root, text, parts, index, shared):
     agreements = defaultdict(list)
     for candidate in index.get(parts[-1], ()):
         n = _n_common_trailing(parts, candidate)
-        # With nothing but the name in common it may be another image, unless no two images
-        # of the lists have that name.
+        # If only the name agrees, the file may be another image, unless the name is unique in the
+        # lists.
         if n > 1 or n == len(parts) or parts[-1] not in shared:
             agreements[n].append(candidate)
     if not agreements:
@@ -182,7 +182,7 @@ def _best_fit(root, text, parts, index, shared):
         raise ValueError(
             f"Several files under {str(root)!r} can be {text!r}: "
             + " and ".join("/".join(candidate) for candidate in sorted(best)[:2])
-            + ". Remove those that are not meant."
+            + ". Remove the wrong files."
         )
     return root.joinpath(*best[0])
 
@@ -212,14 +212,14 @@ def _index(root):
 
 
 def _shared_names(root):
-    """File names that stand in the lists in more than one folder."""
+    """File names that the lists hold in more than one folder."""
     listed = set()
     for subset in SUBSETS:
         for path in root.glob(f"{subset}_*.csv"):
             try:
                 column = pd.read_csv(path, usecols=[0]).iloc[:, 0]
             except (ValueError, UnicodeError):
-                continue  # not the list that is asked for: that one has been read
+                continue  # another list than the requested one, which has been read already
             listed.update(_parts(text) for text in column.astype(str))
     names = Counter(parts[-1] for parts in listed if parts)
     return {name for name, n in names.items() if n > 1}

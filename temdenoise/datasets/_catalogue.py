@@ -1,4 +1,4 @@
-"""What the set holds: the paper's 855 models, models drawn at random, and how images are chosen."""
+"""Contents of the set: the paper's 855 models, random models, and the selection of images."""
 
 from dataclasses import dataclass, replace
 
@@ -20,8 +20,8 @@ DEFECTS_OF = {
     "PtNp4": ("D0", "D1"),
 }
 SUPPORTS = ("flat", "step", "facet", "vacancies")
-# At 50 Angstrom the paper's set holds four times the images of the other thicknesses, and three
-# times for these particles (counted in the published lists): four and three different supports.
+# At 50 Angstrom the paper's set holds four times as many images as at other thicknesses, and three
+# times for these particles (counted in the published lists). They have four and three supports.
 _THREE_SUPPORTS = (("PtNp1", "D1"), ("PtNp2", "Dh"), ("PtNp2", "Ds"))
 
 # The particles as the paper's images show them: PtNp1 has rows of 7, 8, 9, 10 and 10 columns,
@@ -33,8 +33,8 @@ _SHAPE = {
     "PtNp4": {},
 }
 
-# What residual aberrations of a corrected microscope may come to, in nm, and the period of their
-# azimuths in degrees; third-order spherical aberration in micrometres, vibration in pm.
+# Typical largest residual aberrations of a corrected microscope in nm, and the period of their
+# azimuths in degrees. Third-order spherical aberration is in micrometres, vibration in pm.
 _ASTIGMATISMS = {"12": (3.0, 180.0), "21": (150.0, 360.0), "23": (100.0, 120.0)}
 _SPHERICAL, _VIBRATION = (-20.0, 5.0), (20.0, 70.0)
 
@@ -44,12 +44,12 @@ FRAME_COLUMNS = ["model", *MODEL_COLUMNS, "defocus", "contrast"]
 
 @dataclass(frozen=True)
 class ModelImages:
-    """One model and the images of it that are wanted.
+    """One model and its selected images.
 
-    `arguments` are those of `pt_ceo2`; `change` (change, index of the site) alters the surface
-    after it, if given. `series` is the whole defocus series the wave is imaged at, of which
-    `chosen` are kept: an image does not depend on which others are asked for. `optics` are
-    parameters of the `Microscope` other than the paper's.
+    `arguments` are those of `pt_ceo2`. If given, `change` (change, index of the site) then alters
+    the surface. `series` is the whole defocus series of the wave, of which `chosen` are kept, so an
+    image does not depend on the selection of others. `optics` are parameters of the `Microscope`
+    that differ from the paper's.
     """
 
     arguments: dict
@@ -64,8 +64,9 @@ class ModelImages:
 def lean(tilt_x, tilt_y):
     """Tilt towards x and y, as `exit_wave` takes it, of rotations about x and y in degrees.
 
-    The paper states rotations: about x the specimen leans along y, which is how its images are
-    reproduced. Their sign is not stated and hardly shows (columns are drawn out alike either way).
+    The paper states rotations. A rotation about x tilts the specimen along y, and this reproduces
+    the paper's images. The paper does not state the sign, which has almost no effect: columns are
+    elongated in the same way.
     """
     return (float(-tilt_y) + 0.0, float(-tilt_x) + 0.0)
 
@@ -90,8 +91,9 @@ def catalogue():
 def model_arguments(structure, defect, support, thickness, seed):
     """Arguments of `pt_ceo2` for a model of the catalogue.
 
-    All models of a structure share one particle; `seed` places the defect on it (the same column in
-    Dh, Ds and D1), and the particle, step or facet in the field. Tilts show the same atoms.
+    All models of a structure share one particle. `seed` determines the place of the defect on it
+    (the same column in Dh, Ds and D1), and of the particle, step or facet in the field. All tilts
+    have the same atoms.
     """
     particle = np.random.RandomState([seed, list(PARTICLES).index(structure)])
     place = [seed, list(PARTICLES).index(structure), DEFECTS_OF[structure].index(defect)]
@@ -113,7 +115,7 @@ def model_arguments(structure, defect, support, thickness, seed):
     if support == "step":
         arguments["steps"] = [(edge, side)]
     elif support == "facet":
-        # {100} on the left, {111} on the right: the crystal's low-index planes in this zone
+        # {100} on the left, {111} on the right: low-index planes of the crystal in this zone
         arguments["facets"] = [(edge, 54.74 if side < 0 else -70.53)]
     elif support == "vacancies":
         arguments["oxygen_vacancies"] = 0.3
@@ -121,7 +123,7 @@ def model_arguments(structure, defect, support, thickness, seed):
 
 
 def whole_set(seed):
-    """Frame of all 17,955 images of the set, models in the order `seed` gives them."""
+    """Frame of all 17,955 images of the set, with models in the order that `seed` determines."""
     table = catalogue().sample(frac=1, random_state=np.random.RandomState(seed))
     frame = table.loc[table.index.repeat(len(DEFOCI))]
     frame = frame.rename_axis("model").reset_index()
@@ -154,8 +156,8 @@ def images_of(frame, seed):
 def spread_order(frame):
     """Positions of the rows of a frame with its models in another order.
 
-    Structures take turns, and so do the defects of each structure. Within that, the models stay in
-    the order they have, and so do the images of a model.
+    Structures alternate, and so do the defects of each structure. The models of a structure and
+    defect keep their order, and so do the images of a model.
     """
     models = frame.drop_duplicates("model")[["model", "structure", "defect"]]
     turn = models.groupby(["structure", "defect"]).cumcount()
@@ -167,10 +169,10 @@ def spread_order(frame):
 
 
 def draw_models(rng, structures, defects, defocus, sizes, *, in_turn=False):
-    """Draw models at random, without end: jobs and frame (see ``models="varied"``).
+    """Draw any number of models at random: jobs and frame (see ``models="varied"``).
 
-    The structures, and the defects of each, are drawn for every model, or take turns in an order
-    that is drawn.
+    The structures, and the defects of each, are drawn for every model, or alternate in a random
+    order.
     """
     jobs, rows, start = [], [], 0
     turns = _turns(rng, structures, defects)
@@ -193,7 +195,7 @@ def draw_models(rng, structures, defects, defocus, sizes, *, in_turn=False):
 
 
 def _turns(rng, structures, defects):
-    """Yield structure and defect without end: each structure in turn, and its defects in turn."""
+    """Yield structures and defects endlessly: structures alternate, and so do their defects."""
     waiting = {structure: [] for structure in structures}
     while True:
         for structure in rng.permutation(structures):

@@ -1,17 +1,17 @@
 """Black, intermediate or white: the contrast of an image's atom columns.
 
-The rule reads an image: its Ce and Pt columns in the bulk against what surrounds them.
+The rule compares the Ce and Pt columns in the bulk with their surroundings.
 
 - white: both kinds stand out by at least 0.30 of the vacuum level, from the *brightest* direction
   around them: columns are separate white dots;
 - black: neither kind is brighter than the *mean* around it by 0.05 of the vacuum level;
-- intermediate: all else; one kind is black and the other white, or columns can hardly be told
-  apart, because their contrast is weak or a tilt draws them out into streaks.
+- intermediate: all other images. One kind is black and the other white, or columns are hardly
+  separated, because their contrast is weak or a tilt elongates them.
 
-The paper's classes (Appendix A.2) are a judgement by eye that depends on thickness, tilt and
-defocus alone: two models of one condition are never labelled differently in the published lists.
-Here a condition has the class of one reference image, PtNp1-D0 on a flat support. The two levels
-were chosen so that the shares of the classes are those of the lists.
+The paper's classes (Appendix A.2) are a judgement by eye that depends only on thickness, tilt and
+defocus: two models of one condition never have different labels in the published lists. Here a
+condition has the class of one reference image, PtNp1-D0 on a flat support. The two levels were
+chosen so that the shares of the classes agree with the lists.
 """
 
 from importlib.resources import files
@@ -26,7 +26,7 @@ _TABLE = files(__package__).joinpath("data", "ptceo2_contrast.csv")
 
 
 def column_contrast(image, columns, pixel_size, element):
-    """How much the bulk columns of an element stand out from what surrounds them.
+    """Contrast of the bulk columns of an element with their surroundings.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ def column_contrast(image, columns, pixel_size, element):
     Returns
     -------
     mean, least : float
-        Mean of all columns within 0.25 Angstrom of their centre, less the mean on a ring of 1.1
-        Angstrom, and less the brightest direction on it. NaN if the image holds no such column.
+        Mean of all columns within 0.25 Angstrom of their centre, minus the mean on a ring of 1.1
+        Angstrom, and minus the brightest direction on this ring. NaN if the image holds no such
+        column.
     """
     table = columns[(columns["element"] == element) & ~columns["surface"]]
     to_pixels = 100 / pixel_size
@@ -77,8 +78,8 @@ def image_contrast(image, columns, pixel_size):
 def condition_contrast(frame):
     """Class of the condition of each row: thickness, tilt_x, tilt_y, defocus.
 
-    The sign of a tilt does not matter: turned by 180 degrees about the beam, the bulk of either
-    crystal is the same, and the tilt the opposite. None where the table holds no such condition.
+    The sign of a tilt does not matter: a rotation by 180 degrees about the beam leaves the bulk of
+    either crystal unchanged and reverses the tilt. None if the table does not hold the condition.
     """
     table = {}
     for line in _TABLE.read_text(encoding="utf-8").split()[1:]:

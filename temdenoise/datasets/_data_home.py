@@ -1,4 +1,4 @@
-"""The folder of a data set on this machine: where it is, what is in it, how it is filled."""
+"""The folder of a data set on this machine: its place, its contents, and downloads into it."""
 
 import json
 import os
@@ -11,29 +11,29 @@ from temdenoise.datasets._download import download
 from temdenoise.datasets._unpack import is_archive, safe_parts, unpack
 
 STATE = ".downloads"
-"""Folder, inside that of a data set, of unfinished downloads and of the record of finished ones."""
+"""Subfolder of a data set for unfinished downloads and for the record of finished ones."""
 
 _RECORD = "record.json"
 
 
 def get_data_home(data_home=None):
-    """Folder under which all downloaded data sets lie.
+    """Folder of all downloaded data sets.
 
     Parameters
     ----------
     data_home : path-like, optional
-        By default what the environment variable ``TEMDENOISE_DATA`` says, else the cache folder of
+        By default the environment variable ``TEMDENOISE_DATA``, or without it the cache folder of
         the operating system.
 
     Returns
     -------
     pathlib.Path
-        It need not exist.
+        The folder. It need not exist.
 
     Raises
     ------
     TypeError
-        If it is no path.
+        If `data_home` is not a path.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def recorded_files(root, name, *, complete=True):
     name : str
         Name of the file in the registry, for instance of an archive.
     complete : bool, default=True
-        Only if they are all there.
+        Return the files only if none is missing.
 
     Returns
     -------
@@ -88,22 +88,22 @@ def fill(
 ):
     """Download files into a folder and unpack the archives among them.
 
-    What an earlier call has brought here, and is still here, is not downloaded again. Files appear
-    under their names only when they are complete; files that are already there are not replaced.
-    Several processes may call this at once: the later ones wait.
+    Files of an earlier call that are still here are not downloaded again. A file gets its name only
+    when it is complete. Existing files are not replaced. Several processes may call this at once:
+    the later ones wait.
 
     Parameters
     ----------
     root : pathlib.Path
-        Folder of the data set; it is made.
+        Folder of the data set. It is made if necessary.
     remotes : dict of str to Remote
         The files.
     own_folders : bool, default=False
-        Unpack each archive into a folder of its own, named as it is without the suffix.
+        Unpack each archive into its own folder, named like the archive without the suffix.
     n_retries, delay, verbose
         As for `download`.
     max_unpacked_size : int
-        Bytes that an archive may unpack to.
+        Largest size of the unpacked files of an archive, in bytes.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def fill(
             folder = archive_folder(name) if own_folders else ()
             try:
                 _place(root, name, path, remote.hash, folder, max_unpacked_size)
-            except ValueError:  # no use trying this archive again
+            except ValueError:  # another try with this archive would fail, too
                 path.unlink(missing_ok=True)
                 raise
             path.unlink(missing_ok=True)
@@ -141,17 +141,17 @@ def fill(
 
 
 def archive_folder(name):
-    """Parts of the path of the folder that an archive is unpacked into by itself.
+    """Parts of the path of an archive's own folder.
 
     Parameters
     ----------
     name : str
-        Name of the archive, or of a file that is none.
+        Name of an archive, or of another file.
 
     Returns
     -------
     tuple of str
-        Empty for a file that is no archive.
+        Empty for a file that is not an archive.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def archive_folder(name):
 
 
 def _place(root, name, path, known_hash, folder, max_size):
-    """Move a downloaded file, or what an archive holds, to where it belongs."""
+    """Move a downloaded file, or the contents of an archive, to its place."""
     state = root / STATE
     partial = state / f"unpack-{uuid.uuid4().hex[:8]}"
     if is_archive(name):
@@ -180,8 +180,8 @@ def _place(root, name, path, known_hash, folder, max_size):
         targets = [(*folder, *parts) for parts in members]
         if any(parts[0] == STATE for parts in targets):
             raise ValueError(f"{name!r} holds a file {STATE!r}, a name that is reserved here.")
-        # Recorded before they are moved: if that is interrupted, some files of the record are
-        # missing, and the next call knows that it has to go on.
+        # The record is written before the files are moved. After an interruption some files of the
+        # record are missing, so the next call continues.
         _add_record(root, name, known_hash, targets)
         for parts, target in zip(members, targets, strict=True):
             target = root.joinpath(*target)
@@ -208,7 +208,7 @@ def _make_writable(state):
 
 
 def _remove_empty(folder):
-    """Remove a tree of folders, but not one that holds an unfinished download."""
+    """Remove a tree of folders, unless it holds an unfinished download."""
     for path, _, _ in os.walk(folder, topdown=False):
         if not os.listdir(path):
             os.rmdir(path)

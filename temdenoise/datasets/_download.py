@@ -1,4 +1,4 @@
-"""What a mirror holds, and transfers from it that resume and are checked."""
+"""List the files of a mirror, and download them with resumption and hash checks."""
 
 import errno
 import hashlib
@@ -18,17 +18,17 @@ from tqdm.auto import tqdm
 from temdenoise.datasets._unpack import safe_parts
 
 _TIMEOUT = 30.0  # s without a byte
-_CHUNK = 2**16  # bytes; at most this much is lost when a connection breaks
+_CHUNK = 2**16  # bytes; a broken connection loses at most this much
 _MAX_LISTING = 2**24  # bytes
 _BUSY = (408, 425, 429)  # besides 5xx: the server may answer later
 
 
 class DownloadError(OSError):
-    """A file could not be had, and trying again now would not help."""
+    """A file could not be downloaded, and another try now would fail, too."""
 
 
 class _Interrupted(Exception):
-    """A transfer broke off; it may be resumed."""
+    """A transfer was interrupted; it can be resumed."""
 
 
 class Remote(NamedTuple):
@@ -53,7 +53,7 @@ def check_base_url(base_url):
     Raises
     ------
     ValueError
-        If it is no http or https URL.
+        If `base_url` is not an http or https URL.
 
     Examples
     --------
@@ -78,8 +78,9 @@ def load_registry(base_url, registry=None):
         Address of the folder that holds the files.
     registry : dict or path-like, optional
         ``{name: hash}``, or a file of pooch's registry format (``name hash`` per line). By default
-        the mirror is asked: a Zenodo record (an address that ends in ``/records/NUMBER/files``)
-        through its programming interface, any other for a file ``registry.txt``.
+        the list comes from the mirror: from the programming interface of Zenodo for a record (an
+        address that ends in ``/records/NUMBER/files``), from the file ``registry.txt`` of any other
+        mirror.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def load_registry(base_url, registry=None):
     DownloadError
         If the mirror does not answer or has no list.
     ValueError
-        If the list is not in the format, is empty, or lacks a hash.
+        If the list has another format, is empty, or lacks a hash.
     """
     base_url = check_base_url(base_url)
     record = re.fullmatch(r"(.*)/records?/(\d+)/files", base_url)
@@ -127,12 +128,12 @@ def _parse_registry(text, source):
     import pooch
 
     try:
-        # "#" starts a comment for pooch, and the file is read from memory.
+        # pooch takes "#" as the start of a comment. The file is read from memory.
         parsed = pooch.create(path=".", base_url="")
         parsed.load_registry(StringIO(text))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{source} is no registry; each line must be 'name hash' (a name with spaces in "
+            f"{source} is not a registry. Each line must be 'name hash' (a name with spaces in "
             f"quotes), as pooch.make_registry writes it ({error})."
         ) from error
     return parsed.registry, parsed.urls
@@ -144,7 +145,7 @@ def _parse_record(text, source):
         return {file["key"]: file["checksum"] for file in files}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{source} does not list files with checksums, as Zenodo does; pass "
+            f"{source} does not list files with checksums as Zenodo does. Pass "
             "registry={name: hash, ...}."
         ) from error
 
@@ -185,30 +186,30 @@ def _get_text(url):
 
 
 def download(remote, path, *, n_retries=3, delay=1.0, verbose=False):
-    """Download a file; what broke off, in this call or an earlier one, is resumed.
+    """Download a file; resume an interrupted download of this call or an earlier one.
 
-    The file appears under its name only when it is complete and its hash is right.
+    The file gets its name only when it is complete and its hash is correct.
 
     Parameters
     ----------
     remote : Remote
         URL and hash.
     path : pathlib.Path
-        The file to make; its folder must exist. Beside it lies a ``.part`` file meanwhile, which
-        stays if the connection is lost, for the next call.
+        The file to make. Its folder must exist. During the download there is a ``.part`` file next
+        to it. If the connection is lost, this file remains for the next call.
     n_retries : int, default=3
-        How often to try again in a row without any progress.
+        Largest number of consecutive retries without any progress.
     delay : float, default=1.0
-        Pause before the first retry in s; it doubles with each.
+        Pause before the first retry in s. It doubles with each retry.
     verbose : bool, default=False
         Show a progress bar.
 
     Raises
     ------
     DownloadError
-        If the file is not there, or the connection is lost for good.
+        If the mirror does not have the file, or all retries fail.
     ValueError
-        If the hash is wrong; nothing is left then.
+        If the hash is wrong. The file is deleted then.
     OSError
         If the disk is full.
     """
@@ -217,7 +218,7 @@ def download(remote, path, *, n_retries=3, delay=1.0, verbose=False):
     if path.exists() and pooch.hashes.hash_matches(path, remote.hash):
         return
     digest = remote.hash.partition(":")[2]
-    # The hash in its name: never continue another version of the file.
+    # The name holds the hash, so that a partial file of another version is never continued.
     part = path.with_name(f"{path.name}.{digest[:8]}.part")
     best, failures = _size(part), 0
     while True:
@@ -229,7 +230,7 @@ def download(remote, path, *, n_retries=3, delay=1.0, verbose=False):
             failures = 1 if size > best else failures + 1
             best = max(best, size)
             if failures > n_retries:
-                kept = f" {size} bytes are kept: the next call goes on from there." if size else ""
+                kept = f" {size} bytes are kept: the next call continues there." if size else ""
                 raise DownloadError(f"{remote.url} cannot be had: {error}.{kept}") from error
             time.sleep(min(delay * 2 ** (failures - 1), 60))
             continue
@@ -243,16 +244,16 @@ def download(remote, path, *, n_retries=3, delay=1.0, verbose=False):
             raise ValueError(
                 f"{remote.url} is not the file that the registry lists: its {algorithm} is "
                 f"{found}, expected {digest}. It was deleted. The mirror's copy is damaged or of "
-                "another version; tell whoever keeps it, or use another mirror."
+                "another version. Tell the owner of the mirror, or use another mirror."
             )
-        # The beginning may have been damaged; from now on it is a fresh download.
+        # The beginning may be damaged, so the download starts again.
 
 
 def _transfer(url, part, verbose):
     import requests
 
     start = _size(part)
-    # Compression on the way would make offsets meaningless.
+    # Offsets have no meaning in a compressed transfer.
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -292,7 +293,7 @@ def _transfer(url, part, verbose):
 
 
 def _check_answer(response, part, start):
-    """Offset at which the body of an answer begins; None if there is nothing left to fetch."""
+    """Offset at which the body of an answer begins; None if the file is complete already."""
     status = response.status_code
     if status == 200:
         return 0
@@ -315,7 +316,7 @@ def _check_space(part, total, start):
         raise OSError(
             errno.ENOSPC,
             f"the download needs {(total - start) / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are "
-            "free; make room, or choose another data_home",
+            "free. Make room, or choose another data_home",
             os.fspath(part.parent),
         )
 
@@ -332,7 +333,7 @@ def _status(response):
 
 
 def _reason(error):
-    """Name the innermost cause: requests wraps one exception into the next."""
+    """Name the innermost cause: requests wraps exceptions into each other."""
     while error.args and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     reason = getattr(error, "reason", None)

@@ -1,4 +1,4 @@
-"""The real movie of the group that made the paper's data set."""
+"""A real movie by the group that made the paper's data set."""
 
 import os
 from importlib.resources import files
@@ -31,39 +31,39 @@ def fetch_ptceo2_movie(
 ):
     """Load a movie of a Pt nanoparticle on CeO2, recorded by the group behind the paper.
 
-    From the data of P. A. Crozier et al., Science 387 (2025), doi:10.1126/science.ads2688, in
-    Zenodo's record 14618961: the kind of sample that Section 4.1 of "Deep denoising
-    for scientific discovery: a case study in electron microscopy" (Mohan et al., arXiv:2010.12970)
-    is about. It is downloaded once.
+    The movie is from the data of P. A. Crozier et al., Science 387 (2025),
+    doi:10.1126/science.ads2688, in Zenodo's record 14618961. It shows the kind of sample of Section
+    4.1 of "Deep denoising for scientific discovery: a case study in electron microscopy" (Mohan et
+    al., arXiv:2010.12970). It is downloaded once.
 
     Parameters
     ----------
     filename : str, default="Figure 4.zip"
         File of the record to download: an archive (zip, tar) or a TIFF file.
     member : str, optional
-        Which TIFF file of an archive to read, by its name or path. Needed if there are several; the
-        error message lists them. Names that contain ``udvd`` are movies that the group has denoised
-        already, whose values are grey levels, not counts.
+        TIFF file of an archive to read, by its name or path. Needed if there are several; the error
+        message lists them. Names that contain ``udvd`` are movies that the group has denoised
+        already. Their values are grey levels, not counts.
     mmap : bool, default=True
-        Map the file into memory, read-only, where it is stored without compression, so that only
-        the frames used are read. Otherwise it is read whole.
+        Map the file into memory, read-only, if it is stored without compression. Only the frames in
+        use are then read. Otherwise the whole file is read.
     data_home : path-like, optional
-        The movies have the subfolder ``ptceo2_movie`` of it, each archive a folder there named as
-        it is without the suffix. By default what the environment variable ``TEMDENOISE_DATA`` says,
-        else the cache folder of the operating system.
+        The movies are in its subfolder ``ptceo2_movie``. Each archive has a folder there, named
+        like the archive without the suffix. By default the environment variable
+        ``TEMDENOISE_DATA``, or without it the cache folder of the operating system.
     base_url : str, optional
-        Address of the folder that holds the files. By default what the environment variable
-        ``TEMDENOISE_PTCEO2_MOVIE_URL`` says, else the record on Zenodo.
+        Address of the folder that holds the files. By default the environment variable
+        ``TEMDENOISE_PTCEO2_MOVIE_URL``, or without it the record on Zenodo.
     registry : dict or path-like, optional
-        ``{name: hash}`` or a file of pooch's registry format. By default the record is asked for
-        its list of files with their MD5 sums, or another mirror for its ``registry.txt``.
+        ``{name: hash}`` or a file of pooch's registry format. By default the list of files with MD5
+        sums of the record, or the ``registry.txt`` of another mirror.
     download_if_missing : bool, default=True
         If False, never use the network.
     n_retries : int, default=3
-        How often to try again in a row without any progress when the network fails. A download that
-        broke off is resumed where the server supports it, also by a later call.
+        Largest number of consecutive retries without any progress, if the network fails. An
+        interrupted download is resumed, also by a later call, if the server supports it.
     delay : float, default=1.0
-        Pause before the first retry in s; it doubles with each.
+        Pause before the first retry in s. It doubles with each retry.
     max_unpacked_size : int, default=200_000_000_000
         Refuse an archive that unpacks to more bytes than this.
     verbose : bool, default=False
@@ -73,24 +73,25 @@ def fetch_ptceo2_movie(
     -------
     sklearn.utils.Bunch
         - data : ImageStack, (n_frames, height, width), in the dtype of the file; its pixel size is
-          None, its ``metadata`` as of `temdenoise.io.read_stack`
-        - pixel_size : None; the record does not state it in a form that could be relied upon
+          None, its ``metadata`` is as from `temdenoise.io.read_stack`
+        - pixel_size : None; the record does not state it reliably
         - filename : str; path of the TIFF file
         - DESCR : str
 
     Raises
     ------
     FileNotFoundError
-        If the file is not here and ``download_if_missing`` is False.
+        If the file is not on this machine and ``download_if_missing`` is False.
     OSError
-        If the download fails for good, the folder cannot be written, or the disk is full.
+        If all tries to download fail, the folder cannot be written, or the disk is full.
     ValueError
-        If the record has no such file, or the archive no such member or several movies, if a hash
-        is wrong, or if the archive or the movie is damaged, unsafe or no grey-scale movie.
+        If the record does not have the file, if the archive does not have the member or has several
+        movies, if a hash is wrong, or if the archive or the movie is damaged, unsafe or not a
+        grey-scale movie.
 
     Examples
     --------
-    Read from a folder, as it is after the first call:
+    Read from a folder like the one after the first call:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -151,16 +152,16 @@ def fetch_ptceo2_movie(
 
 
 def _place_of(filename):
-    """Where a file of the record, or what it unpacks to, lies below the data set's folder."""
+    """Path of a file of the record, or of its unpacked contents, in the data set's folder."""
     return archive_folder(filename) or safe_parts(filename, "filename")
 
 
 def _movies(root, filename):
-    """TIFF files of a file of the record; None if it has to be downloaded first."""
+    """TIFF files of a file of the record; None if the file must be downloaded first."""
     place = root.joinpath(*_place_of(filename))
     paths = recorded_files(root, filename)
     if paths is None:
-        # Perhaps the user has put it there; but what an interrupted call has left is not complete.
+        # The user may have put the files there. Files of an interrupted call are not complete.
         if recorded_files(root, filename, complete=False) is not None:
             return None
         paths = [place] if place.is_file() else sorted(place.rglob("*"))
@@ -175,7 +176,7 @@ def _movies(root, filename):
 
 def _choose(movies, member, filename):
     if not movies:
-        raise ValueError(f"{filename!r} holds no TIFF file, so no movie; choose another filename.")
+        raise ValueError(f"{filename!r} holds no TIFF file, so no movie. Choose another filename.")
     names = ", ".join(repr(name) for name in sorted(movies))
     if member is None:
         fitting = list(movies)
@@ -196,5 +197,5 @@ def _read_movie(path, mmap):
             f"{error} Choose another member, or delete a damaged file: the next call unpacks or "
             "downloads it again."
         ) from error
-    movie.pixel_size = None  # what such a file says of it is not to be relied upon
+    movie.pixel_size = None  # the pixel size in these files is not reliable
     return movie

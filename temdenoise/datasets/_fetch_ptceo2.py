@@ -1,4 +1,4 @@
-"""The paper's own data set, from a copy on this machine or a mirror."""
+"""The data set of the paper, from a copy on this machine or from a mirror."""
 
 import os
 import warnings
@@ -20,7 +20,7 @@ PIXEL_SIZE = 4.89  # pm
 
 _HELP = """\
 The original host holds no complete copy any more (users found 964 of about 18,000 images), and
-temdenoise knows of no public mirror. What you can do:
+no public mirror is known. What you can do:
 - regenerate the set from physics, in minutes: temdenoise.datasets.make_ptceo2();
 - if you have a copy, pass its folder, the one with the .csv lists, as data_home, or set
   TEMDENOISE_DATA to it;
@@ -48,47 +48,47 @@ def fetch_ptceo2(
 
     The set is described in Section 4.2 and Appendix A of "Deep denoising for scientific discovery:
     a case study in electron microscopy" (Mohan et al., arXiv:2010.12970). It is read from a copy in
-    the authors' layout, or downloaded from a mirror first. The original host holds only a remnant
-    of it: to have such images now, use :func:`~temdenoise.datasets.make_ptceo2`.
+    the authors' layout, which may be downloaded from a mirror first. The original host holds only a
+    small part of it. To make such images, use :func:`~temdenoise.datasets.make_ptceo2`.
 
     Parameters
     ----------
     subset : {"train", "valid", "test", "all"}, default="train"
-        Which of the authors' lists to read. "all" is the three, one after the other.
+        The authors' list to read. "all": the three lists, one after the other.
     contrast : str or sequence of str, default="white"
         One or more of "black", "intermediate", "white"; also joined by dashes ("black-white"). Each
-        combination has lists of its own, named ``{subset}_{contrasts sorted, joined by _}.csv``.
+        combination has its own lists, named ``{subset}_{contrasts sorted, joined by _}.csv``.
     n_images : int, optional
-        Take only the first so many images of the list.
+        Number of images to take from the start of the list. By default all.
     load_images : bool, default=False
-        Read the images into ``data``. One takes about 3 MB, all 17,955 take about 60 GB: without it
-        only the names of the files are returned, and nothing but the lists is read.
+        True: read the images into ``data``. One image takes about 3 MB, all 17,955 about 60 GB.
+        False: read only the lists, and return only the names of the files.
     shape : tuple (height, width), optional
-        With ``load_images``: cut this out of the centre of each image, in px. Needed if the images
-        of the selection differ in size, as one array must hold them.
+        With ``load_images``: cut this shape, in px, out of the centre of each image. Needed if the
+        selected images differ in size, because one array must hold them.
     data_home : path-like, optional
-        A folder with the lists in it is read as it is. In any other, the data set has the subfolder
-        ``ptceo2``. By default what the environment variable ``TEMDENOISE_DATA`` says, else the
-        cache folder of the operating system.
+        A folder with the lists in it is read as it is. In any other folder, the data set is in the
+        subfolder ``ptceo2``. By default the environment variable ``TEMDENOISE_DATA``, or without it
+        the cache folder of the operating system.
     base_url : str, optional
-        Address of a mirror, the folder that holds the archives (zip, tar) or the bare files. By
-        default what the environment variable ``TEMDENOISE_PTCEO2_URL`` says. It is asked only if
-        something is missing.
+        Address of a mirror: the folder that holds the archives (zip, tar) or the unpacked files. By
+        default the environment variable ``TEMDENOISE_PTCEO2_URL``. It is used only if files are
+        missing.
     registry : dict or path-like, optional
         The mirror's files and their hashes: ``{"1.zip": "sha256:...", ...}`` or a file of pooch's
-        registry format. By default the mirror is asked for its ``registry.txt``, or a Zenodo record
-        for its list of files. Hashes that come from the mirror guard against damage on the way, not
+        registry format. By default the ``registry.txt`` of the mirror, or the list of files of a
+        Zenodo record. Hashes from the mirror protect against damage during the download, not
         against a dishonest mirror.
     download_if_missing : bool, default=True
         If False, never use the network.
     on_missing : {"raise", "drop"}, default="raise"
-        What to do if images of the list are neither here nor on the mirror: raise an error, or
-        leave them out with a warning.
+        What to do if images of the list are neither on this machine nor on the mirror: raise an
+        error, or leave them out with a warning.
     n_retries : int, default=3
-        How often to try again in a row without any progress when the network fails. A download that
-        broke off is resumed where the server supports it, also by a later call.
+        Largest number of consecutive retries without any progress, if the network fails. An
+        interrupted download is resumed, also by a later call, if the server supports it.
     delay : float, default=1.0
-        Pause before the first retry in s; it doubles with each.
+        Pause before the first retry in s. It doubles with each retry.
     max_unpacked_size : int, default=200_000_000_000
         Refuse an archive that unpacks to more bytes than this.
     verbose : bool, default=False
@@ -110,13 +110,12 @@ def fetch_ptceo2(
     Raises
     ------
     FileNotFoundError
-        If the lists or images are not here and nothing can or may be downloaded.
+        If the lists or images are not on this machine and cannot be downloaded.
     OSError
-        If a download fails for good, the folder cannot be written, or the disk is full.
+        If all tries to download fail, the folder cannot be written, or the disk is full.
     ValueError
         If an argument is out of range, a list is not in the authors' layout, a hash is wrong, an
-        archive is damaged or unsafe, an image is damaged, or images of different size are to be
-        loaded into one array.
+        archive is damaged or unsafe, an image is damaged, or images to load differ in size.
 
     Warns
     -----
@@ -126,7 +125,7 @@ def fetch_ptceo2(
 
     Examples
     --------
-    A copy in the authors' layout, here of a single image:
+    A copy in the authors' layout, here with a single image:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -173,10 +172,10 @@ def fetch_ptceo2(
         if not download_if_missing:
             state = "download_if_missing=False, so nothing is downloaded."
         elif base_url:
-            state = f"The files of {base_url} do not hold it either."
+            state = f"The mirror {base_url} does not have the files either."
         else:
             state = "No mirror is given, so nothing can be downloaded."
-        partial = "\nTo use those that are there, pass on_missing='drop'." if paths else ""
+        partial = "\nTo use the images that exist, pass on_missing='drop'." if paths else ""
         raise FileNotFoundError(f"{gaps} {state}{partial}\n\n{_HELP}")
     if gaps:
         warnings.warn(f"{gaps} They are left out.", UserWarning, stacklevel=2)
@@ -218,7 +217,7 @@ def _find_root(home):
 
 
 def _look(root, names, n_images, on_missing):
-    """Return frame and paths of the images here, and what is missing in words, "" if nothing."""
+    """Return frame and paths of the images on this machine, and a text on missing files or ""."""
     absent = [name for name in names.values() if not (root / name).is_file()]
     if absent:
         return None, [], f"There is no {absent[0]} in {str(root)!r}{_hint(root)}."
@@ -247,7 +246,7 @@ def _look(root, names, n_images, on_missing):
 
 
 def _hint(root):
-    """Say which lists there are instead, if any."""
+    """Name the lists that exist instead, if any."""
     lists = sorted(path.name for path in root.glob("*_*.csv"))
     if lists:
         return f" (there are {', '.join(lists[:8])}: choose subset and contrast accordingly)"
@@ -272,8 +271,8 @@ def _load(paths, shape, verbose):
             data = np.empty((len(paths), *image.shape), dtype=np.float32)
         if image.shape != data.shape[1:]:
             raise ValueError(
-                f"The images differ in size: {str(path)!r} has {image.shape} pixels, those before "
-                f"{data.shape[1:]}. Pass shape=(height, width) to cut one size out of all."
+                f"The images differ in size: {str(path)!r} has {image.shape} pixels, the images "
+                f"before it {data.shape[1:]}. Pass shape=(height, width) to cut them to one size."
             )
         data[i] = image
     return data
@@ -284,13 +283,13 @@ def _read_image(path):
         stack = read_stack(path)
     except ValueError as error:
         raise ValueError(
-            f"{error} Delete a damaged file: the next call downloads it again if it can."
+            f"{error} Delete a damaged file. The next call downloads it again if possible."
         ) from error
     image = stack[0]
     if len(stack) != 1 or image.dtype.kind != "f":
         raise ValueError(
             f"The file {str(path)!r} has shape {stack.shape} and dtype {stack.dtype}; expected one "
-            "grey image of floating-point counts, as the authors store them."
+            "grey-scale image of floating-point counts, as the authors store them."
         )
     if not np.isfinite(image).all() or image.min() < 0:
         raise ValueError(f"The image {str(path)!r} holds NaN, inf or negative counts.")

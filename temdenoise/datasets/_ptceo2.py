@@ -1,4 +1,4 @@
-"""The paper's set of images, regenerated from physics: Pt nanoparticles on CeO2."""
+"""The paper's set of images of Pt nanoparticles on CeO2, simulated again from physics."""
 
 import hashlib
 import json
@@ -30,11 +30,12 @@ from temdenoise.simulation.structures import PARTICLES
 from temdenoise.simulation.surface_defects import DEFECTS
 
 STORED_SHAPE = (256, 256)
-# The images hold nothing beyond 1.3 1/Angstrom: this grid, twice as fine as needed, loses nothing.
+# The images have no detail above 1.3 1/Angstrom. This grid is twice as fine as that needs.
 STORED_PIXEL_SIZE = FIELD_OF_VIEW * 100 / STORED_SHAPE[0]  # pm
 VACUUM = 0.45  # counts/px in the paper's 25 ms frames
 
-# A number of images is spread over this many models, or more where that were more defoci than this.
+# The images are spread over this many models. There are more models if each would otherwise have
+# more defoci than this.
 MIN_MODELS, MAX_DEFOCI = 12, 10
 
 # Sampling of the multislice calculation in Angstrom.
@@ -64,91 +65,90 @@ def make_ptceo2(
     """Simulate clean images of Pt nanoparticles on CeO2 from physics.
 
     The whole set is that of Appendix A.2 of the paper: 855 models (structure, surface defect,
-    support, thickness, tilt), each at 21 defoci, 17,955 images. Any part of it is simulated alone,
-    and its images are those of the whole set, bit by bit. The images hold no noise: a Poisson draw
-    of one is a frame of 0.45 counts per pixel in vacuum.
+    support, thickness, tilt), each at 21 defoci, 17,955 images. Any part of the set can be
+    simulated alone; its images are equal to those of the whole set, bit by bit. The images have no
+    noise: Poisson noise on an image gives a frame of 0.45 counts per pixel in vacuum.
 
     Parameters
     ----------
     n_images : int, optional
-        Number of images. By default all of the selection. A number of them is spread over the
-        structures and their defects, over models and defoci, as `images_per_model` says. 2000 take
-        about two minutes on two cores with ``n_jobs=2``.
+        Number of images. By default all of the selection. A smaller number is spread over the
+        structures and their defects, over models and defoci; see `images_per_model`. 2000 images
+        take about two minutes on two cores with ``n_jobs=2``.
     models : {"catalogue", "varied"}, default="catalogue"
-        "catalogue": the models of the paper, with the particles as they are named. "varied": models
-        drawn at random without end, in which size, shape, lattice constant, support and place of
-        the particle vary too: more variety to train on. ``n_images`` is needed then.
+        "catalogue": the models of the paper, with its particles. "varied": any number of random
+        models, in which size, shape, lattice constant, support and place of the particle vary too.
+        They give more variety for training, and need ``n_images``.
     optics : {"paper", "varied"}, default="paper"
-        "paper": one microscope, that of the paper. "varied": for each model another one, with
-        residual aberrations and vibration drawn at random, for a denoiser of frames whose
-        microscope nobody measured: C3 of -20 to 5 micrometres, C12 up to 3 nm, C21 up to 150 nm,
-        C23 up to 100 nm, vibration of 20 to 70 pm (see `temdenoise.simulation.Microscope`).
+        "paper": the microscope of the paper. "varied": each model has another microscope, with
+        random residual aberrations and vibration. This is for a denoiser of frames from an unknown
+        microscope: C3 of -20 to 5 micrometres, C12 up to 3 nm, C21 up to 150 nm, C23 up to 100 nm,
+        vibration of 20 to 70 pm (see `temdenoise.simulation.Microscope`).
     structure : str or sequence of str, optional
-        Only these of "PtNp1", "PtNp2", "PtNp3", "PtNp4".
+        Select from "PtNp1", "PtNp2", "PtNp3", "PtNp4".
     defect : str or sequence of str, optional
-        Only these of "D0" (none), "D1", "D2" (surface columns missing), "Dh", "Ds" (a column
-        halved, or reduced to an atom).
+        Select from "D0" (none), "D1", "D2" (surface columns missing), "Dh", "Ds" (a column halved,
+        or reduced to an atom).
     contrast : str or sequence of str, optional
-        Only these of "black", "intermediate", "white"; not with varied models.
+        Select from "black", "intermediate", "white". Not with varied models.
     defocus : tuple of float, default=(0, 20)
-        Lowest and highest defocus C1 in nm, overfocus positive; in whole nm.
+        Lowest and highest defocus C1 in nm, overfocus positive. Images have defoci in whole nm.
     query : str, optional
-        Any other selection, an expression on the columns of ``frame`` as
-        `pandas.DataFrame.query` takes it: ``"thickness == 50 and tilt_x > 0"``. Not with varied
-        models.
+        Any other selection, an expression on the columns of ``frame`` for
+        `pandas.DataFrame.query`: ``"thickness == 50 and tilt_x > 0"``. Not with varied models.
     images_per_model : int, optional
-        Number of defoci, drawn from the selected ones, at which each model is imaged. The first
-        `n_images` of these are taken, models in random order.
+        Number of defoci per model, drawn from the selected ones. The first `n_images` of these
+        images are taken, with models in random order.
 
-        By default all of the selection, if `n_images` is not given. If it is, the images are spread
-        evenly over 12 models (up to 12 images: one of each model), or, from 120 images on, over
-        models of 10 images each (more images of each only if the selection holds too few models).
-        The structures then take turns, and so do the defects of each structure: twelve models are
-        three of each of the four structures.
+        The default without `n_images` is all defoci of the selection. With `n_images`, the images
+        are spread evenly over 12 models (up to 12 images: one per model), or, for 120 images or
+        more, over models of 10 images each (more images of each only if the selection holds too few
+        models). The structures then alternate, and so do the defects of each structure: twelve
+        models are three of each of the four structures.
     preset : {"quick", "default", "paper"}, default="quick"
         Sampling of the multislice calculation: 0.125, 0.1 or 0.049 Angstrom (a grid of 1024 over
-        50 Angstrom). Coarser costs accuracy at high spatial frequency, and less time.
+        50 Angstrom). A coarser sampling is faster, but less accurate at high spatial frequency.
     pixel_size : float, optional
-        Pixel size of the images in pm. By default 19.53 pm, 256 x 256 pixels over the field of
-        5 nm, which holds all there is; a denoiser's ``fit(data, pixel_size=...)`` resamples it.
-        Smaller pixels make larger images: 6.22 pm gives 804 x 804.
+        Pixel size of the images in pm. By default 19.53 pm, which gives 256 x 256 pixels over the
+        field of 5 nm and keeps all detail; a denoiser's ``fit(data, pixel_size=...)`` resamples the
+        images. Smaller pixels make larger images: 6.22 pm gives 804 x 804.
     out : str or Path, optional
         Write the images to this file (``.npy``) or folder (``.zarr``, with zarr installed) as they
-        are made, and return them from there without reading them into memory. However a run was
-        stopped, the same call goes on where it was; a complete set is not made again.
+        are made, and return them from there without reading them into memory. After any
+        interruption, the same call continues the set. A complete set is not made again.
     n_jobs : int, optional
-        Processes, as joblib counts them (and as `joblib.parallel_config` sets them). The images do
-        not depend on it.
+        Number of processes, as in joblib (and `joblib.parallel_config`). The images do not depend
+        on it.
     client : distributed.Client, optional
-        Simulate on a dask cluster, whatever ``n_jobs``. The images do not depend on it if its
-        machines are of one kind.
+        Simulate on this dask cluster; ``n_jobs`` is then ignored. The images do not depend on it if
+        all its machines are of the same kind.
     device : str, default="cpu"
-        Where each process computes: "cpu", "cuda", "cuda:1" ...; "auto" takes a GPU if there is
-        one, which makes the whole set in a minute or two. Its images differ from those of a
-        processor by rounding.
+        Device of each process: "cpu", "cuda", "cuda:1" ...; "auto" uses a GPU if there is one. A
+        GPU makes the whole set in a minute or two. Its images differ from those of a CPU by
+        rounding.
     random_state : int, RandomState instance or None, default=0
-        Determines the order of the models, where their defects, steps and facets are, and all of
-        varied models. The default gives everyone the same set. With None, a stopped run with
-        ``out`` goes on with the seed it drew.
+        Determines the order of the models, the places of their defects, steps and facets, and all
+        parameters of varied models. The default gives everyone the same set. With None, a stopped
+        run with ``out`` continues with the seed that it drew.
     verbose : bool, default=False
-        Show a progress bar, with rate and time left.
+        Show a progress bar, with rate and remaining time.
 
     Returns
     -------
     sklearn.utils.Bunch
         - data : ImageStack, float32, (n_images, height, width); counts per pixel, 0.45 in vacuum;
-          it knows its pixel size. With ``out`` it lies over a memory map of the ``.npy`` file; of a
-          ``.zarr`` folder it is a zarr array, which knows none:
+          it knows its pixel size. With ``out`` it is a memory map of the ``.npy`` file. For a
+          ``.zarr`` folder it is a zarr array, which does not know its pixel size:
           ``ImageStack(sim.data[:100], sim.pixel_size)``
         - frame : pandas.DataFrame; model (its number in the catalogue), structure, defect,
           support, thickness (Angstrom), tilt_x, tilt_y (rotations about x and y, deg), defocus
-          (nm), contrast of each image (with varied optics, what the paper's would give); with
-          varied optics also the parameters drawn
+          (nm), contrast of each image (with varied optics, the contrast for the paper's optics);
+          with varied optics also the random parameters
         - groups : ndarray of str, (n_images,); the structure of each image, for scikit-learn's
           ``groups`` (`~sklearn.model_selection.LeaveOneGroupOut`). Other groups are columns of the
           frame: ``frame["model"]``, ``frame["defect"]``, ``frame["contrast"]``
-        - columns : sequence of pandas.DataFrame, built when asked for; the true atom columns of
-          each image: x, y (px), element, occupancy (atoms), surface (bool; see
+        - columns : sequence of pandas.DataFrame, each built when it is used; the true atom columns
+          of each image: x, y (px), element, occupancy (atoms), surface (bool; see
           `temdenoise.simulation.Structure.columns`)
         - pixel_size : float, pm
         - DESCR : str
@@ -156,21 +156,21 @@ def make_ptceo2(
     Raises
     ------
     ValueError
-        For an unknown name or preset, numbers out of range, a selection without images or with
-        fewer than asked for, or an ``out`` that was begun with other arguments.
+        If a name or preset is unknown, numbers are out of range, the selection has no images or
+        fewer than `n_images`, or ``out`` was begun with other arguments.
     FileExistsError
         If ``out`` exists and was not made by this function.
     OSError
-        If ``out`` cannot be written or the disk is full; what is done is kept.
+        If ``out`` cannot be written or the disk is full. Finished images are kept.
     TypeError
-        If ``out`` is no path or ``client`` no client.
+        If ``out`` is not a path or ``client`` is not a client.
 
     Notes
     -----
-    While a set is incomplete it lies in ``out`` + ".part"; ``out`` + ".journal" notes what is done.
+    An incomplete set is in ``out`` + ".part", and ``out`` + ".journal" lists the finished images.
 
-    A set that version 0.1 made of a number of images with nothing said about ``images_per_model``
-    is named by ``images_per_model=21`` here, or 10 with varied models; one begun on disk goes on.
+    For a set that version 0.1 made with ``n_images`` but without ``images_per_model``, use
+    ``images_per_model=21``, or 10 with varied models. Such a set on disk is then continued.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def make_ptceo2(
     >>> sim.frame["contrast"].unique().tolist()
     ['white']
 
-    Filters tuned on three structures are tried on the fourth:
+    Filters tuned on three structures are tested on the fourth:
 
     >>> from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
     >>> from temdenoise import LowPassDenoiser
@@ -225,8 +225,8 @@ def make_ptceo2(
     if models == "varied":
         if n_images is None or contrasts is not None or query is not None:
             raise ValueError(
-                "Varied models need n_images, and neither contrast nor query selects among them: "
-                'select rows of the result, or take models="catalogue".'
+                "Varied models need n_images, and take neither contrast nor query: "
+                'select rows of the result, or use models="catalogue".'
             )
         if not spread:
             n_whole, rest = divmod(n_images, images_per_model)
@@ -279,7 +279,7 @@ def generate(
         raise TypeError(f"client must be a distributed.Client, got {client!r}.")
     shape, n_images = (side, side), len(frame)
     settings = (float(pixel_size), shape, PRESETS[preset], VACUUM)
-    if client is None:  # else the workers know
+    if client is None:  # with a client, the workers know
         from temdenoise._device import choose_device
 
         choose_device(device)
@@ -297,7 +297,7 @@ def generate(
                 bar.update(len(images))
         finally:
             bar.close()
-            # if storing failed, no worker goes on for nothing; joblib would warn that it was so
+            # if storing failed, the workers are stopped; joblib would warn about this
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*have been cancelled")
                 results.close()
@@ -315,7 +315,7 @@ def generate(
 
         physics = [[_plain(job) for job in jobs], asdict(Microscope()), settings]
         plan = json.dumps(physics, sort_keys=True)
-        # the hash alone tells images apart: one set can be named in several ways
+        # only the hash identifies the images: several selections can name the same set
         identity = selection | {
             "preset": preset,
             "pixel_size": float(pixel_size),
@@ -339,7 +339,7 @@ def generate(
 
 
 def _plain(job):
-    """Return all that a job's images depend on; what is the paper's optics goes unsaid."""
+    """Return everything on which a job's images depend, without the optics of the paper."""
     plain = asdict(job)
     if job.optics is None:
         del plain["optics"]
@@ -364,7 +364,7 @@ def _check_defocus(defocus):
 
 
 def _seed(random_state, out):
-    """Return a whole number that stands for the random state."""
+    """Return a whole number that represents the random state."""
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):
         check_random_state(int(random_state))
         return int(random_state)
@@ -379,7 +379,7 @@ def _seed(random_state, out):
 
 
 def _spread(n_images):
-    """Numbers of images of each model, if a number of images is all that is asked for."""
+    """Numbers of images of each model, if only a number of images is given."""
     n_models = max(min(n_images, MIN_MODELS), -(-n_images // MAX_DEFOCI))
     n, rest = divmod(n_images, n_models)
     return [n + (i < rest) for i in range(n_models)]
@@ -395,15 +395,15 @@ def _select(frame, structures, defects, contrasts, query, defocus):
     if query is not None:
         try:
             wanted_rows = frame.eval(query)
-        except Exception as error:  # whatever pandas, or the expression, makes of it
+        except Exception as error:  # pandas and the expression can raise any error
             raise ValueError(
                 f"query {query!r} cannot be evaluated ({error}); its names are "
                 f"{frame.columns.tolist()}."
             ) from error
         if not pd.api.types.is_bool_dtype(wanted_rows):
             raise ValueError(
-                f"query {query!r} is neither true nor false for each image; compare something, as "
-                'in "thickness == 50".'
+                f"query {query!r} is neither true nor false for each image. Use a comparison, such "
+                'as "thickness == 50".'
             )
         frame = frame[wanted_rows]
     if not len(frame):
@@ -414,10 +414,9 @@ def _select(frame, structures, defects, contrasts, query, defocus):
 
 
 def _spread_rows(frame, sizes, seed):
-    """Rows of the first models, structures and defects in turn: so many of each as `sizes` say.
+    """Rows of the first models, with alternating structures and defects; `sizes` rows of each.
 
-    Where the selection holds fewer of a model, further models make up for it, or else more images
-    of each.
+    If the selection holds fewer rows of a model, more models are used, or more images of each.
     """
     frame = frame.iloc[spread_order(frame)]
     wanted = min(sum(sizes), len(frame))
@@ -430,7 +429,7 @@ def _spread_rows(frame, sizes, seed):
 
 
 def _draw_defoci(frame, sizes, seed):
-    """Rows of so many defoci of each model, whichever other models are selected."""
+    """Rows of a number of defoci of each model, independent of the other selected models."""
     chosen = np.zeros(len(frame), dtype=bool)
     models = frame.groupby("model", sort=False).indices
     for model, size in zip(frame["model"].unique(), sizes, strict=True):
@@ -442,8 +441,8 @@ def _draw_defoci(frame, sizes, seed):
 def _first(frame, n_images):
     if n_images is not None and n_images > len(frame):
         raise ValueError(
-            f"n_images = {n_images}, but the selection holds {len(frame)} images. Ask for fewer or "
-            'select more widely; models="varied" makes any number.'
+            f"n_images = {n_images}, but the selection holds {len(frame)} images. Use a smaller "
+            'n_images or a wider selection; models="varied" makes any number.'
         )
     return frame.iloc[:n_images].reset_index(drop=True)
 

@@ -31,31 +31,31 @@ def make_ptceo2_surface(
     random_state=0,
     verbose=False,
 ):
-    """Simulate clean images of a Pt nanoparticle whose surface lacks or gained atoms.
+    """Simulate clean images of a Pt nanoparticle with missing or added surface atoms.
 
-    The set of Section 5.3.2 of the paper, on which the detection of surface atoms is measured: 44
-    models of the particle PtNp2 on 40 Angstrom of CeO2, tilted by 3 degrees about x and -1 about
-    y, each at seven defoci from 6 to 10 nm, 308 images. Each model differs from the perfect one in
-    one place: an atom removed from a surface column, two removed, all but one removed, or an atom
-    added on a new site; eleven of each, at the sites of fewest (or, for added atoms, most)
-    neighbours.
+    Section 5.3.2 of the paper measures the detection of surface atoms on this set: 44 models of the
+    particle PtNp2 on 40 Angstrom of CeO2, tilted by 3 degrees about x and -1 about y, each at seven
+    defoci from 6 to 10 nm, 308 images. Each model differs from the perfect one in one place: one
+    atom of a surface column is removed, two are removed, all but one are removed, or an atom is
+    added on a new site. There are eleven models of each change, at the sites with fewest (or, for
+    added atoms, most) neighbours.
 
     Parameters
     ----------
     n_images : int, optional
-        Only the first of the selection.
+        Number of images to take from the start of the selection. By default all.
     change : str or sequence of str, optional
-        Only these of "removed-1", "removed-2", "single", "added".
+        Select from "removed-1", "removed-2", "single", "added".
     preset, pixel_size, out, n_jobs, client, device, verbose
         As in `make_ptceo2`.
     random_state : int, RandomState instance or None, default=0
-        Determines where the particle lies in the field.
+        Determines the place of the particle in the field.
 
     Returns
     -------
     sklearn.utils.Bunch
-        As `make_ptceo2` returns it; ``frame`` has, instead of defect and support, the columns
-        change, site (its number), and site_x, site_y: where the change is, in pixels of the image.
+        As from `make_ptceo2`. But instead of defect and support, ``frame`` has the columns change,
+        site (its number), and site_x, site_y: the position of the change in pixels of the image.
         ``contrast`` is that of the nearest condition of `make_ptceo2`. ``groups`` is the change.
 
     Raises
@@ -65,8 +65,8 @@ def make_ptceo2_surface(
 
     Notes
     -----
-    The paper names the kinds of change, the 44 models, the imaging conditions and 308 images, not
-    the single models nor the steps of the defocus; sites and steps are chosen here.
+    The paper gives the kinds of change, the 44 models, the imaging conditions and 308 images, but
+    neither the single models nor the steps of the defocus. Sites and steps are chosen here.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def surface_models(changes, seed):
     origin = np.array(perfect.info["origin"][::-1])
     columns, new = surface_sites(perfect)
     atoms = perfect.positions[perfect.numbers == 78]
-    # what is left must differ from what another change leaves: four atoms at least
+    # columns need at least four atoms, so that each change leaves a different number
     tall = [
         k for k, xy in enumerate(columns) if (np.hypot(*(atoms[:, :2] - xy).T) < 0.3).sum() >= 4
     ]
@@ -129,7 +129,7 @@ def surface_models(changes, seed):
             if change not in changes:
                 continue
             site = new[index] if change == "added" else columns[index]
-            # a column shows where it is at half depth, a single atom where its own depth puts it
+            # a column appears at its position at half depth, a single atom at that of its own depth
             depth = site[2] - perfect.thickness / 2 if change == "added" else 0.0
             x, y = site[:2] - origin + np.tan(np.radians(tilt)) * depth
             jobs.append(

@@ -15,15 +15,15 @@ _PIXEL_SIZE, _BIN = 6.22, 4  # pm, pixels per stored value of the clean images
 def load_sample_movie():
     """Load a small simulated movie of counted electrons.
 
-    Eight frames of a 2 nm Pt nanoparticle on CeO2, drawn at 0.45 electrons per pixel in vacuum, the
-    dose of the paper's 25 ms frames; from the fifth frame on a corner column of the particle is
-    gone. `benchmarks/make_sample_movie.py` makes it from physics.
+    The movie has eight frames of a 2 nm Pt nanoparticle on CeO2, with 0.45 electrons per pixel in
+    vacuum, the dose of the paper's 25 ms frames. In the last four frames a corner column of the
+    particle is missing. `benchmarks/make_sample_movie.py` simulates the movie.
 
     Returns
     -------
     sklearn.utils.Bunch
         - data : ImageStack, uint8, (8, 512, 512); electron counts
-        - clean : ImageStack, float32, (8, 512, 512); the rates they were drawn from, counts/px
+        - clean : ImageStack, float32, (8, 512, 512); the rates of the counts, in counts/px
         - columns : list of pandas.DataFrame; true atom columns of each frame: x, y (px), element,
           occupancy (atoms)
         - pixel_size : float; 6.22 pm

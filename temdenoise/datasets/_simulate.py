@@ -1,4 +1,4 @@
-"""From a model to its images and its table of atom columns."""
+"""Simulate the images of a model, and make its table of atom columns."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from temdenoise.datasets._catalogue import FIELD_OF_VIEW
 from temdenoise.simulation.structures import pt_ceo2
 from temdenoise.simulation.surface_defects import alter_surface, surface_sites
 
-# Pixels up to which a whole defocus series is sampled at once.
+# A whole defocus series is sampled at once if it has at most this many pixels.
 _SMALL = 256 * 256
 
 
@@ -37,8 +37,8 @@ def columns_of(job, pixel_size, shape):
 def simulate(job, pixel_size, shape, spacing, level, device):
     """Images (n, height, width) of a model, float32, `level` in vacuum.
 
-    On one thread, unless a GPU computes: processes scale better than threads on grids this small,
-    and the result does not depend on how many there are.
+    The CPU uses one thread: on such small grids processes scale better than threads, and the result
+    does not depend on their number.
     """
     import torch
 
@@ -57,8 +57,9 @@ def simulate(job, pixel_size, shape, spacing, level, device):
             tilt=job.tilt,
             device=choose_device(device),
         )
-        # The whole series even if few images are wanted: library routines for many transforms or
-        # products at once may round otherwise than for one. Large images are sampled singly.
+        # The whole series is sampled even if few images are selected: library routines may round
+        # many transforms or products differently from a single one. Large images are sampled one by
+        # one.
         microscope = Microscope(**(job.optics or {}))
         spectra, _ = microscope.image_spectra(wave, structure.extent, job.series)
         chosen = list(job.chosen)
@@ -76,10 +77,10 @@ def fast_length(n):
 
 
 class ColumnTables(Sequence):
-    """The true atom columns of each image, built when asked for.
+    """The true atom columns of each image, built when they are used.
 
-    A model's table is a function of its atoms alone and takes milliseconds; images of one model
-    share it. Iterates, indexes and slices like a list of tables.
+    A model's table depends only on its atoms and takes milliseconds. All images of a model share
+    it. The sequence can be iterated, indexed and sliced like a list of tables.
     """
 
     def __init__(self, jobs, pixel_size, shape):

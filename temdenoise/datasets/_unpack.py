@@ -1,4 +1,4 @@
-"""Archives of others, unpacked without trusting them."""
+"""Unpack archives from untrusted sources safely."""
 
 import errno
 import lzma
@@ -13,7 +13,7 @@ import zlib
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-# What the readers of zip and tar files raise when a file is not what they expect.
+# Errors of the readers of zip and tar files for damaged files.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -26,7 +26,7 @@ _DAMAGE = (
 
 
 def is_archive(name):
-    """Tell from its suffix whether a file is an archive that `unpack` reads.
+    """Whether a file is an archive that `unpack` reads, by its suffix.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def safe_parts(name, source):
     Parameters
     ----------
     name : str
-        Path with slashes or backslashes, as an archive or a registry gives it.
+        Path with slashes or backslashes, from an archive or a registry.
     source : str
-        Where it stands, for the error message.
+        Origin of the path, for the error message.
 
     Returns
     -------
@@ -81,16 +81,16 @@ def safe_parts(name, source):
     escapes = path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts
     if escapes or not parts or "\0" in path:
         raise ValueError(
-            f"{source} holds the unsafe path {name!r}, which does not lie inside the folder it "
-            "belongs to. Nothing was unpacked; do not use this source."
+            f"{source} holds the unsafe path {name!r}, which leads out of its folder. Nothing was "
+            "unpacked; do not use this source."
         )
     return parts
 
 
 def unpack(archive, folder, *, max_size):
-    """Unpack a zip or tar archive into a new folder, all of it or nothing.
+    """Unpack a zip or tar archive into a new folder, completely or not at all.
 
-    Every member is checked before anything is written. What macOS adds to archives is left out.
+    Every member is checked before anything is written. Files that macOS adds are left out.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ def unpack(archive, folder, *, max_size):
     folder : pathlib.Path
         Folder to make; its parent must exist.
     max_size : int
-        Bytes that the unpacked files may have in all.
+        Largest total size of the unpacked files, in bytes.
 
     Returns
     -------
     list of tuple of str
-        The files unpacked, as parts of their path below `folder`.
+        The unpacked files, as parts of their path below `folder`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def unpack(archive, folder, *, max_size):
         If the archive is damaged or encrypted, if a member would be written outside the folder, is
         listed twice or is neither a file nor a folder, or if the files exceed `max_size`.
     OSError
-        If the disk is full; nothing is left then.
+        If the disk is full. Nothing is left then.
     """
     folder.mkdir()
     try:
@@ -153,12 +153,12 @@ def _checked_members(opened, name, max_size):
         if parts in members:
             raise ValueError(f"The archive {name!r} lists {member!r} twice; nothing was unpacked.")
         total += size
-        # Checked at every member: looking for the next one in a compressed tar file means
-        # decompressing this one.
+        # This is checked at every member, because the search for the next member of a compressed
+        # tar file decompresses the current one.
         if total > max_size:
             raise ValueError(
                 f"The archive {name!r} unpacks to more than {max_size / 1e9:.3g} GB; nothing was "
-                "unpacked. If this is what you expect of it, raise max_unpacked_size."
+                "unpacked. If you expect this size, raise max_unpacked_size."
             )
         members[parts] = (member, size, opener)
     return members
@@ -166,7 +166,7 @@ def _checked_members(opened, name, max_size):
 
 def _zip_members(opened, name):
     for info in opened.infolist():
-        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archiver does not say
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archiver did not store it
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _special(name, info.filename)
         if info.flag_bits & 0x1:
@@ -180,7 +180,7 @@ def _zip_members(opened, name):
 def _tar_members(opened, name):
     for info in opened:
         if info.isdir() and info.name in (".", "./"):
-            continue  # what `tar -c .` begins with
+            continue  # the first member that `tar -c .` writes
         if not (info.isreg() or info.isdir()):
             raise _special(name, info.name)
         yield info.name, info.isreg(), info.size, lambda i=info: opened.extractfile(i)
@@ -198,7 +198,7 @@ def _check_space(folder, size, name):
     if size > free:
         raise OSError(
             errno.ENOSPC,
-            f"Unpacking {name!r} needs {size / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free; "
-            "make room, or choose another data_home",
+            f"Unpacking {name!r} needs {size / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free. "
+            "Make room, or choose another data_home",
             os.fspath(folder.parent),
         )

@@ -1,7 +1,7 @@
 """Denoisers: every method is one class in one file, all under the contract of ``temdenoise.base``.
 
-The classes are loaded at first use, so that the classical methods do not import torch. A new method
-adds its line to ``__init__.pyi``.
+The classes are loaded at first use, so that the classical methods do not import torch. Each method
+has a line in ``__init__.pyi``.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The denoiser that fits the images."""
+"""Automatic choice of a denoiser for the images."""
 
 import os
 
@@ -12,24 +12,24 @@ from temdenoise.base import ScaledDenoiser
 from temdenoise.denoisers.sbd import SBDDenoiser
 from temdenoise.images import pixel_size_of
 
-# Weights trained at one dose serve this factor on either side of it.
+# Weights that were trained at one dose are used up to this factor above and below it.
 _DOSE_MARGIN = 2.0
 
 
 class AutoDenoiser(ScaledDenoiser):
-    """Trained weights where they fit the images, else the windowed Fourier filter.
+    """Trained weights if they fit the images, otherwise the windowed Fourier filter.
 
-    A network is at its best on images like those it was trained on. Those of the images given, in
-    pixel size and dose, that trained weights were made for are denoised by `SBDDenoiser`; all
-    others by `WindowedFourierDenoiser`, the strongest method without weights for crystals. `choose`
-    says which and why.
+    A network works best on images like its training images. If the pixel size and the dose of the
+    images fit the trained weights, `SBDDenoiser` denoises them. Otherwise
+    `WindowedFourierDenoiser` does, the strongest method without weights for crystals. `choose`
+    returns the choice and its reason.
 
     Parameters
     ----------
     weights : str or path-like, default="general"
-        Trained weights, as `SBDDenoiser.from_pretrained` takes them.
+        Trained weights, as for `SBDDenoiser.from_pretrained`.
     fallback : denoiser or None, default=None
-        What denoises where the weights do not fit. None: `WindowedFourierDenoiser`.
+        The denoiser to use if the weights do not fit. None: `WindowedFourierDenoiser`.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
 
@@ -44,12 +44,12 @@ class AutoDenoiser(ScaledDenoiser):
 
     Notes
     -----
-    The weights fit if the pixel size is known, their bins are 1 to 16 pixels wide then, and the
-    mean count of a bin lies in the range of doses they were trained on. Whether the specimen is
-    like those trained on is not asked: look at the result, or compare methods by their risk on the
-    images at hand (`temdenoise.metrics.upsnr_scorer`).
+    The weights fit if the pixel size is known, their bins are then 1 to 16 pixels wide, and the
+    mean count of a bin is in the range of the training doses. The choice does not test whether the
+    specimen is like those of the training. Look at the result, or compare methods by their risk on
+    your images (`temdenoise.metrics.upsnr_scorer`).
 
-    One choice is made for all images of a call.
+    All images of a call are denoised by the same method.
 
     Examples
     --------
@@ -90,12 +90,12 @@ class AutoDenoiser(ScaledDenoiser):
         try:
             self.fallback_ = clone(self.fallback).fit(X)
         except InvalidParameterError as error:
-            # Name the parameter as it is reached from here.
+            # The message names the parameter of this class.
             message = str(error).replace("The '", "The 'fallback__", 1)
             raise InvalidParameterError(message) from error
 
     def transform(self, X, *, mask=None, pixel_size=None):
-        """Denoise images by the method that fits them.
+        """Denoise images with the method that fits them.
 
         Parameters
         ----------
@@ -104,8 +104,8 @@ class AutoDenoiser(ScaledDenoiser):
         mask : None or bool array-like of shape (height, width) or (n_images, height, width)
             True marks pixels not to trust.
         pixel_size : float or "auto", default=None
-            Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" looks for
-            it, as `SBDDenoiser.estimate_pixel_size` does.
+            Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" finds it
+            with `SBDDenoiser.estimate_pixel_size`.
 
         Returns
         -------
@@ -134,14 +134,14 @@ class AutoDenoiser(ScaledDenoiser):
         Parameters
         ----------
         X, mask, pixel_size
-            As for `transform`. A few frames stand for a movie.
+            As for `transform`. A few frames of a movie are enough.
 
         Returns
         -------
         choice : sklearn.utils.Bunch
             ``method`` ("sbd", or "windowed-fourier", or the class of your own fallback), ``reason``
-            (a sentence without its end), ``denoiser`` (fitted), and ``params``, the keywords that
-            its ``transform`` is to be called with, beside the mask.
+            (a sentence without a full stop), ``denoiser`` (fitted), and ``params``, the keywords
+            for its ``transform`` besides the mask.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class AutoDenoiser(ScaledDenoiser):
         return self._choose(*self._checked(X, mask, pixel_size))
 
     def _checked(self, X, mask, pixel_size):
-        """Images, mask and pixel size of a call; the method chosen looks for a gain."""
+        """Images, mask and pixel size of a call. The chosen method checks for a gain."""
         check_is_fitted(self)
         said = self._settle_pixel_size(X, pixel_size)
         X, _, mask = self._check_images(X, None, mask)
@@ -172,7 +172,7 @@ class AutoDenoiser(ScaledDenoiser):
         about = f"{pixel_size:.3g} pm/px ({lowest:.3g} to {highest:.3g} pm/px)"
         weights = f"the weights {str(self.weights)!r}"
         if pixel_size < lowest:
-            # nothing else is to be told by such a number either
+            # such a pixel size is of no use to the fallback either
             return self._fall_back(f"{weights} do not fit {about}: is it in pm?", None)
         if pixel_size > highest:
             return self._fall_back(f"{weights} do not fit {about}: pixels too coarse", pixel_size)
@@ -202,19 +202,19 @@ class AutoDenoiser(ScaledDenoiser):
 
         try:
             pixel_size, doubt = search(self.sbd_, X, mask)
-        except ValueError as error:  # no whole counts, or a mask that leaves too little
+        except ValueError as error:  # no whole counts, or too few pixels outside the mask
             doubt = str(error)
         if doubt:
             return None, f"no pixel size was found: {doubt.removesuffix('.')}"
         return pixel_size, None
 
     def _pixel_sizes(self):
-        """Smallest and largest pixel size in pm that the weights serve."""
+        """Smallest and largest pixel size in pm for the weights."""
         bins = self.sbd_.bins_
         return bins.size / bins.most_pixels, bins.size * max(1.0, bins.zoom[1])
 
     def _doses(self, pixel_size):
-        """Lowest and highest mean counts per pixel of this size that the weights serve."""
+        """Lowest and highest mean counts per pixel of this size for the weights."""
         dose = self.sbd_.dose
         if dose is None:
             return 0.0, float("inf")
@@ -223,5 +223,5 @@ class AutoDenoiser(ScaledDenoiser):
         else:
             low, high = dose / _DOSE_MARGIN, dose * _DOSE_MARGIN
         bins = self.sbd_.bins_
-        area = (bins.binning / bins.factor(pixel_size)) ** 2  # as many counts in a bin
+        area = (bins.binning / bins.factor(pixel_size)) ** 2  # for equal counts in a bin
         return low * area, high * area

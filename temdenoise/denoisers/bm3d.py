@@ -11,20 +11,21 @@ from temdenoise._jobs import map_images, one_torch_thread
 from temdenoise.base import BaseDenoiser
 from temdenoise.tiling import apply_tiled
 
-# Larger images are filtered in tiles of this side, in pixels, which bounds the memory to about 1 GB
-# for each image in work.
+# Larger images are filtered in tiles of this side, in pixels. This limits the memory to about 1 GB
+# per image in progress.
 _TILE = 768
-# A pixel's estimate comes from blocks this near, but for a search twice over.
+# A pixel's estimate depends on blocks at this distance, plus twice the search radius.
 _HALO = 48
 
 
 class BM3DDenoiser(BaseDenoiser):
     """Block-matching and 3-D filtering, for white Gaussian noise.
 
-    Similar blocks of 8 x 8 pixels are stacked, and each stack is filtered as a whole: once by a
-    hard threshold of its wavelet coefficients, and again, by an empirical Wiener filter of its
-    cosine coefficients that takes the first result for the truth. Every pixel is the weighted mean
-    of all its estimates (K. Dabov, A. Foi, V. Katkovnik and K. Egiazarian, "Image denoising by
+    Similar blocks of 8 x 8 pixels are stacked, and each stack is filtered as a whole, in two
+    stages. The first applies a hard threshold to the wavelet coefficients. The second is an
+    empirical Wiener filter of the cosine coefficients that uses the first result as the truth.
+    Every pixel is the weighted mean of all its estimates (K. Dabov, A. Foi, V. Katkovnik and
+    K. Egiazarian, "Image denoising by
     sparse 3-D transform-domain collaborative filtering", IEEE Trans. Image Process. 16, 2080,
     2007). With a variance-stabilising transform before it, it is one of the methods compared in
     Section 5 of "Deep denoising for scientific discovery: a case study in electron microscopy"
@@ -34,19 +35,20 @@ class BM3DDenoiser(BaseDenoiser):
     ----------
     sigma : "auto" or float, default="auto"
         Standard deviation of the noise, in counts per pixel (the unit of the images). "auto"
-        estimates it for each image from its finest wavelet coefficients. With 0 the images come
-        back as they are.
+        estimates it for each image from its finest wavelet coefficients. With 0 the images are
+        returned unchanged.
     profile : {"fast", "normal", "high", "crystal"}, default="normal"
-        Reference blocks lie every 5, 3, 2 or 5 pixels; similar ones are searched up to 9, 12, 12 or
-        24 pixels away in the first stage and 9, 19, 19 or 32 in the second; a stack holds up to 16,
-        16, 16 or 64 of them in the first stage and 16, 32, 32 or 128 in the second. "normal" is for
-        images of any kind; "fast" takes half of its time, "high" almost twice as long; "crystal",
-        for lattices that fill the image, takes a third longer and gains up to 1 dB there.
+        The four profiles have reference blocks every 5, 3, 2 or 5 pixels. They search similar
+        blocks up to 9, 12, 12 or 24 pixels away in the first stage and 9, 19, 19 or 32 in the
+        second. A stack holds up to 16, 16, 16 or 64 blocks in the first stage and 16, 32, 32 or 128
+        in the second. "normal" is for images of any kind. "fast" takes half of its time, and "high"
+        almost twice as long. "crystal" is for lattices that fill the image: it takes a third longer
+        and gains up to 1 dB there.
     n_jobs : int or None, default=None
-        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
-        joblib's parallel_config, and workers that share a machine.
+        Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
+        joblib's parallel_config and other workers on the machine.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
+        "cpu", "cuda", "cuda:1", "mps" ...; "auto" uses a GPU if there is one.
 
     Attributes
     ----------
@@ -55,13 +57,13 @@ class BM3DDenoiser(BaseDenoiser):
 
     Notes
     -----
-    The noise is taken to be white and of one variance, and values may be negative. Electron counts
-    are not like that: their variance is their mean. Where the mean hardly varies over the image
-    "auto" finds a compromise; otherwise stabilise the variance first.
+    The method assumes white noise of one variance, and values may be negative. Electron counts are
+    different: their variance is their mean. If the mean hardly varies over the image, "auto" finds
+    a compromise; otherwise stabilise the variance first.
 
-    The mean of an image is kept. Multiplying image and `sigma` by a factor multiplies the result
-    by it, and adding an offset to an image adds it to the result. On a CPU the result is the same
-    at every call. Images above 768 pixels are filtered in overlapping tiles.
+    The mean of an image is kept. If image and `sigma` are multiplied by a factor, so is the result.
+    If an offset is added to an image, the result has the same offset. On a CPU the result is the
+    same in every call. Images above 768 pixels are filtered in overlapping tiles.
 
     Examples
     --------
@@ -116,14 +118,14 @@ class BM3DDenoiser(BaseDenoiser):
     def _denoise_into(self, device, out, image, sigma):
         mean = image.mean(dtype=np.float64)
         centred = image - np.float32(mean)
-        # Noise below what float32 can tell, sigma 0 included, is none.
+        # Noise below the precision of float32, also sigma 0, is no noise.
         if sigma <= np.finfo(np.float32).eps * np.abs(centred).max():
             out[:] = image
             return
         filter_tile = partial(self._filter, sigma=np.float32(sigma), device=device)
         n_jobs = self.n_jobs if device.type == "cpu" else 1
         filtered = apply_tiled(filter_tile, centred, tile=_TILE, halo=_HALO, n_jobs=n_jobs)
-        # Few large counts stand out of skewed noise and are weighed down: the mean is given back.
+        # Rare large counts of skewed noise get small weights, so the mean is restored here.
         out[:] = filtered - np.float32(filtered.mean(dtype=np.float64) - mean)
 
     def _filter(self, tile, sigma, device):

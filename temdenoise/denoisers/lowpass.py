@@ -15,22 +15,22 @@ from temdenoise.base import ScaledDenoiser
 class LowPassDenoiser(ScaledDenoiser):
     """Linear low-pass filter, the simplest baseline.
 
-    One of the methods compared in Section 5 of "Deep denoising for scientific discovery: a case
-    study in electron microscopy" (Mohan et al., arXiv:2010.12970).
+    It is one of the methods compared in Section 5 of "Deep denoising for scientific discovery: a
+    case study in electron microscopy" (Mohan et al., arXiv:2010.12970).
 
     Parameters
     ----------
     kind : {"gaussian", "ideal", "butterworth"}, default="gaussian"
-        Transfer function of the spatial frequency f, with the cutoff c: ``exp(-(f / c)**2 / 2)``,
-        which is a Gaussian blur of standard deviation ``1 / (2 pi c)``; one up to c and zero
-        beyond; or ``1 / sqrt(1 + (f / c)**(2 order))``.
+        Transfer function of the spatial frequency f, with the cutoff c. "gaussian":
+        ``exp(-(f / c)**2 / 2)``, a Gaussian blur of standard deviation ``1 / (2 pi c)``. "ideal":
+        one up to c and zero above. "butterworth": ``1 / sqrt(1 + (f / c)**(2 order))``.
     cutoff : float, default=0.025
-        Cutoff frequency, in the unit of `unit`. In cycles per pixel 0.5 is the highest along an
-        axis; the default is a blur of 6.4 px.
+        Cutoff frequency, in the unit of `unit`. In cycles per pixel, 0.5 is the highest along an
+        axis. The default is a blur of 6.4 px.
     unit : {"1/px", "1/angstrom"}, default="1/px"
         Unit of the cutoff. "1/angstrom" needs the pixel size of the images.
     order : int, default=2
-        Steepness of the Butterworth filter; not used by the others.
+        Steepness of the Butterworth filter. The other filters do not use it.
 
     Attributes
     ----------
@@ -39,10 +39,10 @@ class LowPassDenoiser(ScaledDenoiser):
 
     Notes
     -----
-    Images are continued beyond their borders by reflection, not periodically, so nothing leaks
-    from one border to the opposite one. The filter is linear and knows nothing of the noise: values
-    of any sign and scale are welcome, negative ones are not refused. The ideal and the Butterworth
-    filter have negative side lobes: their estimate may fall below zero near strong edges.
+    Images are extended beyond their borders by reflection, not periodically, so opposite borders do
+    not affect each other. The filter is linear and uses no model of the noise, so it takes values
+    of any sign and scale. The ideal and the Butterworth filter have negative side lobes: their
+    estimate can be negative near strong edges.
 
     Examples
     --------
@@ -69,8 +69,8 @@ class LowPassDenoiser(ScaledDenoiser):
 
     def _transform(self, X, mask, pixel_size):
         response = self._response(X.shape[1:], self._cutoff(X, pixel_size)).astype(np.float32)
-        # The type-2 cosine transform is the Fourier transform of the image reflected at its borders
-        # without end, so that this multiplication is the reflecting convolution.
+        # The type-2 cosine transform is the Fourier transform of the infinitely reflected image, so
+        # this multiplication is a convolution with reflecting borders.
         return map_images(
             lambda out, image: np.copyto(
                 out, fft.idctn(fft.dctn(image, type=2) * response, type=2)
@@ -102,7 +102,7 @@ class LowPassDenoiser(ScaledDenoiser):
         ratio = np.hypot(rows[:, np.newaxis], columns) / cutoff
         if self.kind == "ideal":
             return (ratio <= 1).astype(np.float64)
-        # Far beyond the cutoff a square or power may overflow to inf, whose response is rightly 0.
+        # Far above the cutoff a power can overflow to inf. The response is then 0, as it should be.
         with np.errstate(over="ignore", under="ignore"):
             if self.kind == "gaussian":
                 return np.exp(-(ratio**2) / 2)

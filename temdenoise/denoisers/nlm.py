@@ -12,27 +12,28 @@ from temdenoise.base import BaseDenoiser
 class NLMDenoiser(BaseDenoiser):
     """Non-local means, by scikit-image, for Gaussian noise.
 
-    Each pixel becomes a mean of those whose surroundings look alike (A. Buades, B. Coll and
-    J.-M. Morel, "A non-local algorithm for image denoising", CVPR 2005). Electron counts have
-    another noise: wrap it as ``VSTDenoiser(denoiser=NLMDenoiser())``, one of the methods compared
-    in Section 5 of "Deep denoising for scientific discovery: a case study in electron microscopy"
-    (Mohan et al., arXiv:2010.12970).
+    Each pixel becomes the mean of pixels with similar surroundings (A. Buades, B. Coll and
+    J.-M. Morel, "A non-local algorithm for image denoising", CVPR 2005). The noise of electron
+    counts is not Gaussian. For counts use ``VSTDenoiser(denoiser=NLMDenoiser())``, one of the
+    methods compared in Section 5 of "Deep denoising for scientific discovery: a case study in
+    electron microscopy" (Mohan et al., arXiv:2010.12970).
 
     Parameters
     ----------
     sigma : "auto" or float, default="auto"
-        Standard deviation of the noise, in the unit of the images. "auto": that of the differences
-        of neighbours along both axes, image by image, which takes detail of a pixel's size for
-        noise. With 0 the images come back as they are.
+        Standard deviation of the noise, in the unit of the images. "auto": estimated from the
+        differences of neighbours along both axes, for each image; details of the size of a pixel
+        count as noise. With 0 the images are returned unchanged.
     h : float, default=0.8
-        How unlike the pixels averaged may be, in units of sigma: larger is smoother.
+        Largest difference of averaged pixels, in units of sigma. Larger values give smoother
+        images.
     patch_size : int, default=7
-        Side of the surroundings compared, in pixels.
+        Side of the compared surroundings, in pixels.
     patch_distance : int, default=11
-        How far apart the pixels averaged may be, in pixels along each axis.
+        Largest distance of averaged pixels, in pixels along each axis.
     n_jobs : int or None, default=None
-        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
-        joblib's parallel_config, and workers that share a machine.
+        Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
+        joblib's parallel_config and other workers on the machine.
 
     Attributes
     ----------
@@ -79,13 +80,13 @@ class NLMDenoiser(BaseDenoiser):
         if sigma == 0:
             out[:] = image
             return
-        # In units of the noise, about its mean: single precision cancels less.
+        # In units of the noise, without the mean: rounding errors of single precision are smaller.
         centre = image.mean(dtype=np.float64)
         scaled = ((image - centre) / sigma).astype(np.float64)
         filtered = denoise_nl_means(
             scaled,
             patch_size=self.patch_size,
-            # Farther there is nothing but mirror images.
+            # Farther away there are only mirror images.
             patch_distance=min(self.patch_distance, max(image.shape)),
             h=self.h,
             sigma=1.0,
@@ -108,5 +109,5 @@ def _estimate_sigma(image):
         return 0.0
     difference = difference[np.isfinite(difference)]
     if not difference.size:
-        raise ValueError("Too few pixels to estimate sigma of the noise from: give sigma a number.")
+        raise ValueError("Too few pixels to estimate sigma of the noise: give a number for sigma.")
     return float(np.sqrt(np.mean(difference**2)))

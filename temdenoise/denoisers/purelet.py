@@ -15,8 +15,8 @@ from temdenoise.base import BaseDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._classical.purelet import purelet
 
-# "auto" binning: electrons that a bin should hold on the mean, the largest bin, and the least
-# number of bins along a side. Details of bins with fewer electrons drown in noise.
+# "auto" binning: mean number of electrons that a bin should hold, the largest bin, and the smallest
+# number of bins along a side. With fewer electrons per bin, details are lost in noise.
 _AUTO_COUNTS, _AUTO_LARGEST, _AUTO_SIDE = 4.0, 8, 8
 
 # Positions of cycle spins: powers of the inverse of the plastic number fill the square evenly.
@@ -41,17 +41,18 @@ class PURELETDenoiser(BaseDenoiser):
         Number of scales, 1 to 8; the coarsest windows are ``2**n_scales`` bins wide. Fewer are used
         where the image is too small.
     thresholding : {"pointwise", "interscale", "neighbours"}, default="neighbours"
-        What the estimate of a detail depends on: the detail alone, with a threshold that follows
-        the local mean; also its prediction from the scaling coefficients on either side; or also
-        the details beside it. Each step adds functions to the expansion: 2, 5, and 7.
+        Input for the estimate of a detail. "pointwise": the detail alone, with a threshold that
+        depends on the local mean. "interscale": also its prediction from the neighbouring scaling
+        coefficients. "neighbours": also the neighbouring details. Each step adds functions to the
+        expansion: 2, 5, and 7.
     cycle_spins : "all" or int, default="all"
-        Positions of the windows over which the estimate is averaged. "all": every position, which
-        is the undecimated transform. A number: as many positions of windows side by side, the
-        decimated transform; 1 is the fastest and shows blocks.
+        Positions of the windows over which the estimate is averaged. "all": every position (the
+        undecimated transform). A number: this number of positions of adjacent windows (the
+        decimated transform). 1 is the fastest and shows blocks.
     binning : "auto" or int, default="auto"
-        Side, in pixels, of the bins that are denoised; cubic splines lead back to pixels. Bins of
-        Poisson counts are Poisson counts. "auto": for each image the smallest that holds four
-        electrons on the mean, up to 8.
+        Side, in pixels, of the bins that are denoised. Cubic splines interpolate back to pixels.
+        Bins of Poisson counts are Poisson counts. "auto": for each image the smallest bin with a
+        mean of four electrons, up to 8.
     gain : float, default=1.0
         Units of the images per electron.
     offset : float, default=0.0
@@ -60,40 +61,40 @@ class PURELETDenoiser(BaseDenoiser):
         Standard deviation of the Gaussian noise, in the units of the images. If zero, values below
         `offset` are refused.
     tile_size : int or None, default=None
-        If given, the image is denoised in square tiles of this side, in pixels, each with
-        coefficients of its own, that overlap by half and are averaged. The paper takes 128.
+        If given, the image is denoised in square tiles of this side, in pixels. Each tile has its
+        own coefficients. Tiles overlap by half and are averaged. The paper uses 128.
     n_jobs : int or None, default=None
-        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
-        joblib's parallel_config, and workers that share a machine.
+        Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
+        joblib's parallel_config and other workers on the machine.
 
     Attributes
     ----------
     dose_ : float
-        Mean of the images seen in `fit`. The method learns nothing there: the coefficients are
-        those of the image that is denoised.
+        Mean of the images seen in `fit`. The method learns nothing there: the coefficients depend
+        only on the image that is denoised.
 
     See Also
     --------
-    temdenoise.metrics.pure_risk : the risk estimate, for any denoiser.
+    temdenoise.metrics.pure_risk : The risk estimate, for any denoiser.
 
     Notes
     -----
-    An image is ``gain * Poisson(x / gain) + offset + Gaussian(read_noise)`` here, and the estimate
-    that of ``x + offset``: the mean of the image, in its own units.
+    An image is ``gain * Poisson(x / gain) + offset + Gaussian(read_noise)`` here. The method
+    estimates ``x + offset``, the mean of the image in its own units.
 
     PURE is exact for these functions, not only to first order in the counts, because sums over
     windows are Poisson counts and neighbouring windows share no pixel. The coefficients of all
-    bands together minimise the risk of the image, and not of each band. Where one stands out
-    little from the noise of PURE itself, it is shrunk (as by James and Stein), or small images and
-    tiles would suffer from as many coefficients as there are.
+    bands together minimise the risk of the image, and not of each band. A coefficient that is not
+    much larger than the noise of PURE itself is shrunk (as by James and Stein). Otherwise the
+    number of coefficients would be too large for small images and tiles.
 
-    Masked pixels do not count: the coefficients are those of least risk in the others, and a bin
+    Masked pixels do not count: the coefficients minimise the risk of the other pixels, and a bin
     that holds a masked pixel is left out. Details of scales at which an image, or a tile, has fewer
-    than 4 windows of trusted bins are dropped. ``transform`` warns of an image that is far smoother
-    than its noise would leave it; its details are dropped too.
+    than 4 windows of trusted bins are dropped. ``transform`` warns if an image is much smoother
+    than its noise allows; the details of such an image are dropped too.
 
-    With ``cycle_spins="all"`` windows that would cross the border are left out, so nothing is
-    padded. With a number of positions the image is mirrored at its borders.
+    With ``cycle_spins="all"``, windows that cross the border are left out, so nothing is padded.
+    With a number of positions, the image is mirrored at its borders.
 
     Examples
     --------
@@ -153,8 +154,8 @@ class PURELETDenoiser(BaseDenoiser):
         if doubts:
             warnings.warn(
                 f"PURELETDenoiser: an image is smoother than gain={self.gain:g}, "
-                f"offset={self.offset:g} and read_noise={self.read_noise:g} say, so that its "
-                "details cannot be told from noise, and were dropped. Correct these numbers, or "
+                f"offset={self.offset:g} and read_noise={self.read_noise:g} say, so its details "
+                "cannot be distinguished from noise, and were dropped. Correct these numbers, or "
                 "give raw counts: not an image that is clean, filtered or interpolated.",
                 UserWarning,
                 stacklevel=level_outside(),
@@ -166,21 +167,21 @@ class PURELETDenoiser(BaseDenoiser):
         if self.binning != "auto" and self.binning > min(X.shape[1:]):
             raise ValueError(
                 f"binning={self.binning} is larger than the images of {X.shape[1]} x {X.shape[2]} "
-                'pixels; take less, or "auto".'
+                'pixels. Use a smaller number, or "auto".'
             )
         check_offset(X, self.offset, self.read_noise, mask)
         return X, y, mask
 
     def _denoise_into(self, doubts, out, image, trusted):
-        """Denoise one image; where one of its tiles is too smooth, add to the list `doubts`."""
+        """Denoise one image; if one of its tiles is too smooth, add to the list `doubts`."""
         # In double precision: the linear system is not well conditioned.
         electrons = (image.astype(np.float64) - self.offset) / self.gain
         if self.read_noise == 0:
-            electrons = np.maximum(electrons, 0)  # an offset that float32 rounded down
+            electrons = np.maximum(electrons, 0)  # float32 may have rounded values below the offset
         factor = self.binning if self.binning != "auto" else _auto_binning(electrons, trusted)
         if factor > 1:
             binned = bin_counts(electrons, factor).astype(np.float64)
-            if trusted is not None:  # a bin with a masked pixel lacks some of the noise
+            if trusted is not None:  # a bin with a masked pixel has less noise
                 trusted = bin_counts(~trusted, factor) == 0
             rates = self._denoise_tiles(binned, trusted, factor, doubts) / factor**2
             rates = unbin(rates, factor, image.shape)
@@ -197,7 +198,7 @@ class PURELETDenoiser(BaseDenoiser):
             for left in _tile_starts(counts.shape[1], side):
                 tile = (slice(top, top + side), slice(left, left + side))
                 known = None if trusted is None else trusted[tile]
-                # A tile says the more about its pixels, the more of them it may learn from.
+                # A tile with more trusted pixels is more reliable, so it has more weight.
                 weight = 1.0 if known is None else max(1, np.count_nonzero(known)) / known.size
                 total[tile] += weight * self._denoise(counts[tile], known, factor, doubts)
                 cover[tile] += weight
@@ -207,11 +208,11 @@ class PURELETDenoiser(BaseDenoiser):
         if trusted is not None and trusted.all():
             trusted = None
         rates = self._combine(counts, trusted, factor, doubts)
-        # Windows at the borders weigh more than others; of the mean the counts know best.
+        # Windows at the borders have more weight than others, so the mean is that of the counts.
         if trusted is None or not trusted.any():
             return rates + (counts.mean() - rates.mean())
         rates = rates + (counts[trusted].mean() - rates[trusted].mean())
-        # Nobody asked what the functions do in the others.
+        # The risk does not include the functions in the other pixels.
         within = np.clip(rates, rates[trusted].min(), rates[trusted].max())
         return np.where(trusted, rates, within)
 
@@ -226,7 +227,7 @@ class PURELETDenoiser(BaseDenoiser):
             if not believable:
                 doubts.append(factor)
             return rates
-        # Blocks of the largest size that fits, and the multiple of it that holds the image.
+        # Blocks of the largest size that fits, and the smallest multiple of it for the image.
         blocks = [2 ** min(self.n_scales, n.bit_length() - 1) for n in counts.shape]
         total = np.zeros_like(counts)
         for spin in range(self.cycle_spins):
@@ -245,7 +246,7 @@ class PURELETDenoiser(BaseDenoiser):
 
 
 def _auto_binning(electrons, trusted):
-    """Smallest bin that holds enough electrons on the mean, of those that leave enough bins."""
+    """Smallest bin with enough electrons in the mean that leaves enough bins."""
     largest = max(1, min(_AUTO_LARGEST, min(electrons.shape) // _AUTO_SIDE))
     mean = electrons.mean(where=True if trusted is None else trusted)
     if mean * largest**2 <= _AUTO_COUNTS:
@@ -254,7 +255,7 @@ def _auto_binning(electrons, trusted):
 
 
 def _tile_starts(size, side):
-    """Start tiles half a tile apart, the last one at the end."""
+    """First pixels of tiles that are half a tile apart, with the last tile at the end."""
     if size <= side:
         return [0]
     return [*range(0, size - side, max(1, side // 2)), size - side]

@@ -15,7 +15,7 @@ from temdenoise.denoisers._trained.resolution import check_resolution
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import PoissonNoise, draw_noise
 
-# The bin the default network is made for, in pm: an image holds nothing finer than twice that.
+# Bin of the default network, in pm. Images have no detail finer than twice this size.
 _FOURIER_UNET_BIN = 31.1
 # Pixel sizes closer than this fraction are the same.
 _SAME = 0.005
@@ -28,18 +28,19 @@ class SBDDenoiser(TrainedDenoiser):
     (Mohan et al., arXiv:2010.12970). Noise is drawn anew at every step, and images are rotated,
     flipped and zoomed on the fly. The weights with the best validation PSNR are kept.
 
-    ``fit(clean)`` draws noise on clean images; ``fit(noisy, target)`` trains on the pairs given.
+    ``fit(clean)`` draws noise on clean images. ``fit(noisy, target)`` trains on the given pairs.
 
     Parameters
     ----------
     network : {"fourier_unet", "unet", "dncnn", "small_unet"}, callable or torch.nn.Module, \
             default="fourier_unet"
         The network. The default works on binned counts and trains on a laptop. The others are those
-        of Table 3.1 of the paper, which want a GPU at full resolution. A class or a function
-        without arguments that returns a torch.nn.Module, or such a module (of which a copy is
-        trained), is a network of your own. It maps counts per bin (n, 1, rows, columns), of any
-        size, to estimates of the same shape. If it says how far a bin sees (``halo``) and where
-        tiles may start (``grid``), large images are denoised in tiles.
+        of Table 3.1 of the paper, which need a GPU at full resolution. For your own network, give a
+        class or a function without arguments that returns a torch.nn.Module, or such a module (a
+        copy of it is trained). It maps counts per bin (n, 1, rows, columns), of any size, to
+        estimates of the same shape. Large images are denoised in tiles if the network has the
+        attributes ``halo`` (distance in bins that influences an estimate) and ``grid`` (tiles start
+        at multiples of it).
     n_scales : int, optional
         Scales of "fourier_unet" (default 5) or "unet" (default 4; the paper's largest has 6).
     base_channels : int, optional
@@ -48,52 +49,54 @@ class SBDDenoiser(TrainedDenoiser):
     bias_free : bool, default=True
         Leave out all additive constants in "unet" and "dncnn", as the paper does.
     noise : object with a method ``sample``, optional
-        Noise model drawn from in training: `temdenoise.PoissonNoise` (the default),
+        Noise model for training: `temdenoise.PoissonNoise` (the default),
         `temdenoise.PoissonGaussianNoise` (then images are in its stored units),
-        `temdenoise.noise.GaussianNoise`, or one of your own, see `temdenoise.noise.draw_noise`.
+        `temdenoise.noise.GaussianNoise`, or your own, see `temdenoise.noise.draw_noise`.
     dose : float or (float, float), optional
-        Mean counts per pixel of the noisy images drawn in training. A pair is a range, drawn from
-        log-uniformly. By default the clean images are counts per pixel as they are. A noise model
-        has a dose of its own. Not used if noisy images are given with their targets.
+        Mean counts per pixel of the noisy images in training. For a pair (low, high) the dose is
+        drawn log-uniformly from this range. By default the clean images are in counts per pixel. A
+        noise model has its own dose. Not used if noisy images are given with their targets.
     loss : {"relative_mse", "mse", "poisson"} or callable, default="relative_mse"
-        "relative_mse": squared error relative to the image's mean, so that all doses count alike.
+        "relative_mse": squared error relative to the image's mean, so that all doses have equal
+        weight.
         A callable ``loss(prediction, target)`` gets tensors in counts per bin, of shape (n, 1,
         rows, columns), and returns a scalar tensor.
     training_pixel_size : float or (float, float), default=6.22
-        Pixel size in pm of the frames to denoise, at which training images are sampled. A pair is a
-        range, drawn from uniformly: ``transform`` then need not know the size. Where it is known, a
-        single size is better: frames of other sizes are binned to what the network knows.
+        Pixel size in pm of the frames to denoise. Training images are sampled at this size. For a
+        pair (low, high) the size is drawn uniformly from this range, and ``transform`` does not
+        need to know it. If the size is known, a single number is better: frames of other pixel
+        sizes are binned to the network's bins.
     binning : int or "auto", default="auto"
-        The network works on sums of binning x binning pixels. "auto" takes what comes closest to
-        31.1 pm for "fourier_unet", and 1 for the others. For a range of pixel sizes, its geometric
-        mean counts.
+        The network works on sums of binning x binning pixels. "auto": bins closest to 31.1 pm for
+        "fourier_unet", and 1 for the others. For a range of pixel sizes, its geometric mean is
+        used.
     rotation : float, default=180
-        Patches are rotated by up to this many degrees either way (45 in the paper).
+        Largest rotation of patches in degrees, in either direction (45 in the paper).
     zoom : (float, float), default=(0.95, 1.06)
-        Range of the factor on the pixel size in training. Where a whole number of pixels makes a
-        bin of a size in this range, ``transform`` takes it. Elsewhere bins cut pixels.
+        Range of the factor on the pixel size in training. If a whole number of pixels makes a bin
+        in this range, ``transform`` uses it. Otherwise edges of bins cut pixels.
     stretch : float, default=0.0
-        Patches are stretched along a random direction, and shrunk across it, so that lengths along
-        and across differ by up to this fraction: as strained crystals and images distorted by drift
-        or lenses are.
+        Patches are stretched along a random direction and shrunk across it, so that lengths along
+        and across differ by up to this fraction. This imitates strained crystals and images
+        distorted by drift or lenses.
 
     Attributes
     ----------
     network_ : torch.nn.Module
         The network with the best averaged weights.
     net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`. It holds the network,
-        but neither the images nor the state of the optimizer.
+        The trained net, for inspection. It does not exist after `from_pretrained`. It holds the
+        network, but neither the images nor the state of the optimizer.
     history_ : list of dict
-        Losses, validation PSNR (``valid_psnr``, dB) and duration of each epoch that was finished.
+        Losses, validation PSNR (``valid_psnr``, dB) and duration of each finished epoch.
     bins_ : object
-        The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
-        in pm (of a range of pixel sizes, at its geometric mean), and ``zoom``, the range of factors
-        on it.
+        The network's bins: ``binning``, their side in pixels of the training; ``size``, their side
+        in pm (for a range of pixel sizes, at its geometric mean); and ``zoom``, the range of
+        factors on it.
     noise_ : object
-        The noise trained with.
+        The noise model of the training.
     info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+        The ``info`` that `save_pretrained` stored with the weights; only after `from_pretrained`.
 
     Notes
     -----
@@ -167,7 +170,7 @@ class SBDDenoiser(TrainedDenoiser):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        # other noise than counts' may carry values below zero
+        # noise other than that of counts can give negative values
         tags.input_tags.positive_only = self.noise is None or isinstance(self.noise, PoissonNoise)
         return tags
 
@@ -181,7 +184,7 @@ class SBDDenoiser(TrainedDenoiser):
         check_noise(self._noise())
 
     def _noise(self):
-        """Return the noise to train with, in the units of the images."""
+        """Return the noise model for training, in the units of the images."""
         if self.noise is None:
             return PoissonNoise(dose=self.dose)
         if self.dose is not None:
@@ -277,7 +280,7 @@ class SBDDenoiser(TrainedDenoiser):
 
     def _draw_noise(self, clean, seed):
         if np.ndim(getattr(self.noise_, "dose", None)):
-            # A network for a range of doses is scored at the images' own, as other methods are.
+            # A network for a range of doses is scored at the images' own dose, like other methods.
             return draw_noise(PoissonNoise(), clean, seed)
         return super()._draw_noise(clean, seed)
 
@@ -290,9 +293,9 @@ class SBDDenoiser(TrainedDenoiser):
     def estimate_pixel_size(self, X, *, mask=None, candidates=None):
         """Find the pixel size at which the network predicts unseen electrons best.
 
-        The electrons are split at random into two halves; the first is denoised as if its pixels
-        had each size in turn, and compared with the second, which is independent of it: the squared
-        difference, less the noise of the second half, is an unbiased estimate of the error. No
+        The electrons are split at random into two independent halves. The first half is denoised
+        with each candidate as its pixel size, and compared with the second half. The squared
+        difference, minus the noise of the second half, is an unbiased estimate of the error. No
         clean image is needed.
 
         Parameters
@@ -302,7 +305,7 @@ class SBDDenoiser(TrainedDenoiser):
         mask : bool array-like, optional
             True marks pixels not to trust.
         candidates : array-like of float, optional
-            Pixel sizes to try, in pm. By default 2.5 to 12 pm in steps of 6 %, or what of this the
+            Pixel sizes to try, in pm. By default 2.5 to 12 pm in steps of 6 %, as far as the
             network's bins allow.
 
         Returns
@@ -313,14 +316,14 @@ class SBDDenoiser(TrainedDenoiser):
         Raises
         ------
         ValueError
-            If the counts are not whole numbers: then only you can know the pixel size. If the mask
-            hides the middle of all images, or a candidate cannot be a pixel size of the network.
+            If the counts are not whole numbers, because the pixel size cannot be estimated then. If
+            the mask hides the middle of all images, or the network cannot use a candidate.
 
         Warns
         -----
         UserWarning
-            If no candidate predicts better than an even image would, or the best of the default
-            ones is the smallest or largest: then do not believe it.
+            If no candidate predicts better than an even image, or the best default candidate is the
+            smallest or the largest. Then do not trust the result.
         """
         from temdenoise.denoisers._trained.pixel_size import estimate_pixel_size
 
@@ -450,10 +453,11 @@ class SBDDenoiser(TrainedDenoiser):
         Returns
         -------
         table : pandas.DataFrame
-            A row for each name that `from_pretrained` takes: what the weights are for, their
+            A row for each name that `from_pretrained` takes: the purpose of the weights, their
             network, pixel size (pm) and dose or range of doses (mean counts/px) in training, and
-            the size of the file. "general" serves doses of about 0.1 to 3 counts/px, pixels of 4 to
-            10 pm, all contrasts; "white" the paper's case alone, white contrast at 0.45 counts/px.
+            the size of the file. "general" is for doses of about 0.1 to 3 counts/px, pixels of 4 to
+            10 pm, and all contrasts. "white" is for the paper's case alone, white contrast at 0.45
+            counts/px.
 
         Examples
         --------

@@ -28,31 +28,31 @@ from temdenoise.variance_stabilization import (
 class VSTDenoiser(BaseDenoiser):
     """Variance-stabilising transform around a denoiser for Gaussian noise.
 
-    The (generalised) Anscombe transform gives counts noise of variance one, the denoiser does its
-    work, and the exact unbiased inverse brings the result back to counts: "VST + BM3D" and "VST +
-    NLM" of Section 5 of "Deep denoising for scientific discovery: a case study in electron
-    microscopy" (Mohan et al., arXiv:2010.12970). Below about one count the transform fails. So
-    counts are summed over bins first and the result interpolated by cubic splines; and, with
-    several `iterations`, the estimate is refined: it is averaged with the counts, which lowers
-    their noise, and denoised again in finer bins (L. Azzari and A. Foi, "Variance stabilization for
-    noisy+estimate combination in iterative Poisson denoising", IEEE Signal Process. Lett. 23, 1086,
-    2016).
+    The (generalised) Anscombe transform gives counts noise of variance one. Then the denoiser
+    works, and the exact unbiased inverse transforms the result back to counts. This gives "VST +
+    BM3D" and "VST + NLM" of Section 5 of "Deep denoising for scientific discovery: a case study in
+    electron microscopy" (Mohan et al., arXiv:2010.12970). The transform fails below about one
+    count. Therefore counts are summed over bins first, and the result is interpolated by cubic
+    splines. With several `iterations` the estimate is refined: it is averaged with the counts,
+    which reduces their noise, and denoised again in finer bins (L. Azzari and A. Foi, "Variance
+    stabilization for noisy+estimate combination in iterative Poisson denoising", IEEE Signal
+    Process. Lett. 23, 1086, 2016).
 
     Parameters
     ----------
     denoiser : None or denoiser, default=None
-        For Gaussian noise: an object with ``fit`` and ``transform`` of stacks of images. A
-        parameter ``sigma`` that is None or "auto" is set to 1, the noise after the transform; a
-        number is kept. None: ``BM3DDenoiser(sigma=1.0)``.
+        Denoiser for Gaussian noise: an object with ``fit`` and ``transform`` for stacks of images.
+        If its parameter ``sigma`` is None or "auto", it is set to 1, the noise after the transform;
+        a number is kept. None: ``BM3DDenoiser(sigma=1.0)``.
     binning : "auto" or int, default="auto"
-        Side of a bin in pixels; with `iterations`, that of the last one. "auto": what each image's
-        spectrum allows, at most 6 pixels.
+        Side of a bin in pixels, in the last of the `iterations`. "auto": the largest that each
+        image's spectrum allows, at most 6 pixels.
     iterations : int, default=3
-        How often the image is denoised. The bins of the first iteration are twice as wide as those
-        of the last.
+        Number of times the image is denoised. The bins of the first iteration are twice as wide as
+        those of the last.
     final_weight : float, default=0.2
-        Weight of the counts, beside the estimate, in the last iteration. It falls linearly from 1
-        in the first one. Not used with one iteration.
+        Weight of the counts in their average with the estimate, in the last iteration. It falls
+        linearly from 1 in the first one. Not used with one iteration.
     gain : float, default=1.0
         Value per electron: X is ``gain * electrons + offset + noise``.
     offset : float, default=0.0
@@ -60,10 +60,10 @@ class VSTDenoiser(BaseDenoiser):
     read_noise : float, default=0.0
         Standard deviation of the Gaussian noise, in the unit of X.
     inverse : {"exact_unbiased", "asymptotic", "algebraic"}, default="exact_unbiased"
-        How to come back, see `temdenoise.variance_stabilization.inverse_anscombe`.
+        Inverse transform, see `temdenoise.variance_stabilization.inverse_anscombe`.
     n_jobs : int or None, default=None
-        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
-        joblib's parallel_config, and workers that share a machine.
+        Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
+        joblib's parallel_config and other workers on the machine.
 
     Attributes
     ----------
@@ -74,10 +74,10 @@ class VSTDenoiser(BaseDenoiser):
 
     Notes
     -----
-    The result is in the unit of X, with its gain and offset. Values may be negative with read
-    noise, or down to a negative offset.
+    The result is in the unit of X, with its gain and offset. Values can be negative with read
+    noise, or with a negative offset.
 
-    Parameters of the inner denoiser are reached as ``denoiser__h``, in ``set_params`` and in grids.
+    Names such as ``denoiser__h`` set parameters of the inner denoiser, in ``set_params`` and grids.
 
     Examples
     --------
@@ -141,7 +141,7 @@ class VSTDenoiser(BaseDenoiser):
             stabilized = generalized_anscombe(X, **self._noise()).astype(np.float32)
             self.denoiser_ = inner.fit(stabilized)
         except InvalidParameterError as error:
-            # Name the parameter as it is reached from here.
+            # The message names the parameter of this class.
             message = str(error).replace("The '", "The 'denoiser__", 1)
             raise InvalidParameterError(message) from error
 
@@ -178,7 +178,7 @@ class VSTDenoiser(BaseDenoiser):
         out[:] = noise["gain"] * rates + noise["offset"]
 
     def _denoise_bins(self, bins, sigma, weight):
-        """Rates (1, rows, columns) of counts of which `weight` is noisy, the rest an estimate."""
+        """Rates (1, rows, columns) of counts, averaged with weight `weight` with an estimate."""
         values = bins / weight**2
         sigma_there = sigma / weight  # that of the noise in `values`
         stabilized = generalized_anscombe(values, read_noise=sigma_there).astype(np.float32)

@@ -13,21 +13,22 @@ from temdenoise.base import BaseDenoiser
 class WienerDenoiser(BaseDenoiser):
     """Adaptive Wiener filter from local means and variances.
 
-    Each pixel is drawn towards the mean of its neighbourhood, the more the smaller the
-    neighbourhood's variance is beside that of the noise (J. S. Lim, "Two-dimensional signal and
-    image processing", 1990). One of the methods compared in Section 5 of "Deep denoising for
-    scientific discovery: a case study in electron microscopy" (Mohan et al., arXiv:2010.12970).
+    Each pixel is moved towards the mean of its neighbourhood. It is moved more if the variance of
+    the neighbourhood is smaller, compared with that of the noise (J. S. Lim, "Two-dimensional
+    signal and image processing", 1990). It is one of the methods compared in Section 5 of "Deep
+    denoising for scientific discovery: a case study in electron microscopy" (Mohan et al.,
+    arXiv:2010.12970).
 
     Parameters
     ----------
     window_size : int, default=13
         Side of the square neighbourhood, in pixels.
     noise : "poisson" or float, default="poisson"
-        Variance of the noise. "poisson": the local mean, as for electron counts, which must not be
-        negative then. A float: that variance everywhere, in (counts per pixel)**2.
+        Variance of the noise. "poisson": the local mean, as for electron counts; values must not be
+        negative then. A float: the same variance everywhere, in (counts per pixel)**2.
     n_jobs : int or None, default=None
-        Number of images denoised side by side, in threads. None and -1 are all CPUs; None heeds
-        joblib's parallel_config, and workers that share a machine.
+        Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
+        joblib's parallel_config and other workers on the machine.
 
     Attributes
     ----------
@@ -36,8 +37,8 @@ class WienerDenoiser(BaseDenoiser):
 
     Notes
     -----
-    Images are reflected at their borders. The estimate lies between the local mean and the pixel's
-    own value, so it is never negative where the image is not.
+    Images are reflected at their borders. The estimate is between the local mean and the pixel's
+    own value, so it is negative only if the image has negative values.
 
     Examples
     --------
@@ -72,14 +73,14 @@ class WienerDenoiser(BaseDenoiser):
         # In double precision: the variance is a small difference of large numbers.
         image = image.astype(np.float64)
         mean = ndimage.uniform_filter(image, self.window_size, mode="reflect")
-        # The sums are running ones, whose rounding may end below zero where nothing is.
+        # Rounding errors of the running sums can give values below zero where the image is zero.
         np.clip(mean, image.min(), image.max(), out=mean)
-        # Taken about the image's mean, which leaves fewer digits to cancel.
+        # The image's mean is subtracted first, so that rounding errors are smaller.
         centre = image.mean()
         square = ndimage.uniform_filter((image - centre) ** 2, self.window_size, mode="reflect")
         variance = square - (mean - centre) ** 2
         noise = mean if self.noise == "poisson" else self.noise
         gain = np.zeros_like(image)
-        # Only where the variance exceeds the noise is there signal, and no division by zero.
+        # There is signal only where the variance exceeds the noise. This avoids a division by zero.
         np.divide(variance - noise, variance, out=gain, where=variance > np.maximum(noise, 0))
         out[:] = mean + gain * (image - mean)

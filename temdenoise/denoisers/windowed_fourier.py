@@ -13,47 +13,48 @@ from temdenoise.base import ScaledDenoiser
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.tiling import apply_tiled
 
-# Side of a bin, in nm: half the period of the finest detail that an aberration-corrected microscope
-# transfers, and then some.
+# Side of a bin, in nm: a little less than half the period of the finest detail that an
+# aberration-corrected microscope transfers.
 _BIN_SIZE = 0.025
-# Sides of the windows, in bins: some seven unit cells of a metal at that bin size.
+# Sides of the windows, in bins: about seven unit cells of a metal at this bin size.
 _WINDOWS = (72, 96)
-# Side of the tiles that bound the memory, in bins. Larger windows take larger tiles.
+# Side of the tiles, in bins. It limits the memory. Larger windows need larger tiles.
 _TILE = 1536
-# Bins up to this many pixels wide may be of images that are smaller.
+# Bins up to this number of pixels may be larger than the image.
 _MANY_PIXELS = 16
 
 
 class WindowedFourierDenoiser(ScaledDenoiser):
-    """Keep what stands out of the shot noise in a local Fourier transform.
+    """Keep the coefficients of a local Fourier transform that are stronger than the shot noise.
 
-    A crystal's image has few strong Fourier coefficients in a window, where shot noise has the same
-    power in all: the mean count of the window times the sum of its squared weights. Counts are
-    summed over bins first (which loses nothing where the image is finer sampled than its detail
-    needs) and interpolated back by cubic splines. Nothing is trained. It is the strongest of the
-    methods here that need no trained weights, for images of crystals; near surfaces and defects it
-    shows faint ripples.
+    The image of a crystal has a few strong Fourier coefficients in a window. Shot noise has the
+    same power in all coefficients: the mean count of the window times the sum of its squared
+    weights. Counts are first summed over bins (which loses nothing if the image is sampled finer
+    than its detail), and the result is interpolated by cubic splines. There is no training. For
+    images of crystals this is the strongest method here without trained weights. Near surfaces and
+    defects it shows weak ripples.
 
     Parameters
     ----------
     mode : {"wiener", "hard", "soft"}, default="wiener"
-        "hard": coefficients above the threshold are kept, the others dropped. "soft": the kept ones
-        are shortened by the amplitude of the threshold. "wiener": the hard estimate serves to weigh
-        each coefficient by its signal's share of the power, ``s / (s + noise)``, in a second pass.
+        "hard": coefficients above the threshold are kept, the others are dropped. "soft": kept
+        coefficients are reduced by the amplitude of the threshold. "wiener": a second pass weights
+        each coefficient by the signal's share of the power, ``s / (s + noise)``, from the hard
+        estimate.
     threshold : float, default=0.8
-        Power from which a coefficient is kept, in units of ``log(n**2 / 2)`` times the power of the
-        noise, for windows of n x n bins: at 1, about one coefficient of noise passes per window.
+        Smallest power of a kept coefficient, in units of ``log(n**2 / 2)`` times the power of the
+        noise, for windows of n x n bins. At 1, about one coefficient of noise passes per window.
     binning : "auto" or float, default="auto"
         Side of a bin, in the unit of `unit`. It may be a fraction of pixels, see
-        `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels, where the pixel size is
-        known; otherwise what each image's spectrum allows, at most 6 pixels.
+        `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels, if the pixel size is
+        known; otherwise the largest that each image's spectrum allows, at most 6 pixels.
     window_size : "auto", float or tuple of float, default="auto"
         Side of the windows, in the unit of `unit`. The estimates of several sizes are averaged.
         "auto": 72 and 96 bins.
     unit : {"px", "nm"}, default="px"
         Unit of bins and windows. "nm" needs the pixel size of the images.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1" ...; "auto" takes a GPU if there is one.
+        "cpu", "cuda", "cuda:1" ...; "auto" uses a GPU if there is one.
 
     Attributes
     ----------
@@ -62,11 +63,12 @@ class WindowedFourierDenoiser(ScaledDenoiser):
 
     Notes
     -----
-    The noise is told by the mean count: X must be electron counts, not values proportional to them.
-    Windows overlap by two thirds and images are mirrored at their borders. Images are worked on in
-    tiles of 1536 bins, which bounds the memory beyond input and output to about a gigabyte.
+    The noise follows from the mean count: X must be electron counts, not values proportional to
+    them. Windows overlap by two thirds, and images are mirrored at their borders. Images are
+    processed in tiles of 1536 bins. This limits the memory besides input and output to about a
+    gigabyte.
 
-    A windowed Fourier transform with a threshold is due to Q. Kemao, "Windowed Fourier transform
+    The windowed Fourier transform with a threshold is from Q. Kemao, "Windowed Fourier transform
     for fringe pattern analysis", Applied Optics 43, 2695 (2004).
 
     Examples
@@ -134,7 +136,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         return map_images(denoise_into, X, n_jobs=None if device.type == "cpu" else 1)
 
     def _unit(self, pixel_size):
-        """Pixels in the unit of bins and windows."""
+        """Return the number of pixels in the unit of bins and windows."""
         if self.unit == "px":
             return 1.0
         if pixel_size is None:
@@ -146,7 +148,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
 
     def _fit(self, X, y, mask):
         super()._fit(X, y, mask)
-        self._window_sizes(1.0)  # refuses what no pixel size can mend
+        self._window_sizes(1.0)  # refuses values that are wrong for any pixel size
 
     def _bin_factor(self, image, pixel_size, unit):
         """Side of a bin in pixels."""
@@ -160,12 +162,12 @@ class WindowedFourierDenoiser(ScaledDenoiser):
             at = "" if self.unit == "px" else f" nm at pixel_size={pixel_size:g} pm"
             raise ValueError(
                 f"binning={self.binning:g}{at} is {factor:.3g} pixels, but a bin cannot be "
-                f"smaller than a pixel; unit={self.unit!r} says what it is in."
+                f"smaller than a pixel. unit={self.unit!r} is the unit of binning."
             )
         return _checked(factor, image.shape, pixel_size)
 
     def _window_sizes(self, bin_size):
-        """Sides of the windows in bins, from those of windows and bins in one unit."""
+        """Sides of the windows in bins, from those of windows and bins in the same unit."""
         if isinstance(self.window_size, str):
             return _WINDOWS
         several = isinstance(self.window_size, tuple | list)
@@ -207,10 +209,10 @@ class WindowedFourierDenoiser(ScaledDenoiser):
                     rates = rates / len(sizes)
                 return rates[0, 0].cpu().numpy()
 
-        # What a bin's estimate depends on: a window either way, in each pass.
+        # A bin's estimate depends on one window in either direction, in each pass.
         halo = max(windows) * (2 if self.mode == "wiener" else 1)
-        # Tiles that keep the windows where they are in the whole image give its very result. Where
-        # the strides have no small common multiple, the estimates of other windows are as good.
+        # If windows have the same places in the tiles as in the whole image, the result is exactly
+        # the same. If the strides have no small common multiple, other windows are as good.
         multiple = math.lcm(*(stride for _, stride in sizes))
         return apply_tiled(
             apply,
@@ -223,7 +225,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
 
 
 def _checked(factor, shape, pixel_size):
-    """Refuse bins that hold a whole image, unless that has few pixels itself."""
+    """Refuse bins larger than the image, unless the bins are small."""
     if factor > max(*shape, _MANY_PIXELS):
         units = "" if pixel_size is None else f": is pixel_size={pixel_size:g} in pm?"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Look at what a denoiser did: how well the counts support it, and what it looked at."""
+"""Inspect denoised images: whether the counts support them, and which pixels they depend on."""
 
 import lazy_loader
 

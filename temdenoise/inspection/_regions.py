@@ -10,14 +10,14 @@ from temdenoise._one_image import check_whole
 from temdenoise.atoms._points import check_points
 
 RADIUS = 11.3
-"""Default radius in px of an atom's disk: that of the paper's blobs, as carried out."""
+"""Default radius in px of an atom's disk: that of the blobs in the paper's code."""
 
 RADIUS_PM = 70.4
-"""The same in pm, 11.3 px of 6.22 pm. It keeps clear of the dark surroundings of the columns."""
+"""The same in pm, 11.3 px of 6.22 pm. The disk does not reach the dark ring around a column."""
 
 
 def check_counts(values, name):
-    """Refuse what is not electron counts; return them as float64.
+    """Refuse values that are not electron counts; return counts as float64.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def check_counts(values, name):
     values = np.asarray(values, dtype=np.float64)
     if values.size and values.min() < 0:
         raise ValueError(
-            f"{name} holds negative values (the smallest is {values.min():g}), which cannot be "
-            "electron counts. If a dark reference was subtracted, add it back (or its mean) first."
+            f"{name} holds negative values (the smallest is {values.min():g}), but electron counts "
+            "cannot be negative. If a dark reference was subtracted, add it (or its mean) again."
         )
     check_whole(values, name)
     return values
 
 
 def check_index(value, size, name):
-    """Return a number from 0 to size - 1 as an int, or say what is wrong with it."""
+    """Return a number from 0 to size - 1 as an int; raise an error if it is not valid."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}.")
     if not 0 <= value < size:
@@ -96,10 +96,10 @@ def atom_disks(atoms, radius, pixel_size):
 
 
 def label_disks(table, shape):
-    """Label the pixels of each disk: 0 outside all, 1 for those of the first row, and so on.
+    """Label the pixels of each disk: 0 outside all, 1 for the disk of the first row, and so on.
 
-    A pixel in several disks belongs to the one in which it lies deepest, as a fraction of the
-    radius, so that regions share no electron.
+    A pixel in several disks belongs to the disk whose centre is nearest, as a fraction of the
+    radius. Therefore regions share no electron.
     """
     labels = np.zeros(shape, dtype=np.int32)
     depth = np.full(shape, np.inf)

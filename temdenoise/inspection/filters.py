@@ -1,4 +1,4 @@
-"""Equivalent filters: with which weights one denoised pixel takes the noisy ones together."""
+"""Equivalent filters: the weights of the noisy pixels in one denoised pixel."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -11,9 +11,9 @@ from temdenoise._validation import check_images
 from temdenoise.images import pixel_size_of
 from temdenoise.inspection._regions import check_index
 
-# Images that one call of `transform` is given in finite differences: bounds memory.
+# Largest number of images in one call of `transform` in finite differences. It limits the memory.
 _BATCH_PIXELS = 2**22
-# Pixels to differentiate for, from which on it pays to ask for a radius.
+# Finite differences of an image with more pixels than this need a radius.
 _MANY = 4096
 
 
@@ -31,8 +31,8 @@ class EquivalentFilter:
     value : float
         The denoised pixel in counts/px.
     constant : float
-        ``value`` less the sum of weights times counts, in counts/px: zero for a linear filter and
-        for a network that, close to this image, is one. NaN if some weights are.
+        ``value`` minus the sum of weights times counts, in counts/px. It is zero for a linear
+        filter, and for a network that is linear close to this image. NaN if some weights are NaN.
     """
 
     weights: np.ndarray
@@ -46,13 +46,13 @@ class EquivalentFilter:
         Parameters
         ----------
         fraction : float, default=0.5
-            From above 0 to 1.
+            Fraction above 0 and at most 1.
 
         Returns
         -------
         radius : float
-            Distance in px from the denoised pixel within which the absolute weights sum up to at
-            least this fraction of the sum of all. NaN if all are zero.
+            Distance in px from the denoised pixel. Within it, the sum of the absolute weights is at
+            least this fraction of the sum of all. NaN if all weights are zero.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class EquivalentFilter:
         held = np.cumsum(weights[order])
         if held[-1] == 0:
             return float("nan")
-        # The last digit of the sum must not push the whole to a pixel without weight.
+        # Rounding of the sum must not extend the radius to pixels without weight.
         return float(distance[order][np.argmax(held >= fraction * held[-1] * (1 - 1e-12))])
 
 
@@ -79,15 +79,15 @@ def equivalent_filter(
     Section 3.2 (and Figure 3.2) of "Deep denoising for scientific discovery: a case study in
     electron microscopy" (Mohan et al., arXiv:2010.12970), after S. Mohan, Z. Kadkhodaie,
     E. P. Simoncelli and C. Fernandez-Granda, "Robust and interpretable blind image denoising via
-    bias-free convolutional neural networks", ICLR 2020. The gradient is the filter that, close to
-    this image, does what the denoiser does at this pixel:
+    bias-free convolutional neural networks", ICLR 2020. Close to this image, the denoiser acts on
+    this pixel like a linear filter whose weights are the gradient:
 
     .. math:: f(y)_i = \sum_j \frac{\partial f(y)_i}{\partial y_j} \, y_j + c_i
 
     Parameters
     ----------
     est : denoiser
-        Fitted; anything with a ``transform`` of stacks of images.
+        Fitted denoiser, or any object with a ``transform`` for stacks of images.
     X : array-like of shape (n_images, height, width)
         Noisy images in counts per pixel.
     pixel : tuple of two int
@@ -95,20 +95,20 @@ def equivalent_filter(
     image : int, default=0
         Number of the image.
     transform_params : dict, optional
-        Keywords of ``est.transform``, such as its ``pixel_size``, the only one that automatic
-        differentiation of `SBDDenoiser` knows. By default the pixel size of `X` is used, if it is a
+        Keywords of ``est.transform``, such as its ``pixel_size``. Automatic differentiation of
+        `SBDDenoiser` takes only this one. By default the pixel size of `X` is used, if it is a
         `temdenoise.images.ImageStack` that knows it and ``est.transform`` takes it.
     method : {"auto", "autograd", "finite_differences"}, default="auto"
-        "auto": automatic differentiation for what knows it, such as `SBDDenoiser`, finite
-        differences for all others.
+        "auto": automatic differentiation for estimators that support it, such as `SBDDenoiser`,
+        and finite differences for all others.
     radius : float, optional
-        Finite differences only: noisy pixels farther than this (px) are left out, and NaN in the
-        result. It takes two denoised images for each pixel within; by default all of the image
-        counts if it has at most 4096 pixels.
+        For finite differences only. Noisy pixels farther than this (px) are left out; they are NaN
+        in the result. Each pixel within the radius takes two denoised images. By default all pixels
+        are used, if the image has at most 4096.
     step : float, optional
-        Finite differences only: how far a pixel is moved either way, in counts/px. By default a
-        tenth of the mean of the image. Pixels that would become negative are differentiated a
-        little above where they are.
+        For finite differences only: change of a pixel in either direction, in counts/px. By default
+        a tenth of the mean of the image. Pixels that would become negative are differentiated at a
+        slightly larger value.
 
     Returns
     -------
@@ -120,23 +120,23 @@ def equivalent_filter(
     IndexError
         If there is no such image or pixel.
     TypeError
-        If `pixel` or `image` is not of integers, or automatic differentiation is asked of what
-        it does not know.
+        If `pixel` or `image` does not hold integers, or the denoiser does not support automatic
+        differentiation with these arguments.
     ValueError
-        If the images are no valid stack, an option is unknown or out of range, or the image is
-        large and finite differences are given no radius.
+        If the images are not a valid stack, an option is unknown or out of range, or the image is
+        large and there is no radius for finite differences.
 
     Notes
     -----
-    An estimator knows automatic differentiation if it has a method ``pixel_gradient(image, pixel,
-    **transform_params)`` that returns the denoised pixel and its gradient, an array of the shape of
-    the image. That of `SBDDenoiser` goes, in double precision, through all that ``transform`` does:
-    the sums over bins, the normalisation by the mean of the image, the network, the average over
-    orientations and the spline back to pixels. Two things are put simpler: an image larger than
-    1088 bins, which ``transform`` denoises in tiles, is seen here through one tile of that size
-    about the pixel; and where a bin is not a whole number of pixels, the electrons of a pixel that
-    is cut are shared by area instead of at random. Thresholds are differentiated where they stand:
-    the gradient does not know of a coefficient that a little more signal would let through.
+    An estimator supports automatic differentiation if it has a method ``pixel_gradient(image,
+    pixel, **transform_params)`` that returns the denoised pixel and its gradient, an array of the
+    shape of the image. `SBDDenoiser` differentiates, in double precision, all steps of
+    ``transform``: the sums over bins, the normalisation by the mean of the image, the network, the
+    average over orientations and the spline back to pixels. Two steps are simplified. An image
+    larger than 1088 bins, which ``transform`` denoises in tiles, is cut to one tile of that size
+    about the pixel. If a bin is not a whole number of pixels, the electrons of a pixel on the edge
+    of bins are shared by area and not at random. The gradient takes thresholds as they are: it does
+    not include coefficients that a slightly stronger signal would lift over the threshold.
 
     Examples
     --------
@@ -168,15 +168,15 @@ def equivalent_filter(
     if knows and method != "finite_differences":
         if radius is not None or step is not None:
             raise ValueError(
-                'radius and step are those of finite differences: set method="finite_differences" '
+                'radius and step are for finite differences only: set method="finite_differences" '
                 "or leave them out."
             )
         known = _keywords(gradient)
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(
-                f"transform_params holds {unknown}; automatic differentiation knows "
-                f"{' and '.join(known) or 'no keyword'} only. Leave the others out, or set "
+                f"transform_params holds {unknown}; automatic differentiation takes only "
+                f"{' and '.join(known) or 'no keyword'}. Leave the others out, or set "
                 'method="finite_differences".'
             )
         value, weights = gradient(image, pixel, **options)
@@ -193,7 +193,7 @@ def equivalent_filter(
 
 
 def _keywords(function):
-    """Keywords that a method takes beside image and pixel."""
+    """Keywords of a method other than image and pixel."""
     parameters = list(parameters_of(function).values())[2:]
     return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
 
@@ -215,8 +215,8 @@ def _finite_differences(est, image, pixel, options, radius, step):
     weights = np.full(image.shape, np.nan)
     rows, columns = np.nonzero(near)
     y = image[near].astype(np.float64)
-    # Counts cannot be negative. And not zero: no image is to be one of whole counts by chance,
-    # which some methods treat otherwise than the moved ones.
+    # Changed pixels must not be negative. They must not be zero either: an image of whole counts
+    # would result by chance, and some methods treat such images in another way.
     low = np.where(y >= 0, np.maximum(y - step, step / 2), y - step)
     derivative = np.empty(len(y))
     n_batch = max(1, _BATCH_PIXELS // (2 * image.size))
@@ -227,7 +227,7 @@ def _finite_differences(est, image, pixel, options, radius, step):
         at = (rows[part], columns[part])
         moved[np.arange(n), at[0], at[1]] = low[part]
         moved[n + np.arange(n), at[0], at[1]] = low[part] + 2 * step
-        # What single precision made of the step, not what was asked for.
+        # The step after rounding to single precision.
         width = np.subtract(
             moved[n + np.arange(n), at[0], at[1]],
             moved[np.arange(n), at[0], at[1]],

@@ -1,4 +1,4 @@
-"""Likelihood maps: how much better the counts agree with an atom than with vacuum."""
+"""Likelihood maps: whether the counts agree better with an atom than with vacuum."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -18,7 +18,7 @@ from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 from temdenoise.noise import thin_counts
 
 MARGIN = 25.0
-"""Default distance in px of the vacuum from the blobs: the paper's, as carried out."""
+"""Default distance in px of the vacuum from the blobs, as in the paper's code."""
 
 MARGIN_PM = 155.5
 """The same in pm, 25 px of 6.22 pm."""
@@ -34,28 +34,28 @@ class LikelihoodMap:
     Attributes
     ----------
     map : ndarray of shape (height, width), dtype float32
-        Log-likelihood ratio of "atom" over "vacuum", per pixel of the region, in nats/px; the same
-        all over a region, NaN outside all of them. Positive: the counts speak for an atom.
+        Log-likelihood ratio of "atom" over "vacuum", per pixel of the region, in nats/px. It is
+        constant in a region, and NaN outside all regions. Positive: the counts favour an atom.
     regions : ndarray of shape (height, width), dtype int32
         k + 1 on the pixels of the atom in row k of the table, -1 in the vacuum, 0 elsewhere.
     atoms : pandas.DataFrame
-        One row per atom, with the index of the atoms handed in:
+        One row per atom, with the index of the argument `atoms`:
 
         - ``x``, ``y``, ``radius``: the disk, in px;
         - ``n_pixels``: number of its pixels (int64) that count;
-        - ``counts``: electrons on them (int64);
-        - ``rate``: mean of the denoised image over them, in counts/px;
+        - ``counts``: electrons on these pixels (int64);
+        - ``rate``: mean of the denoised image over these pixels, in counts/px;
         - ``log_likelihood_atom``, ``log_likelihood_vacuum``: logarithm of equation 3.2 of the paper
           at that rate and at the level of the vacuum, in nats;
-        - ``log_ratio``: the first less the second, in nats;
-        - ``log_ratio_per_pixel``: the same over ``n_pixels``, in nats/px, what the map shows.
+        - ``log_ratio``: the first minus the second, in nats;
+        - ``log_ratio_per_pixel``: ``log_ratio`` over ``n_pixels``, in nats/px, as in the map.
     vacuum_level : float
         Rate of the vacuum in counts/px.
     vacuum_log_ratio_per_pixel : float
-        What the map shows in the vacuum, in nats/px: there "atom" has the mean rate over all atoms'
-        pixels. NaN without atoms or without pixels of vacuum.
+        Value of the map in the vacuum, in nats/px. The rate of "atom" is here the mean over the
+        pixels of all atoms. NaN without atoms or without pixels of vacuum.
     denoised : ndarray of shape (height, width)
-        Denoised image in counts/px: the one handed in or, with a split, that of the first half.
+        Denoised image in counts/px: the argument or, with a split, that of the first half.
     """
 
     map: np.ndarray
@@ -82,46 +82,47 @@ def likelihood_map(
     r"""Compare, atom by atom, how likely the counts are with the atom and without it.
 
     Section 3.3 of "Deep denoising for scientific discovery: a case study in electron microscopy"
-    (Mohan et al., arXiv:2010.12970). In the region R of an atom, the model of the image is one
-    constant: the mean of the denoised image under the hypothesis "atom", the level of the vacuum
-    under "vacuum". The counts y have the log-likelihood
+    (Mohan et al., arXiv:2010.12970). The model of the image in the region R of an atom is one
+    constant: the mean of the denoised image for the hypothesis "atom", the level of the vacuum
+    for "vacuum". The log-likelihood of the counts y is
 
     .. math:: \log L = \sum_{i \in R} \left( y_i \log x - x - \log y_i! \right)
 
-    at a rate x. The map shows the difference of the two, divided by the number of pixels.
+    at a rate x. The map shows the difference of the two log-likelihoods, divided by the number of
+    pixels.
 
     Parameters
     ----------
     noisy : array-like of shape (height, width)
         Electron counts: whole numbers, not negative.
     denoised : array-like of shape (height, width), or fitted denoiser
-        Denoised image in counts/px; with `split`, what denoises the first half.
+        Denoised image in counts/px. With `split`, the denoiser of the first half.
     atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2), optional
         Positions in px. By default those that `temdenoise.atoms.find_atoms` finds in `denoised`.
     pixel_size : float, optional
         Pixel size in pm. It sets the default of `atoms`, of `radius` and of the distance of the
-        vacuum from the atoms. By default that of `noisy` or `denoised`, if they are an
+        vacuum from the atoms. By default that of `noisy` or `denoised`, if they are a
         `temdenoise.images.ImageStack` that knows it.
     vacuum : float or bool array-like of shape (height, width), optional
-        Level of the vacuum in counts/px, or True on its pixels, of which the mean count is taken.
-        With `split` the level is that of the whole frame.
-        By default it is all that is farther than 155.5 pm (25 px without a pixel size) from every
-        atom's disk, those at the border included that `find_atoms` does not report.
+        Level of the vacuum in counts/px, or a mask that is True on its pixels, whose mean count is
+        used. With `split` the level is that of the whole frame. By default the vacuum is the part
+        of the image farther than 155.5 pm (25 px without a pixel size) from the disk of every atom,
+        including atoms at the border, which `find_atoms` does not report.
     radius : float or array-like of shape (n_atoms,), optional
-        Radius of the disks in px. By default 70.4 pm (11.3 px without a pixel size), the paper's
-        as carried out, which keeps clear of the dark surroundings of the columns. A pixel in two
+        Radius of the disks in px. By default 70.4 pm (11.3 px without a pixel size), as in the
+        paper's code. Such a disk does not reach the dark ring around a column. A pixel in two
         disks belongs to the nearer atom, relative to the radii.
     mask : bool array-like of shape (height, width), optional
-        True marks pixels not to trust: they count in no region, and may be NaN.
+        True marks pixels not to trust. They count in no region, and may be NaN.
     split : {None, "thinning"}, default=None
         None: regions are chosen and tested on the same counts. "thinning": the electrons are split
         at random into two halves, independent of each other if the counts are Poisson distributed.
-        The first is denoised and defines regions and rates; all that is said of counts and levels
-        is of the second.
+        The first half is denoised and defines regions and rates. Counts and levels are those of the
+        second half.
     transform_params : dict, optional
         With `split`: keywords of ``denoised.transform``. `pixel_size` and `mask` are passed on to
-        it, if it takes them; ``{"pixel_size": None}`` keeps the former from it, for a filter whose
-        parameters are in pixels.
+        it, if it takes them. For a filter whose parameters are in pixels, ``{"pixel_size": None}``
+        prevents this.
     random_state : None, int or RandomState, default=None
         With `split`: source of randomness of the halves.
 
@@ -133,27 +134,27 @@ def likelihood_map(
     Raises
     ------
     TypeError
-        If an image, a position or an option is not of real numbers, or `denoised` is no denoiser
-        where one is needed.
+        If an image, a position or an option does not hold real numbers, or `denoised` is not a
+        denoiser although `split` needs one.
     ValueError
         If `noisy` does not hold whole numbers of electrons, an image is not finite, shapes differ,
-        no pixel is vacuum or none of its pixels holds an electron, or the denoised image has a
-        negative mean in a disk, which can be no rate.
+        there is no vacuum or no electron in it, or the mean of the denoised image in a disk is
+        negative and therefore not a rate.
 
     Notes
     -----
-    Where no atom is found the table is empty and all of the image is vacuum. An atom without a
-    pixel of its own (outside the image, masked, or on top of another) has ``n_pixels`` 0 and NaN
-    for the rest. One at the border has the part of its disk that lies within the image.
+    If no atom is found, the table is empty and the whole image is vacuum. An atom without a pixel
+    of its own (outside the image, masked, or at the position of another) has ``n_pixels`` 0, and
+    its other values are NaN. The disk of an atom at the border is cut off at the border.
 
-    Without `split` the regions are chosen on the very counts they are tested on. That favours
-    "atom": positive values are no evidence at a known error rate, as the paper itself says; compare
-    values within an image. With it the ratio is an honest one: where there is nothing, a ratio of
-    more than log(20) has a probability of less than 1/20 (Markov's inequality). It costs half the
-    electrons, and columns that are not found on a half.
+    Without `split` the regions are chosen on the same counts on which they are tested. This
+    favours "atom": positive values are no evidence at a known error rate, as the paper itself says.
+    Only compare values within an image. With `split` the ratio has no such bias: in an empty
+    region, a ratio of more than log(20) has a probability of less than 1/20 (Markov's inequality).
+    The price is half of the electrons, and columns that are not found on a half.
 
-    The model, a constant against the vacuum, is blind to atoms whose dark surroundings lower the
-    mean of the disk; `temdenoise.atoms.confirm_atoms` has a better one, and error rates.
+    The model is a constant against the vacuum. It fails for atoms whose dark surroundings lower the
+    mean of the disk. `temdenoise.atoms.confirm_atoms` has a better model, and error rates.
 
     See Also
     --------
@@ -181,14 +182,14 @@ def likelihood_map(
         keywords = transform_keywords(
             denoised, pixel_size=pixel_size, mask=mask, params=transform_params
         )
-        seen = np.where(trusted, noisy, 0)  # NaN or not
+        seen = np.where(trusted, noisy, 0)  # masked pixels may be NaN
         first, noisy = thin_counts(seen, random_state=random_state)
         denoised = denoised.transform(first[np.newaxis], **keywords)[0]
         if isinstance(vacuum, Real) and not isinstance(vacuum, bool | np.bool_):
             vacuum = vacuum / 2
     elif hasattr(denoised, "transform"):
         raise TypeError(
-            'denoised must be an image, got a denoiser: pass what it returns, or split="thinning".'
+            'denoised must be an image, got a denoiser. Pass a denoised image, or split="thinning".'
         )
     denoised = check_one_image(denoised, "denoised")
     if noisy.shape != denoised.shape:
@@ -205,7 +206,7 @@ def likelihood_map(
         options = {"sigma": default_sigma(pixel_size), "mask": ~trusted}
         atoms = find_atoms(denoised, **options)
         warn_if_pairs(denoised, atoms, options["sigma"], mask=~trusted)
-        # Cut off at the border, atoms are not reported; but they are no vacuum.
+        # Atoms that the border cuts off are not reported, but they are not vacuum either.
         present = find_atoms(denoised, exclude_border=False, **options)
     table = atom_disks(atoms, radius, pixel_size)
     regions = label_disks(table, shape)
@@ -250,8 +251,8 @@ def _vacuum(counts, regions, trusted, vacuum, pixel_size):
     level = float(counts[chosen].mean())
     if level == 0:
         raise ValueError(
-            f"The {np.count_nonzero(chosen)} pixels of the vacuum hold no electron: its level "
-            "cannot be told from zero, at which any electron is impossible. Pass the level in "
+            f"The {np.count_nonzero(chosen)} pixels of the vacuum hold no electron, so its level "
+            "cannot be measured. At a level of zero any electron is impossible. Pass the level in "
             "counts/px as vacuum."
         )
     return chosen, level
@@ -283,7 +284,7 @@ def _compare(table, counts, denoised, regions, level):
         raise ValueError(
             f"The mean of denoised over the disk of atom {worst} (x = {table['x'].iloc[worst]:.1f},"
             f" y = {table['y'].iloc[worst]:.1f}) is {rate[worst]:.3g} counts/px, but a rate cannot "
-            "be negative. Add back what was subtracted, or use a denoiser that stays positive."
+            "be negative. Do not subtract a background, or use a denoiser that stays positive."
         )
     constant = total(gammaln(y + 1))
     table["n_pixels"] = n_pixels
@@ -292,14 +293,14 @@ def _compare(table, counts, denoised, regions, level):
     vacuum = np.where(n_pixels > 0, level, np.nan)
     for name, x in (("log_likelihood_atom", rate), ("log_likelihood_vacuum", vacuum)):
         table[name] = xlogy(electrons, x) - n_pixels * x - constant
-    # Not from the difference of the two, in which the factorials would cancel at a loss.
+    # The difference of the two log-likelihoods would lose precision in the factorials.
     table["log_ratio"] = _log_ratio(electrons, n_pixels, rate, vacuum)
     table["log_ratio_per_pixel"] = table["log_ratio"] / table["n_pixels"]
     return table
 
 
 def _log_ratio(electrons, n_pixels, rate, level):
-    """Poisson log-likelihood of the electrons on n pixels at one rate, less that at another."""
+    """Poisson log-likelihood of the electrons on n pixels at one rate, minus that at another."""
     with np.errstate(divide="ignore"):  # a rate of zero: impossible if there are electrons
         return xlogy(electrons, rate / level) - n_pixels * (rate - level)
 

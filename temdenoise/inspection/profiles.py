@@ -1,4 +1,4 @@
-"""Denoised frames beside the temporal average of the movie: line profiles, column intensities."""
+"""Compare denoised frames with the temporal average: line profiles, column intensities."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from temdenoise.atoms._points import check_points
 from temdenoise.images import first_with_pixel_size, settle_pixel_size
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 
-# Default width of a profile, that of a column: in px without a pixel size, and in pm.
+# Default width of a profile, the width of a column: in px without a pixel size, and in pm.
 _WIDTH = 16.0
 _WIDTH_PM = 100.0
 
@@ -25,20 +25,20 @@ class Profile:
     table : pandas.DataFrame
         One row per point:
 
-        - ``distance``: from the start, in px (the mean of the point's pixels);
-        - ``n_pixels``: number of pixels (int64) of a frame that the point averages over;
-        - ``movie``: mean of the movie over them and all frames, in counts/px;
-        - ``movie_error``: its Poisson standard error, the root of the number of electrons over the
-          number of pixels and frames, in counts/px;
+        - ``distance``: distance from the start, in px (mean over the pixels of the point);
+        - ``n_pixels``: number of pixels (int64) of a frame over which the point averages;
+        - ``movie``: mean of the movie over these pixels and all frames, in counts/px;
+        - ``movie_error``: Poisson standard error of this mean, in counts/px: the square root of the
+          number of electrons, over the number of pixels times the number of frames;
         - ``denoised``: mean of the denoised frames, in counts/px;
-        - ``denoised_spread``: standard deviation of a denoised frame's value about that mean, in
-          counts/px; NaN if there is only one.
+        - ``denoised_spread``: standard deviation of the denoised frames about their mean, in
+          counts/px; NaN for a single frame.
     frames : ndarray of shape (n_frames, n_points), dtype float64
         The profile of each denoised frame, in counts/px.
     start, end : tuple of two float
         Ends (x, y) of the profile in px.
     width : float
-        Its width in px.
+        Width of the profile in px.
     """
 
     table: pd.DataFrame
@@ -52,27 +52,27 @@ def profile_along(movie, denoised, start, end, *, width=None, step=1.0, pixel_si
     """Compare the profile of denoised frames along a line with that of the mean of the movie.
 
     Section 5.4 (Figure 5.5) of "Deep denoising for scientific discovery: a case study in electron
-    microscopy" (Mohan et al., arXiv:2010.12970): where nothing moves, the temporal average of the
-    counts is an estimate of the rate that owes nothing to any denoiser.
+    microscopy" (Mohan et al., arXiv:2010.12970). If nothing moves, the temporal average of the
+    counts is an estimate of the rate that does not depend on any denoiser.
 
     Parameters
     ----------
     movie : array-like of shape (n_frames, height, width)
-        Electron counts: whole numbers. A memmap is read only along the line.
+        Electron counts: whole numbers. Only the pixels along the line are read from a memory map.
     denoised : array-like of shape (n_frames, height, width)
         The denoised frames, in counts/px.
     start, end : tuple of two float
         Ends of the line (x, y) in px; (0, 0) is the centre of the first pixel.
     width : float, optional
-        Width in px across which is averaged. By default 100 pm, about the width of a column, or
-        16 px without a pixel size.
+        Width in px over which the profile is averaged. By default 100 pm, about the width of a
+        column, or 16 px without a pixel size.
     step : float, default=1
         Distance of the points in px. A point averages over the pixels whose centres lie in its
-        piece of the line, the last of which may be shorter. Nothing is interpolated, so that the
+        piece of the line. The last piece may be shorter. Nothing is interpolated, so that the
         counts stay Poisson distributed.
     pixel_size : float, optional
-        Pixel size in pm; it sets the default of `width`. By default that of `movie` or `denoised`,
-        if they are an `temdenoise.images.ImageStack` that knows it.
+        Pixel size in pm. It sets the default of `width`. By default that of `movie` or `denoised`,
+        if they are a `temdenoise.images.ImageStack` that knows it.
 
     Returns
     -------
@@ -82,16 +82,16 @@ def profile_along(movie, denoised, start, end, *, width=None, step=1.0, pixel_si
     Raises
     ------
     TypeError
-        If an array or an option is not of real numbers.
+        If an array or an option does not hold real numbers.
     ValueError
-        If the movie along the line is not of whole numbers or the frames are not finite there,
-        shapes differ, start and end are one point, or no pixel lies in the whole of the line.
+        If the movie does not hold whole numbers along the line or the frames are not finite there,
+        shapes differ, start and end are the same point, or no pixel lies on the line.
 
     Notes
     -----
-    The spread over frames is no error of the denoised mean: it holds what moves and what the
-    denoiser makes of the noise, but not what it does to all frames alike. A mean of frames that
-    move is blurred; use the part of a movie in which they do not.
+    The spread over frames is not the error of the denoised mean. It includes motion and what the
+    denoiser makes of the noise, but not errors that are equal in all frames. The mean of frames
+    that move is blurred; use a part of the movie without motion.
 
     A point without a pixel (on a narrow, oblique line) is left out.
 
@@ -116,7 +116,7 @@ def profile_along(movie, denoised, start, end, *, width=None, step=1.0, pixel_si
     width, step = check_length("width (px)", width), check_length("step (px)", step)
     length = np.hypot(*(ends[1] - ends[0]))
     if length == 0:
-        raise ValueError(f"start and end are one point, {ends[0].tolist()}: there is no line.")
+        raise ValueError(f"start and end are the same point, {ends[0].tolist()}.")
 
     rows, columns, along = _strip(ends, length, width, movie.shape[1:])
     if not len(rows):
@@ -124,7 +124,7 @@ def profile_along(movie, denoised, start, end, *, width=None, step=1.0, pixel_si
             f"No pixel of the frames {movie.shape[1:]} has its centre on the line from "
             f"{ends[0].tolist()} to {ends[1].tolist()} (x, y) of width {width:g} px."
         )
-    # Both ends belong to the line: a piece is open at its end, but for a rounding error.
+    # Both ends belong to the line. Each piece is open at its end, up to a rounding error.
     piece = np.floor(along / step + 1e-9).astype(np.int64)
     _, point = np.unique(piece, return_inverse=True)
     table, frames = _compare(movie, denoised, rows, columns, point, point.max() + 1)
@@ -144,17 +144,18 @@ def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
     atoms : DataFrame with columns x and y, or array-like of shape (n_atoms, 2)
         Positions in px.
     radius : float or array-like of shape (n_atoms,), optional
-        Radius in px of the disks averaged over. By default 70.4 pm (11.3 px without a pixel size).
+        Radius in px of the disks of the averages. By default 70.4 pm (11.3 px without a pixel
+        size).
     pixel_size : float, optional
-        Pixel size in pm; it sets the default of `radius`. By default that of `movie` or `denoised`,
-        if they are an `temdenoise.images.ImageStack` that knows it.
+        Pixel size in pm. It sets the default of `radius`. By default that of `movie` or `denoised`,
+        if they are a `temdenoise.images.ImageStack` that knows it.
 
     Returns
     -------
     table : pandas.DataFrame
         One row per atom with the index of `atoms`: ``x``, ``y`` and ``radius`` in px, then
         ``n_pixels``, ``movie``, ``movie_error``, ``denoised`` and ``denoised_spread`` as in
-        `Profile`. An atom without a pixel in the image has NaN there.
+        `Profile`. These are NaN for an atom without a pixel in the image.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def column_intensities(movie, denoised, atoms, *, radius=None, pixel_size=None):
 
 
 def _compare(movie, denoised, rows, columns, point, n_points):
-    """Mean over the pixels of each point, of the movie and of every denoised frame."""
+    """Means of the movie and of every denoised frame over the pixels of each point."""
     n_pixels = np.bincount(point, minlength=n_points)
     electrons = np.zeros(n_points)
     frames = np.full((len(movie), n_points), np.nan)
@@ -207,7 +208,7 @@ def _compare(movie, denoised, rows, columns, point, n_points):
 
 
 def _strip(ends, length, width, shape):
-    """Pixels (rows, columns) whose centres are within half a width of a line, and where on it."""
+    """Pixels (rows, columns) within half a width of a line, and their positions along it."""
     direction = (ends[1] - ends[0]) / length
     half = width / 2
     low = np.maximum(np.ceil(ends.min(axis=0) - half), 0).astype(int)
@@ -218,14 +219,14 @@ def _strip(ends, length, width, shape):
     along = dx * direction[0] + dy * direction[1]
     across = dy * direction[0] - dx * direction[1]
     slack = 1e-9 * (length + width)
-    # Half open across, so that a line on a row of pixels is as wide as it says.
+    # The interval across is half open, so that a line on a row of pixels has the stated width.
     inside = (across >= -half - slack) & (across < half - slack)
     inside &= (along >= -slack) & (along <= length + slack)
     return y[inside], x[inside], np.clip(along[inside], 0, length)
 
 
 def _settled(movie, denoised, pixel_size):
-    """Pixel size that is given, or that the movie or else the denoised frames know."""
+    """Pixel size: the one given, otherwise that of the movie, otherwise that of the frames."""
     return settle_pixel_size(first_with_pixel_size(movie, denoised), pixel_size, stacklevel=4)
 
 
@@ -233,7 +234,7 @@ def _checked_stacks(movie, denoised):
     stacks = []
     for name, stack in (("movie", movie), ("denoised", denoised)):
         refuse_masked(stack, name)
-        stack = np.asarray(stack)  # a memory map is not read by this
+        stack = np.asarray(stack)  # this does not read a memory map
         if stack.dtype.kind not in "buif":
             raise TypeError(f"{name} must hold real numbers, got dtype {stack.dtype}.")
         if stack.ndim != 3 or stack.size == 0:
@@ -262,6 +263,6 @@ def _finite(values, name, frame):
     if not np.isfinite(values).all():
         raise ValueError(
             f"{name} holds {np.count_nonzero(~np.isfinite(values))} pixels that are NaN or "
-            f"infinite among those looked at in frame {frame}."
+            f"infinite among those used in frame {frame}."
         )
     return values

@@ -1,4 +1,4 @@
-"""Measures of image quality, and scorers made of them for scikit-learn's model selection."""
+"""Measures of image quality, and scorers for scikit-learn's model selection."""
 
 import lazy_loader
 

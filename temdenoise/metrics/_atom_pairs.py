@@ -1,4 +1,4 @@
-"""Atoms of two images, from whatever form they come in."""
+"""Atoms of two images, given as tables, arrays or images."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from temdenoise.atoms import column_polarity, find_atoms
 from temdenoise.atoms._points import settle_pixel_size_of_points
 from temdenoise.images import settle_pixel_size
 
-# Width in px below which an array is no image, but a table without its names.
+# An array narrower than this, in px, is not an image but a table without column names.
 _MIN_WIDTH = 8
 
 
@@ -29,12 +29,12 @@ def atom_pairs(clean, denoised, find):
     pairs : list of (atoms, atoms)
         Tables or arrays of positions, of each image.
     single : bool
-        Whether lists or images came alone rather than in a sequence.
+        True for one list or image, False for a sequence of them.
 
     Raises
     ------
     ValueError
-        If shapes or numbers of images differ, or what comes is neither atoms nor images.
+        If shapes or numbers of images differ, or the arguments are neither atoms nor images.
 
     Examples
     --------
@@ -47,19 +47,19 @@ def atom_pairs(clean, denoised, find):
     denoised, other_single = _as_list(denoised, "denoised")
     if single != other_single or len(clean) != len(denoised):
         raise ValueError(
-            "clean and denoised must be of as many images: "
+            "clean and denoised must have the same number of images: "
             f"{_describe(clean, single)} and {_describe(denoised, other_single)}."
         )
     return [_find_both(a, b, find) for a, b in zip(clean, denoised, strict=True)], single
 
 
 def settle_pixel_size_of_atoms(clean, denoised, pixel_size=None):
-    """Pixel size to use: the one given, else the first one that atoms or images know.
+    """Pixel size to use: the one given, otherwise the first one that atoms or images know.
 
     Parameters
     ----------
     clean, denoised : atoms or images
-        As for `atom_pairs`. Of several, the first speaks for all.
+        As for `atom_pairs`. The first of several counts for all.
     pixel_size : float, optional
         The pixel size that was given, in pm.
 
@@ -94,7 +94,7 @@ def _find_both(clean, denoised, find):
 
 
 def _is_list_of_atoms(value):
-    """Tell a table or array of positions from an image: no image is two pixels wide."""
+    """Whether a value is a table or array of positions. No image is two pixels wide."""
     return isinstance(value, pd.DataFrame) or value.shape[1] == 2
 
 
@@ -110,10 +110,10 @@ def _as_list(atoms, name):
 
 
 def _one_by_one(atoms, name):
-    """Elements of a sequence of tables, lists of positions or images; None if it is none."""
+    """Elements of a sequence of tables, lists of positions or images; None for another value."""
     if not isinstance(atoms, Sequence) or not len(atoms):
         return None
-    # Not all at once: lists of several images differ in length.
+    # One array for all is not possible: the lists of several images differ in length.
     elements = [_as_array(one, name) for one in atoms]
     several = all(isinstance(e, pd.DataFrame) or e.ndim == 2 or e.shape == (0,) for e in elements)
     return elements if several else None
@@ -124,13 +124,13 @@ def _as_array(value, name):
         return value
     refuse_masked(value, name)
     try:
-        return np.asarray(value)  # without its pixel size, which is settled already
+        return np.asarray(value)  # the pixel size is known already
     except ValueError as error:
         raise ValueError(f"{name} holds positions or rows of different lengths: {error}") from error
 
 
 def _checked(one, name):
-    """Return a table, positions (n_atoms, 2) or an image, or say that it is none."""
+    """Return a table, positions (n_atoms, 2) or an image; raise an error for another value."""
     if isinstance(one, pd.DataFrame):
         return one
     if one.shape == (0,):
@@ -143,9 +143,9 @@ def _checked(one, name):
         )
     if one.shape[1] != 2 and one.shape[1] < _MIN_WIDTH:
         raise ValueError(
-            f"{name} holds an array of shape {one.shape}: too narrow for an image, and atoms are "
-            "a table with columns x and y or an array of shape (n_atoms, 2), x then y. Pass the "
-            "table itself, or these two columns of it."
+            f"{name} holds an array of shape {one.shape}: too narrow for an image. Atoms must be "
+            "a table with columns x and y, or an array of shape (n_atoms, 2), x then y. Pass the "
+            "table itself, or its two columns x and y."
         )
     return one
 

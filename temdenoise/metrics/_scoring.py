@@ -1,4 +1,4 @@
-"""Scores of estimates, image by image: what the scorers and `evaluate` share."""
+"""Scores of estimates, image by image: code that the scorers and `evaluate` share."""
 
 from functools import partial
 from inspect import Parameter
@@ -22,14 +22,14 @@ METRICS = {
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-# Score of an estimate that cannot be scored. It is finite: scikit-learn takes means and standard
-# deviations of scores. No finite float32 image has a lower PSNR.
+# Score of an estimate that cannot be scored. It is finite, because scikit-learn computes means and
+# standard deviations of scores. No finite float32 image has a lower PSNR.
 _WORST = {psnr: -20 * np.log10(_LARGEST), ssim: -1.0} | dict.fromkeys(
     (atom_precision, atom_recall, atom_f1, atom_jaccard), 0.0
 )
 
-# Keywords of a call that say something about the images. Methods that do not take them can do
-# without; an unknown keyword is a mistake, which `transform` is left to name.
+# Keywords that describe the images. They are left out for methods that do not take them. Any other
+# unknown keyword is a mistake, and `transform` raises the error.
 _ABOUT_IMAGES = ("mask", "pixel_size")
 
 
@@ -57,7 +57,7 @@ def find_metric(metric):
 
 
 def named_metrics(metrics, name="metrics"):
-    """Return a dict of name to function, of a sequence of names or a dict of name to metric.
+    """Return a dict of name to function, from a sequence of names or a dict of name to metric.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def named_metrics(metrics, name="metrics"):
     Raises
     ------
     ValueError
-        If it is neither, is empty, or holds an unknown name.
+        If `metrics` is neither, is empty, or holds an unknown name.
     """
     if not isinstance(metrics, dict):
         sequence = isinstance(metrics, list | tuple)
@@ -87,7 +87,7 @@ def named_metrics(metrics, name="metrics"):
 
 
 def worst_score(metric, *, greater_is_better=True):
-    """Return what a metric is taken to be for an estimate that cannot be scored.
+    """Return the score of an estimate that cannot be scored.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def worst_score(metric, *, greater_is_better=True):
     Returns
     -------
     worst : float
-        -771 dB for `psnr`, -1 for `ssim`, 0 for the atoms; for any other the lowest number of
-        float32, or the largest if a smaller score is better.
+        -771 dB for `psnr`, -1 for `ssim`, 0 for scores of atoms. For any other metric the lowest
+        number of float32, or the largest if a smaller score is better.
     """
     while isinstance(metric, partial):
         metric = metric.func
@@ -122,22 +122,22 @@ def image_scores(metric, clean, denoised, *, mask=None, pixel_size=None, worst=N
     mask : None or bool ndarray of the same shape
         True marks pixels that do not count.
     pixel_size : float or None
-        For metrics that take it, in pm.
+        Pixel size in pm, for metrics that take it.
     worst : float, optional
-        Score of an estimate that cannot be scored: one that is not finite, or for which the metric
-        is NaN or raises ValueError although it can score the clean image against itself. By
-        default that of `worst_score`.
+        Score of an estimate that cannot be scored. The estimate is not finite, or its metric is NaN
+        or raises ValueError although the clean image can be scored against itself. By default that
+        of `worst_score`.
 
     Returns
     -------
     scores : ndarray of shape (n_images,)
-        A metric that returns one number for all images gives each of them this number.
+        If the metric returns one number for all images, each image has this score.
 
     Raises
     ------
     ValueError
-        If the estimate has another shape or is not real, or the metric raises it for the clean
-        images as well.
+        If the estimate has another shape or is not real, or the metric raises ValueError for the
+        clean images as well.
     """
     if pixel_size is not None and _is_open(metric, "pixel_size"):
         metric = partial(metric, pixel_size=pixel_size)
@@ -153,7 +153,7 @@ def image_scores(metric, clean, denoised, *, mask=None, pixel_size=None, worst=N
 
 
 def denoise(estimator, X, params):
-    """Call ``transform`` with the keywords it takes of those that say something about the images.
+    """Call ``transform`` without those keywords on the images that it does not take.
 
     Parameters
     ----------
@@ -161,8 +161,8 @@ def denoise(estimator, X, params):
         With a ``transform``.
     X : array of shape (n_images, height, width)
     params : dict
-        Keywords. ``mask`` and ``pixel_size`` are left out where ``transform`` does not take them;
-        the others are passed on.
+        Keywords. ``mask`` and ``pixel_size`` are left out if ``transform`` does not take them. All
+        others are passed on.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def denoise(estimator, X, params):
 
 
 def without_hidden(X, mask):
-    """Put zeros where masked pixels hold what no image may hold: NaN, infinity, negative counts.
+    """Replace NaN, infinity and negative counts on masked pixels by zeros.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def without_hidden(X, mask):
         return X
     values = np.asarray(X)
     if values.ndim != 3 or values.dtype.kind not in "if":
-        return X  # `check_images` says what is wrong, if anything is
+        return X  # `check_images` raises the error if X is not valid
     hidden = check_mask(mask, values.shape)
     if hidden is None:
         return X
@@ -199,7 +199,7 @@ def without_hidden(X, mask):
 
 
 def with_pixel_size(images, pixel_size):
-    """Images that know their pixel size, if it is known.
+    """Return the images as an `ImageStack` if their pixel size is known.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def with_pixel_size(images, pixel_size):
 
 
 def needs_pixel_size(metric):
-    """Whether a metric has a parameter ``pixel_size`` that is still to be given."""
+    """Whether a metric has a parameter ``pixel_size`` without a value."""
     return _is_open(metric, "pixel_size")
 
 
@@ -252,30 +252,30 @@ def _finite_scores(metric, clean, denoised, mask, worst):
                 for k in range(len(clean))
             ]
         )
-    # The estimate is at fault only if the clean image can be scored, which raises otherwise.
+    # If the clean image cannot be scored either, this raises an error.
     of_clean = _call(metric, clean, clean, mask)
     return scores if fault is None and np.isnan(of_clean).any() else np.array(float(worst))
 
 
 def _call(metric, clean, denoised, mask):
-    """Values of a metric, one or one per image, in which the pixels of a mask do not count."""
+    """Values of a metric without the pixels of a mask: one value, or one per image."""
     if mask is None:
         scores = metric(clean, denoised)
     elif _is_open(metric, "mask"):
         scores = metric(clean, denoised, mask=mask)
     elif (finding := _default(metric, "find_params")) is not Parameter.empty:
-        # atoms are looked for elsewhere
+        # atoms are searched outside the mask
         scores = [
             metric(*pair, find_params={**(finding or {}), "mask": hidden})
             for *pair, hidden in zip(clean, denoised, mask, strict=True)
         ]
     else:
-        scores = metric(clean, np.where(mask, clean, denoised))  # no error there
+        scores = metric(clean, np.where(mask, clean, denoised))  # masked pixels have no error
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape not in ((), (len(clean),)):
         raise TypeError(
-            f"A metric must return a number, or one for each of the {len(clean)} images; got an "
-            f"array of shape {scores.shape}."
+            f"A metric must return one number, or one for each of the {len(clean)} images. It "
+            f"returned an array of shape {scores.shape}."
         )
     return scores
 
@@ -287,5 +287,5 @@ def _default(metric, name):
 
 
 def _is_open(metric, name):
-    """Whether a metric has a parameter that is still to be given."""
+    """Whether a metric has a parameter of this name without a value."""
     return _default(metric, name) is None

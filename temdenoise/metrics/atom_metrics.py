@@ -16,7 +16,7 @@ from temdenoise.atoms.surface import ALPHA_PM
 from temdenoise.metrics._atom_pairs import atom_pairs, settle_pixel_size_of_atoms
 
 MAX_DISTANCE = 10.0
-"""Default distance in px of two atoms that are the same: the paper's, as carried out."""
+"""Default distance in px within which two atoms are the same, as in the paper's code."""
 
 MAX_DISTANCE_PM = 62.2
 """The same in pm, 10 px of 6.22 pm: a quarter of the distance of neighbouring Pt columns."""
@@ -40,27 +40,29 @@ def atom_precision(
     """Fraction of the atoms in the denoised image that are also in the clean image.
 
     Section 5.3.1 of "Deep denoising for scientific discovery: a case study in electron microscopy"
-    (Mohan et al., arXiv:2010.12970). The equations 5.1 and 5.2 of the paper, for sets A of the
-    denoised and B of the clean image, have the two denominators swapped against its own words; this
-    follows the words, which are the usual definition: precision is divided by the number of atoms
-    in the denoised image, recall by that in the clean one.
+    (Mohan et al., arXiv:2010.12970). The text of the paper gives the usual definition, which is
+    used here: precision is divided by the number of atoms in the denoised image, recall by the
+    number in the clean image. In its equations 5.1 and 5.2, with the sets A of the denoised and B
+    of the clean image, the two denominators are swapped.
 
     Parameters
     ----------
     clean : atoms or images
-        The ground truth. Atoms: a table with columns x and y (px) or an array of shape (n_atoms, 2)
-        of x and y. An image: of shape (height, width), in counts/px; its atoms are found by
-        `temdenoise.atoms.find_atoms`. Several: a sequence of such tables or arrays (as ``columns``
-        of `temdenoise.datasets.make_ptceo2`), or a stack of images (n_images, height, width).
+        The ground truth. Atoms: a table with columns x and y (px), or an array of shape
+        (n_atoms, 2) of x and y. An image: of shape (height, width), in counts/px;
+        `temdenoise.atoms.find_atoms` finds its atoms. Several: a sequence of such tables or arrays
+        (as ``columns`` of `temdenoise.datasets.make_ptceo2`), or a stack of images
+        (n_images, height, width).
     denoised : atoms or images
-        What is compared with it, in any of these forms, of as many images.
+        Atoms or images to compare with `clean`, in any of these forms, of the same number of
+        images.
     region : {"all", "surface", "bulk"}, default="all"
-        Which atoms are compared: all, or those of one region, which
-        `temdenoise.atoms.split_surface_bulk` tells apart in either list by itself.
+        Which atoms are compared: all, or those of one region.
+        `temdenoise.atoms.split_surface_bulk` finds the regions in each list separately.
     pixel_size : float, optional
         Pixel size in pm. It sets the scale at which atoms are found and the defaults of `alpha` and
-        `max_distance`. By default the one that `clean` or `denoised` know: images that are a
-        `temdenoise.images.ImageStack`, or tables of `temdenoise.atoms.find_atoms`.
+        `max_distance`. By default the pixel size that `clean` or `denoised` know: as a
+        `temdenoise.images.ImageStack`, or as a table of `temdenoise.atoms.find_atoms`.
     max_distance : float, optional
         Largest distance in px of two atoms that are the same. By default 62.2 pm divided by
         `pixel_size`, or 10 px without a pixel size (the paper's, at 6.22 pm per px).
@@ -70,12 +72,12 @@ def atom_precision(
         As for `temdenoise.atoms.match_atoms`. With "nearest" several atoms of one list may share
         an atom of the other; each of them counts.
     find_params : dict, optional
-        Parameters of `temdenoise.atoms.find_atoms` for images. Unless it holds the polarity, that
-        of the clean image counts for both.
+        Parameters of `temdenoise.atoms.find_atoms` for images. Without a polarity in it, the
+        polarity of the clean image is used for both.
     zero_division : {"warn", 0, 1, nan}, default="warn"
-        Value where the score is 0 divided by 0. The precision is that where no atom is in the
-        denoised image, the recall where none is in the clean one, F1 and Jaccard where none is in
-        either. "warn" is 0 and a warning, as in scikit-learn.
+        Value of a score that is 0 divided by 0. The precision is undefined if the denoised image
+        has no atoms, the recall if the clean image has none, F1 and Jaccard if neither has any.
+        "warn" is 0 and a warning, as in scikit-learn.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def atom_precision(
     UndefinedMetricWarning
         Where the score is 0 divided by 0, with ``zero_division="warn"``.
     PixelSizeWarning
-        If `pixel_size` and that of the images differ.
+        If `pixel_size` and the pixel size of the images differ.
 
     Examples
     --------
@@ -127,7 +129,7 @@ def atom_recall(
 ):
     """Fraction of the atoms in the clean image that are also in the denoised image.
 
-    Section 5.3.1 of Mohan et al., arXiv:2010.12970; see `atom_precision` on its equations.
+    Section 5.3.1 of Mohan et al., arXiv:2010.12970. `atom_precision` has a note on its equations.
 
     Parameters
     ----------
@@ -215,7 +217,7 @@ def atom_jaccard(
     find_params=None,
     zero_division="warn",
 ):
-    """Jaccard index of the atoms: those in both images over those in either.
+    """Jaccard index: the number of atoms in both images over the number in at least one.
 
     Equation 5.4 of Mohan et al., arXiv:2010.12970.
 
@@ -260,9 +262,9 @@ def atom_scores(
     find_params=None,
     zero_division="warn",
 ):
-    """All scores of the atoms, by image and region, with the numbers they are made of.
+    """All scores of the atoms, by image and region, with the numbers of atoms.
 
-    Finds the atoms of each image once, however many scores and regions.
+    The atoms of each image are found only once.
 
     Parameters
     ----------
@@ -313,7 +315,7 @@ def _score(name, clean, denoised, region, options, zero_division):
     _check_region(region)
     pairs, single = atom_pairs(clean, denoised, options["find"])
     values = []
-    for pair in pairs:  # no comprehension, which before Python 3.12 is a frame to the warning
+    for pair in pairs:  # a comprehension would be one more stack frame before Python 3.12
         values.append(_ratio(name, _count(*pair, region, options), zero_division))
     return values[0] if single else np.array(values)
 
@@ -347,7 +349,7 @@ def _options(pixel_size, max_distance, alpha, interface, assignment, find_params
 
 
 def _count(clean, denoised, region, options):
-    """Numbers of atoms in the clean and the denoised list, and of those that are in the other."""
+    """Numbers of atoms in the clean and the denoised list, and of those also in the other list."""
     if region != "all":
         part = 0 if region == "surface" else 1
         clean, denoised = (
@@ -363,13 +365,13 @@ def _count(clean, denoised, region, options):
 _SCORES = {
     "precision": lambda n_clean, n_denoised, recalled, correct: (correct, n_denoised),
     "recall": lambda n_clean, n_denoised, recalled, correct: (recalled, n_clean),
-    # Of two fractions correct / n_denoised and recalled / n_clean, which have one numerator in a
-    # one-to-one assignment.
+    # From the two fractions correct / n_denoised and recalled / n_clean. In a one-to-one assignment
+    # their numerators are equal.
     "f1": lambda n_clean, n_denoised, recalled, correct: (
         2 * correct * recalled,
         correct * n_clean + recalled * n_denoised or n_clean + n_denoised,
     ),
-    # Those in both are one set; where atoms share a partner, the smaller of its two sizes.
+    # The number of atoms in both lists. If atoms share a partner, it is the smaller of two numbers.
     "jaccard": lambda n_clean, n_denoised, recalled, correct: (
         min(recalled, correct),
         n_clean + n_denoised - min(recalled, correct),
@@ -387,9 +389,9 @@ def _ratio(name, counts, zero_division):
     if zero_division != "warn":
         return float(zero_division)
     warnings.warn(
-        f"The {name} of the atoms is ill-defined and set to 0, because there are none to divide "
-        "by. Use zero_division to control this.",
+        f"The {name} of the atoms is ill-defined and set to 0, because there are no atoms to "
+        "divide by. Use zero_division to control this.",
         UndefinedMetricWarning,
-        stacklevel=4,  # the line that called the public function, two calls up
+        stacklevel=4,  # the line that called the public function
     )
     return 0.0

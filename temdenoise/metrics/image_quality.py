@@ -1,4 +1,4 @@
-"""Image quality against a clean image, or against a second independent noisy one.
+"""Image quality, measured with a clean image or with a second, independent noisy image.
 
 All functions take one image (height, width) and return a float, or a stack
 (n_images, height, width) and return an array of shape (n_images,).
@@ -34,7 +34,7 @@ def psnr(clean, denoised, *, data_range=1.0, convention="plain", mask=None):
     convention : {"plain", "authors"}, default="plain"
         "plain": ``10 log10(data_range**2 / mse)`` of the images as they are. "authors": both
         images are first multiplied by ``255 / data_range`` and clamped to 0..255, and the peak is
-        255, as in the code that accompanies the paper. The two agree where nothing is clamped.
+        255, as in the code that accompanies the paper. The two agree if no pixel is clamped.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width), optional
         True marks pixels left out.
 
@@ -64,8 +64,8 @@ def psnr(clean, denoised, *, data_range=1.0, convention="plain", mask=None):
 def ssim(clean, denoised, *, data_range=1.0, convention="plain"):
     """Structural similarity index.
 
-    With the parameters of Wang et al. (IEEE Trans. Image Process. 13, 600, 2004): a Gaussian window
-    of standard deviation 1.5 px and population covariances, K1 = 0.01, K2 = 0.03.
+    The parameters are those of Wang et al. (IEEE Trans. Image Process. 13, 600, 2004): a Gaussian
+    window of standard deviation 1.5 px and population covariances, K1 = 0.01, K2 = 0.03.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def ssim(clean, denoised, *, data_range=1.0, convention="plain"):
 def unbiased_mse(denoised, noisy_other, *, mask=None):
     """Unbiased estimate of the mean squared error, without a clean image.
 
-    For a second Poisson frame ``n`` of the same scene, independent of the one that was denoised,
-    ``(d - n)**2 - n`` has the expectation ``(d - clean)**2``, because the variance of ``n`` is its
-    mean, and that mean is the clean image.
+    Let ``d`` be the denoised image, and ``n`` a second Poisson frame of the same scene, independent
+    of the frame that was denoised. The expectation of ``(d - n)**2 - n`` is ``(d - clean)**2``,
+    because the variance of ``n`` equals its mean, and this mean is the clean image.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def unbiased_mse(denoised, noisy_other, *, mask=None):
     Returns
     -------
     mse : float or ndarray of shape (n_images,)
-        In (counts per pixel)**2. Its scatter may carry it below zero: do not clip it before
+        In (counts per pixel)**2. It can be negative because it scatters. Do not clip it before
         averaging.
 
     Raises
@@ -244,7 +244,7 @@ def _masked_mean(values, mask):
 def _decibel(error, data_range):
     error = np.asarray(error, dtype=np.float64)
     values = np.full(error.shape, np.inf)
-    positive = ~(error <= 0)  # keeps NaN, which must stay visible
+    positive = ~(error <= 0)  # keeps NaN, so that it stays visible
     values[positive] = 10 * np.log10(data_range**2 / error[positive])
     return float(values) if values.ndim == 0 else values
 

@@ -1,4 +1,4 @@
-"""Risk of a denoiser, the mean squared error, as estimated from the noisy image alone."""
+"""Risk (mean squared error) of a denoiser, estimated from the noisy image alone."""
 
 from numbers import Integral, Real
 
@@ -7,14 +7,15 @@ from sklearn.utils import check_random_state
 
 from temdenoise._validation import check_images, refuse_masked
 
-# Step of the difference quotient, in units of the gain or of the read noise, whichever is larger:
-# small beside the noise, and large beside the rounding of float32.
+# Step of the difference quotient, in units of the gain or of the read noise (the larger one). It is
+# small compared with the noise, and large compared with the rounding of float32.
 _STEP = 0.05
 
-# Share of the pixels that are moved by a whole count at once: each has few others near it.
+# Share of the pixels that are changed by a whole count at once. It is small, so that few of them
+# are near each other.
 _SHARE = 0.005
 
-# Pixels per call of the denoiser with which "exact" evaluates.
+# Number of pixels in one call of the denoiser, with "exact".
 _PIXELS_PER_CALL = 2**22
 
 
@@ -32,18 +33,18 @@ def pure_risk(
     """Estimate the mean squared error of a denoiser without a clean image (PURE).
 
     The Poisson-Gaussian unbiased risk estimate of Luisier, Blu and Unser, "Image denoising in mixed
-    Poisson-Gaussian noise", IEEE Trans. Image Process. 20, 696 (2011). It compares denoisers, or
-    settings of one, on the very image to be denoised.
+    Poisson-Gaussian noise", IEEE Trans. Image Process. 20, 696 (2011). With it one can compare
+    denoisers, or the parameters of one, on the image that is to be denoised.
 
     Parameters
     ----------
     denoise : callable or fitted denoiser
-        Maps images (n_images, height, width) to estimates of the same shape, image by image; or
-        an object whose ``transform`` does. It should depend smoothly on the counts, unless
-        ``n_probes="exact"``.
+        A function that maps images (n_images, height, width) to estimates of the same shape, image
+        by image; or an object with such a ``transform``. It should depend smoothly on the counts,
+        unless ``n_probes="exact"``.
     noisy : array-like of shape (height, width) or (n_images, height, width)
-        Noisy images ``gain * Poisson(x / gain) + offset + Gaussian(read_noise)``, pixels
-        independent; with the defaults raw electron counts.
+        Noisy images ``gain * Poisson(x / gain) + offset + Gaussian(read_noise)`` with independent
+        pixels. With the default parameters these are raw electron counts.
     gain : float, default=1.0
         Units of the images per electron.
     offset : float, default=0.0
@@ -52,29 +53,30 @@ def pure_risk(
         Standard deviation of the Gaussian noise, in the units of the images.
     n_probes : int or "exact", default=1
         A number: the divergence is taken to first order in the counts, as in the paper, from
-        difference quotients along that many random directions. Two calls of the denoiser each; one
-        suffices for images of 100,000 pixels. "exact": each electron's pixel is changed in turn,
-        with nothing left out and nothing random; one call of the denoiser per pixel that holds a
-        count (two per pixel with read noise), for small images.
+        difference quotients along this number of random directions. Each direction takes two calls
+        of the denoiser. One direction is enough for images of 100,000 pixels. "exact": each pixel
+        that holds a count is changed in turn. This is neither approximate nor random, and takes one
+        call of the denoiser per such pixel (two per pixel with read noise): for small images.
     step : {"small", "count"}, default="small"
-        "small": the probes move every pixel by a twentieth of a count or less, for what depends
-        smoothly on the counts. "count": they take a whole count from one pixel in four hundred, and
-        add one to as many others: for methods that answer single electrons, such as PURE-LET on
-        bins of few counts. Raw counts only; it scatters more for smooth methods.
+        "small": the probes change every pixel by a twentieth of a count or less, for methods that
+        depend smoothly on the counts. "count": the probes subtract a whole count from one pixel in
+        four hundred, and add one to the same number of other pixels. This is for methods that react
+        to single electrons, such as PURE-LET on bins of few counts, and for raw counts only. It
+        scatters more for smooth methods.
     random_state : None, int or RandomState, default=None
-        Source of the directions.
+        Source of randomness of the directions.
 
     Returns
     -------
     risk : float or ndarray of shape (n_images,)
         Estimate of the mean of ``(denoised - clean)**2``, where ``clean = x + offset``, in the
-        squared units of the images. Its scatter may carry it below zero: do not clip it before
+        squared units of the images. It can be negative because it scatters. Do not clip it before
         averaging.
 
     Raises
     ------
     TypeError
-        If `denoise` can neither be called nor has a ``transform``.
+        If `denoise` is not callable and has no ``transform``.
     ValueError
         If the images are not valid, hold values below `offset` without read noise, a parameter is
         out of range, or the denoiser returns another shape or values that are not finite.
@@ -91,10 +93,11 @@ def pure_risk(
     read_noise**2 df_n/dz_n(z - gain e_n)]``
 
     has the expectation of the mean squared error. To first order the bracket is ``z_n f_n(z) -
-    (gain z_n + read_noise**2) df_n/dz_n(z)``, exact for linear filters. It is far off where one
-    electron changes much: a threshold that follows the local count, as that of
-    `temdenoise.PURELETDenoiser`, has no slope to speak of where that is zero, one or two. There
-    ``step="count"`` is right, up to what the few other pixels moved at once add to second order.
+    (gain z_n + read_noise**2) df_n/dz_n(z)``, which is exact for linear filters. This approximation
+    is poor where one electron changes the estimate a lot. `temdenoise.PURELETDenoiser`, for
+    example, has a threshold that depends on the local count, and almost no slope where that count
+    is zero, one or two. There ``step="count"`` is correct, except for second-order terms of the few
+    other pixels that are changed at the same time.
 
     Examples
     --------
@@ -122,11 +125,11 @@ def pure_risk(
     images = np.asarray(noisy)[np.newaxis] if single else noisy
     images = check_images(images, estimator_name="pure_risk", name="noisy").astype(np.float64)
     counts = images - offset
-    # Within the rounding of float32, which may carry a value at the offset below it.
+    # The rounding of float32 is allowed for: it can move a value from the offset to below it.
     if read_noise == 0 and counts.min() < -1e-6 * max(1.0, abs(offset)):
         raise ValueError(
-            f"noisy holds {images.min():g}, below offset={offset:g}: without read noise no value "
-            "can be. Give the read_noise of the detector, or correct the offset."
+            f"noisy holds {images.min():g}, below offset={offset:g}, which is impossible without "
+            "read noise. Give the read_noise of the detector, or correct the offset."
         )
     counts = counts if read_noise > 0 else np.maximum(counts, 0)
     if step == "count":
@@ -138,7 +141,7 @@ def pure_risk(
         counts = gain * np.rint(counts / gain)
 
     def estimate(z):
-        """Map images less their offset to estimates less it."""
+        """Map images minus the offset to estimates minus the offset."""
         result = np.asarray(function((z + offset).astype(np.float32)), dtype=np.float64)
         if result.shape != z.shape or not np.isfinite(result).all():
             raise ValueError(
@@ -166,8 +169,8 @@ def pure_risk(
 def _first_order(estimate, counts, gain, read_noise, n_probes, rng):
     """Sum over pixels of the noise variance times the derivative of each estimate by its pixel."""
     variance = gain * counts + read_noise**2
-    # Only pixels that hold counts are varied where a variance is zero elsewhere, and by less than
-    # they hold: counts below zero are not for every denoiser.
+    # Without read noise, only pixels that hold counts are changed, and by less than their counts.
+    # Not every denoiser takes negative counts.
     varied = variance != 0
     step = _STEP * max(gain, read_noise)
     if read_noise == 0 and varied.any():
@@ -181,11 +184,11 @@ def _first_order(estimate, counts, gain, read_noise, n_probes, rng):
 
 
 def _by_whole_counts(estimate, counts, base, gain, n_probes, rng):
-    """Sum over pixels of the counts times what one count less takes from each estimate."""
+    """Sum over pixels of the counts, times the change of the estimate by one count less."""
     total = np.zeros(len(counts))
     for _ in range(n_probes):
         moved = (rng.random_sample(counts.shape) < _SHARE) & (counts > 0)
-        # As many up as down, so that to first order they do not change each other's estimates.
+        # Equal numbers go up and down. To first order they do not change each other's estimates.
         change = gain * moved * rng.choice([-1.0, 1.0], size=counts.shape)
         for signed in (change, -change):
             less = signed < 0

@@ -1,7 +1,7 @@
 """Scorers: callables ``scorer(estimator, X, y=None)`` for ``scoring=`` in scikit-learn.
 
-They keep one rule: with ``y``, X is noisy and y clean; without, X is clean and noise is drawn, with
-a fixed seed, so that all candidates are compared on the same noise.
+All scorers follow one rule. With ``y``, X is noisy and y is clean. Without ``y``, X is clean and
+the scorer draws noise with a fixed seed, so that all candidates are compared on the same noise.
 """
 
 from numbers import Integral
@@ -29,10 +29,9 @@ from temdenoise.noise import PoissonNoise, draw_noise, thin_counts
 
 
 class _Scorer(BaseEstimator):
-    """What all scorers share: representation, cloning, and routing of keywords to `transform`.
+    """Base of all scorers: representation, cloning, and routing of keywords to `transform`.
 
-    A scorer is an "estimator" only in that scikit-learn's machinery for parameters (clone, repr)
-    and metadata requests is what it needs.
+    It is a scikit-learn estimator only to have its parameters (clone, repr) and metadata requests.
     """
 
     def set_score_request(self, **requests):
@@ -112,7 +111,7 @@ class _DenoisingScorer(_Scorer):
 
 
 class _UPSNRScorer(_Scorer):
-    """PSNR without a clean image: denoise one part of the thinned counts, test on the other."""
+    """PSNR without a clean image: one part of the counts is denoised, the other tests it."""
 
     def __init__(self, *, fraction=0.5, random_state=0):
         self.fraction = fraction
@@ -125,9 +124,9 @@ class _UPSNRScorer(_Scorer):
         a, b = thin_counts(counts, self.fraction, self.random_state)
         a = with_pixel_size(a, pixel_size_of(X))
         denoised = denoise(estimator, a, transform_params)
-        # Bring the estimate (a rate of fraction x clean) to the scale of the other part, and the
-        # error from there to that of the whole counts. The mean over the stack comes first, then
-        # the logarithm: the estimate of a single image may fall below zero.
+        # The estimate (a rate of fraction x clean) is scaled to the other part, and the error is
+        # scaled to that of the whole counts. The logarithm is taken of the mean over the stack,
+        # because the estimated error of a single image can be negative.
         rest = 1 - self.fraction
         error = np.mean(unbiased_mse(denoised * (rest / self.fraction), b, mask=mask)) / rest**2
         if not np.isfinite(error):
@@ -138,37 +137,37 @@ class _UPSNRScorer(_Scorer):
 def make_denoising_scorer(
     metric, *, noise=None, n_realizations=1, random_state=0, greater_is_better=True
 ):
-    """Make a scorer for denoisers of a metric.
+    """Make a scorer for denoisers from a metric.
 
     Parameters
     ----------
     metric : {"psnr", "ssim", "atom_precision", "atom_recall", "atom_f1", "atom_jaccard"} or \
             callable
         A callable ``metric(clean, denoised)`` gets two stacks (n_images, height, width) and returns
-        a float, or one value per image. It must be defined at a module's top level to be used
-        with ``n_jobs``; ``functools.partial(atom_f1, region="surface")`` sets parameters. One with
-        a parameter ``pixel_size`` gets that of the call, or else that of the clean images if they
-        know it (`temdenoise.ImageStack`); for "auto" that which the estimator finds on the noisy
-        images. Pixels of a ``mask`` of the call do not count: a
-        metric with a parameter ``mask`` gets it, atoms are looked for elsewhere, and any other
-        metric sees the clean image there.
+        a float, or one value per image. For ``n_jobs`` it must be defined at a module's top level;
+        ``functools.partial(atom_f1, region="surface")`` sets parameters. A metric with a parameter
+        ``pixel_size`` gets the pixel size of the call, otherwise the one that the clean images know
+        (`temdenoise.ImageStack`). "auto" is replaced by the pixel size that the estimator finds on
+        the noisy images. Pixels of a ``mask`` of the call do not count: a metric with a parameter
+        ``mask`` gets the mask, atoms are searched outside it, and any other metric gets the clean
+        image on these pixels.
     noise : object with a method ``sample``, default=None
-        As `temdenoise.PoissonNoise`, drawn where no noisy images are given; its ``sample(clean)``
-        is handed ``random_state`` and ``return_clean`` if it takes them. None: Poisson noise on
-        the clean images as they are, in counts per pixel.
+        Noise model such as `temdenoise.PoissonNoise`, used if no noisy images are given. Its
+        ``sample(clean)`` gets ``random_state`` and ``return_clean`` if it takes them. None: Poisson
+        noise on the clean images as they are, in counts per pixel.
     n_realizations : int, default=1
-        Number of times noise is drawn; the score is the mean. Not used with noisy images given.
+        Number of draws of noise. The score is their mean. Not used if noisy images are given.
     random_state : int, RandomState or None, default=0
         Seed of the noise. With an int, every call draws the same noise.
     greater_is_better : bool, default=True
-        If False, the sign is turned, so that a greater score is better.
+        If False, the sign of the score is changed, so that a greater score is better.
 
     Returns
     -------
     scorer : callable
         ``scorer(estimator, X, y=None, **transform_params)`` returns a float. With y, X is noisy and
-        y clean; without, X is clean. Keywords go to the estimator's ``transform``; ``mask`` and
-        ``pixel_size`` only if it takes them.
+        y is clean. Without y, X is clean. Keywords go to the estimator's ``transform``; ``mask``
+        and ``pixel_size`` go there only if it takes them.
 
     Raises
     ------
@@ -177,11 +176,12 @@ def make_denoising_scorer(
 
     Notes
     -----
-    An estimate that cannot be scored scores worst: one that holds NaN or infinity, or for which the
-    metric returns NaN or raises ValueError although it can score the clean image against itself.
-    The worst PSNR is -771 dB, that of the largest number of float32; the worst SSIM is -1, the
-    worst score of atoms is 0, and that of any other metric is the lowest number of float32. They
-    are finite, so that a search can rank them. What is wrong with the images given raises.
+    An estimate that cannot be scored gets the worst score. This is an estimate with NaN or
+    infinity, or one for which the metric returns NaN or raises ValueError although the clean image
+    can be scored against itself. The worst PSNR is -771 dB, that of the largest number of float32;
+    the worst SSIM is -1, the worst score of atoms is 0, and that of any other metric is the lowest
+    number of float32. These scores are finite, so that a search can rank them. Input images that
+    are not valid raise an error.
 
     Examples
     --------
@@ -207,7 +207,7 @@ def make_denoising_scorer(
 def make_multimetric_scorer(
     metrics=("psnr", "ssim"), *, noise=None, n_realizations=1, random_state=0
 ):
-    """Make a scorer of several metrics that denoises only once.
+    """Make a scorer from several metrics that denoises only once.
 
     Parameters
     ----------
@@ -220,8 +220,8 @@ def make_multimetric_scorer(
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y=None, **transform_params)`` returns a dict of floats: pass it as
-        ``scoring=``, and name the one to select by in ``refit=`` of a search.
+        ``scorer(estimator, X, y=None, **transform_params)`` returns a dict of floats. Pass the
+        scorer as ``scoring=`` of a search, and name the score that selects the best in ``refit=``.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def known_pixel_sizes(X, y):
     Parameters
     ----------
     X, y : array-like
-        As for a scorer. Where one of them knows its pixel size, it is that of both.
+        As for a scorer. If only one of them knows its pixel size, both have this one.
 
     Returns
     -------
@@ -265,7 +265,7 @@ def known_pixel_sizes(X, y):
 
 
 def with_found_pixel_size(estimator, noisy, params):
-    """Put the number in place of pixel_size="auto" that `transform` would find by itself.
+    """Replace pixel_size="auto" by the number that `transform` would find.
 
     Parameters
     ----------
@@ -290,8 +290,8 @@ def with_found_pixel_size(estimator, noisy, params):
     find = getattr(estimator, "estimate_pixel_size", None)
     if find is None:
         raise ValueError(
-            f"pixel_size='auto': {type(estimator).__name__} cannot find the pixel size, which "
-            "metrics may need as well. Give it in pm."
+            f"pixel_size='auto': {type(estimator).__name__} cannot find the pixel size. Give the "
+            "pixel size in pm."
         )
     return params | {"pixel_size": find(noisy, mask=params.get("mask"))}
 
@@ -317,6 +317,6 @@ atom_jaccard_scorer.__doc__ = "Jaccard index of the atoms found on the denoised 
 multimetric_scorer = make_multimetric_scorer()
 multimetric_scorer.__doc__ = "PSNR and SSIM of one `transform`, as a dict."
 
-# X is always the raw, noisy electron counts, whether y is given or not: no clean image is needed.
+# X is always the raw electron counts, with or without y. No clean image is needed.
 upsnr_scorer = _UPSNRScorer()
-upsnr_scorer.__doc__ = "PSNR in dB estimated from raw counts alone, by splitting them in two."
+upsnr_scorer.__doc__ = "PSNR in dB, estimated from raw counts alone by splitting them in two."

@@ -1,7 +1,7 @@
-"""Experiments on which images a denoiser is trained, and on which it is tested.
+"""Experiments with different images for training and for testing a denoiser.
 
-scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) serve denoisers as
-they are; here is what they lack.
+scikit-learn's own tools (GridSearchCV, cross_val_score, LeaveOneGroupOut ...) work with denoisers.
+This package adds to them.
 """
 
 import lazy_loader

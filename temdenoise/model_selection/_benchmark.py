@@ -24,15 +24,15 @@ _kept = []
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkResult:
-    """Scores of a denoiser beside those of others, as `benchmark` returns them.
+    """Scores of a denoiser and of other methods, as `benchmark` returns them.
 
     Attributes
     ----------
     table : pandas.DataFrame
         One row per method, that of the denoiser first: ``psnr`` (dB) and ``ssim``, means over the
         test images, with their standard deviations ``psnr_std`` and ``ssim_std``; ``paper_psnr``
-        and ``paper_ssim``, what the paper has for the method; ``training_minutes``. NaN: there is
-        no such number.
+        and ``paper_ssim``, the values of the paper for the method; ``training_minutes``. NaN: no
+        such number exists.
     images : pandas.DataFrame
         One row per test image: its number in the whole set, structure, defect, support, thickness
         (Angstrom), tilt_x, tilt_y (deg), defocus (nm); psnr (dB), ssim, seconds (of ``transform``).
@@ -62,26 +62,27 @@ class BenchmarkResult:
     prefer_skip_nested_validation=True,
 )
 def benchmark(denoiser, *, name=None, transform_params=None, n_jobs=None, verbose=False):
-    """Measure a fitted denoiser as the paper's Table 5.1 measures its methods.
+    """Measure a fitted denoiser with the experiment of the paper's Table 5.1.
 
-    40 images of white contrast are simulated that were held out from the regenerated set
-    (`temdenoise.datasets.make_ptceo2`), 768 x 768 pixels of 6.22 pm, 0.45 electrons per pixel in
-    vacuum. Poisson noise is drawn, the same for every method. Section 5.2 of "Deep denoising for
-    scientific discovery: a case study in electron microscopy" (Mohan et al., arXiv:2010.12970).
+    The test images are 40 images of white contrast that are held out from the simulated set
+    (`temdenoise.datasets.make_ptceo2`), with 768 x 768 pixels of 6.22 pm and 0.45 electrons per
+    pixel in vacuum. The Poisson noise is the same for every method. Section 5.2 of "Deep denoising
+    for scientific discovery: a case study in electron microscopy" (Mohan et al., arXiv:2010.12970).
 
     Parameters
     ----------
     denoiser : fitted denoiser
-        Or any object with a ``transform``. It is not fitted again. Its ``transform`` gets images of
-        shape (1, 768, 768) that know their pixel size (`temdenoise.ImageStack`).
+        A fitted denoiser, or any object with a ``transform``. It is not fitted again. Its
+        ``transform`` gets images of shape (1, 768, 768) that know their pixel size
+        (`temdenoise.ImageStack`).
     name : str, optional
-        Name of its row; by default that of its class.
+        Name of the denoiser's row. By default the name of its class.
     transform_params : dict, optional
         Keywords of ``transform``.
     n_jobs : int, optional
-        Processes that simulate, as joblib counts them. The images do not depend on it. They are
-        simulated at the first call, which takes half a minute to two minutes on one core, and kept
-        in memory for later calls.
+        Number of processes for the simulation, as in joblib. The images do not depend on it. They
+        are simulated at the first call, which takes half a minute to two minutes on one core, and
+        kept in memory for later calls.
     verbose : bool or int, default=False
         Show a progress bar.
 
@@ -97,15 +98,16 @@ def benchmark(denoiser, *, name=None, transform_params=None, n_jobs=None, verbos
 
     See Also
     --------
-    temdenoise.model_selection.evaluate : the same on images of your own.
+    temdenoise.model_selection.evaluate : Scores on your own images.
 
     Notes
     -----
-    A network must not have been trained on these images. Those of
-    ``make_ptceo2(n, models="varied")`` show other particles, and the shipped weights have seen none
-    of the 40. The rows beside are those of ``benchmarks/paper_tables.py``: classical methods are
-    tuned on other images of the set; networks were trained for the minutes that the table says, the
-    paper's for longer. The paper's own numbers are of its own images: compare columns with care.
+    A network must not be trained on these images. The images of
+    ``make_ptceo2(n, models="varied")`` show other particles, and the shipped weights were not
+    trained on any of the 40. The other rows are from ``benchmarks/paper_tables.py``. Classical
+    methods are tuned on other images of the set. Networks were trained for the minutes in the
+    table; those of the paper were trained longer. The numbers of the paper are for its own images,
+    so compare columns with care.
 
     Examples
     --------
@@ -146,14 +148,14 @@ def benchmark(denoiser, *, name=None, transform_params=None, n_jobs=None, verbos
 
 
 def held_out_numbers():
-    """Numbers in the whole set of the images tested on, and its frame."""
+    """Numbers of the test images in the whole set, and the frame of the set."""
     frame = whole_set(SEED)
     whole = ImageSet(np.empty((0, 1, 1)), frame, np.nan)
     return split_white(whole, split=SPLIT, seed=SEED, max_train=None, n_test=N_TEST)[1], frame
 
 
 def _held_out(n_jobs, verbose):
-    """Numbers in the whole set of the images tested on, and the images."""
+    """Numbers of the test images in the whole set, and the images."""
     if not _kept:
         numbers, frame = held_out_numbers()
         chosen = frame.iloc[numbers][["model", "defocus"]]
@@ -170,7 +172,7 @@ def _held_out(n_jobs, verbose):
 
 
 def _as_text(table):
-    """Numbers with as many digits as they are worth; what there is none of stays empty."""
+    """Numbers with their significant digits; missing numbers are empty."""
 
     def cell(value, digits, spread=None):
         if np.isnan(value):

@@ -1,4 +1,4 @@
-"""Score a denoiser that is fitted already."""
+"""Score a fitted denoiser."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -35,10 +35,10 @@ class Evaluation:
     Attributes
     ----------
     images : pandas.DataFrame
-        One row per image: its group if there are groups, and each metric, the mean over the draws
+        One row per image: its group if there are groups, and each metric as the mean over the draws
         of noise.
     summary : pandas.DataFrame
-        One row per group, and the last one, ``"all"``, of all images: ``n_images``, and for each
+        One row per group, and a last row ``"all"`` for all images: ``n_images``, and for each
         metric the mean over images and its standard error ``<metric>_sem``.
 
     Examples
@@ -92,43 +92,45 @@ def evaluate(
 ):
     """Score a fitted denoiser on each image, without fitting it again.
 
-    ``cross_val_score`` and its like fit a clone in every fold: of a pretrained network they would
-    train a new one. This takes the denoiser as it is.
+    ``cross_val_score`` and similar functions fit a clone in every fold, so they would train a new
+    network instead of a pretrained one. This function uses the denoiser as it is.
 
     Parameters
     ----------
     denoiser : fitted denoiser
-        Or any object with a ``transform``.
+        A fitted denoiser, or any object with a ``transform``.
     X : array-like of shape (n_images, height, width)
-        Noisy images if `y` is given; otherwise clean images, on which noise is drawn. Counts per
-        pixel. The pixel size of an `temdenoise.ImageStack` is handed to ``transform`` and to the
-        metrics. May be memory-mapped, see `batch_size`.
+        Noisy images if `y` is given; otherwise clean images, on which noise is drawn. In counts per
+        pixel. The pixel size of a `temdenoise.ImageStack` is passed to ``transform`` and to the
+        metrics. The images may be memory-mapped, see `batch_size`.
     y : array-like of shape (n_images, height, width), optional
         Clean images.
     scoring : str, callable, sequence of str, or dict, default=("psnr", "ssim")
         Metrics, by name or as callables ``metric(clean, denoised)``, as for
-        `temdenoise.metrics.make_denoising_scorer`; a dict of name to metric for several callables.
+        `temdenoise.metrics.make_denoising_scorer`. Use a dict of name to metric for several
+        callables.
     groups : array-like of shape (n_images,), optional
         Group of each image, such as its structure.
     noise : object with a method ``sample``, optional
-        Noise that is drawn where `y` is not given. By default `temdenoise.PoissonNoise`, in counts
-        per pixel.
+        Noise model, used if `y` is not given. By default `temdenoise.PoissonNoise`, in counts per
+        pixel.
     n_realizations : int, default=1
-        Number of times noise is drawn for each image.
+        Number of draws of noise for each image.
     random_state : int, RandomState instance or None, default=0
-        Seed of the noise; the default draws the noise that ``denoiser.score(X)`` and the scorers
-        draw.
+        Seed of the noise. The default gives the same noise as ``denoiser.score(X)`` and the
+        scorers.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels not to trust. They do not count in the scores, and ``transform`` is told
-        of them if it takes a mask.
+        True marks pixels not to trust. They do not count in the scores. The mask is passed to
+        ``transform`` if it takes one.
     pixel_size : float or "auto", optional
-        In pm, for ``transform`` and metrics that take it. By default that which the images know.
+        Pixel size in pm, for ``transform`` and metrics that take it. By default the one that the
+        images know.
     transform_params : dict, optional
-        Further keywords of ``transform``.
+        Other keywords of ``transform``.
     batch_size : int, optional
-        Number of images that are denoised at a time, which bounds the memory. By default all.
+        Number of images that are denoised at a time. It limits the memory. By default all.
     verbose : bool or int, default=False
-        Show a progress bar. It moves with every batch.
+        Show a progress bar. It is updated after every batch.
 
     Returns
     -------
@@ -141,26 +143,26 @@ def evaluate(
         If `denoiser` is not fitted.
     ValueError
         If the images, `mask` or `groups` are not valid or do not fit each other, a metric is
-        unknown, a group is called "all", or both `y` and what concerns the noise are given.
+        unknown, a group is called "all", or parameters of the noise are given together with `y`.
     TypeError
-        If a metric returns something else than a number, or one per image.
+        If a metric does not return one number, or one per image.
 
     See Also
     --------
-    temdenoise.model_selection.benchmark : the experiment of the paper's Table 5.1.
-    temdenoise.model_selection.generalization_matrix : train on each group, test on each.
+    temdenoise.model_selection.benchmark : The experiment of the paper's Table 5.1.
+    temdenoise.model_selection.generalization_matrix : Train on each group, test on each.
 
     Notes
     -----
     The standard error is the standard deviation over images (of the mean over the draws of noise)
-    divided by the root of their number. Images of one group are not independent of each other:
-    with groups, the standard error of all images is that over groups, of which each counts with its
-    share of the images; for groups of one size it is the standard deviation of their means divided
-    by the root of the number of groups. It says little for fewer than about five groups, and is NaN
-    for a single image, or a single group.
+    divided by the root of their number. Images of one group are not independent of each other.
+    Therefore, with groups, the standard error of all images is that over groups, each weighted by
+    its share of the images. For groups of equal size it is the standard deviation of their means
+    divided by the root of the number of groups. It is not reliable for fewer than about five
+    groups, and is NaN for a single image, or a single group.
 
-    An estimate that cannot be scored scores worst, as `temdenoise.metrics.make_denoising_scorer`
-    says.
+    An estimate that cannot be scored gets the worst score, see
+    `temdenoise.metrics.make_denoising_scorer`.
 
     Examples
     --------
@@ -184,11 +186,11 @@ def evaluate(
     n = len(X)
     if y is not None:
         if X.shape != y.shape:
-            check_pair(X, y, estimator_name="evaluate")  # says what is wrong
+            check_pair(X, y, estimator_name="evaluate")  # raises the error
         if noise is not None or n_realizations != 1:
             raise ValueError(
-                "With y, X is noisy already: leave out noise and n_realizations, or y to have "
-                "noise drawn on X."
+                "With y, X is noisy already: leave out noise and n_realizations, or leave out y to "
+                "have noise drawn on X."
             )
     if groups is not None:
         groups = as_labels("groups", groups, n)
@@ -228,7 +230,7 @@ def evaluate(
 
 
 def _pair(X, y, mask, noise, rng):
-    """Noisy and clean images, checked; without `y`, X is clean and noise is drawn on it."""
+    """Noisy and clean images, checked. Without `y`, X is clean and noise is drawn on it."""
     X = without_hidden(X, mask)
     if y is not None:
         return check_pair(X, without_hidden(y, mask), estimator_name="evaluate")
@@ -237,10 +239,10 @@ def _pair(X, y, mask, noise, rng):
 
 
 def _scores(metric, clean, denoised, mask, pixel_size):
-    """Score one image after the other: a metric may return one number for all it is given."""
+    """Score one image after the other, because a metric may return one number for all images."""
     denoised = np.asarray(denoised)
     if denoised.shape != clean.shape:
-        image_scores(metric, clean, denoised)  # says what is wrong
+        image_scores(metric, clean, denoised)  # raises the error
     scores = []
     for k in range(len(clean)):
         one = slice(k, k + 1)
@@ -266,7 +268,7 @@ def _metrics(scoring):
     }
     reserved = {"group", "n_images"} & set(metrics)
     if reserved:
-        raise ValueError(f"No metric may be called {reserved.pop()!r}, a column of its own.")
+        raise ValueError(f"No metric may be called {reserved.pop()!r}, which is another column.")
     return metrics
 
 
@@ -290,7 +292,7 @@ def _row(images, groups=None):
 
 
 def _cluster_sem(scores, groups):
-    """Return the standard error of a mean over images that are independent group by group."""
+    """Return the standard error of a mean over images of which only groups are independent."""
     sums = (scores - scores.mean()).groupby(groups).sum()
     n = len(sums)
     if n < 2:

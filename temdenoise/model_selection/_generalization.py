@@ -1,4 +1,4 @@
-"""How well a denoiser serves images unlike those it was trained on."""
+"""Generalisation of a denoiser to images that differ from the training images."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from temdenoise.metrics._scoring import with_pixel_size
 from temdenoise.metrics.scorers import make_denoising_scorer, psnr_scorer
 from temdenoise.noise import PoissonNoise, draw_noise
 
-# Parameters of estimators that do not change what is learnt.
+# Parameters of estimators that do not change the result of training.
 _IRRELEVANT = ("checkpoint_file", "device", "n_jobs", "verbose")
 
 
@@ -70,72 +70,73 @@ def generalization_matrix(
 ):
     """Train on each group of images and test on each, to see whether a denoiser generalises.
 
-    The experiment of Section 5.1 and Figure 5.1 of "Deep denoising for scientific discovery: a case
-    study in electron microscopy" (Mohan et al., arXiv:2010.12970), where the groups are contrast,
-    structure or defect. All rows are trained on equally many images, no image (nor model, if
-    `models` is given) serves both training and test, and all rows are tested on the same noise.
+    This is the experiment of Section 5.1 and Figure 5.1 of "Deep denoising for scientific
+    discovery: a case study in electron microscopy" (Mohan et al., arXiv:2010.12970), where the
+    groups are contrast, structure or defect. All rows are trained on the same number of images. No
+    image (and no model, if `models` is given) is used both for training and for test. All rows are
+    tested on the same noise.
 
     Parameters
     ----------
     estimator : denoiser
-        Its ``fit`` takes clean images, as that of `SBDDenoiser` does. A clone is fitted per group.
+        Its ``fit`` takes clean images, like that of `SBDDenoiser`. A clone is fitted per group.
     images : array of shape (n_images, height, width)
         Clean images in counts per pixel; may be memory-mapped. If they know their pixel size
-        (`temdenoise.ImageStack`), `fit` and `transform` are handed images that know it too.
+        (`temdenoise.ImageStack`), the images for `fit` and `transform` know it too.
     groups : array-like of shape (n_images,)
         Group of each image.
     models : array-like of shape (n_images,), optional
-        What else must not lie on both sides, such as the atomic structure the image is of: whole
-        models are held out, also where their images belong to several groups. By default each image
-        is its own model.
+        Model of each image, such as its atomic structure. All images of a model are either for
+        training or held out, also if they belong to several groups. By default each image is its
+        own model.
     n_per_group : "equal", int or None, default="equal"
-        Number of images trained on, drawn at random from those of the group not held out: as many
-        as the smallest group has, that many, or all.
+        Number of training images, drawn at random from those of the group that are not held out.
+        "equal": the number that the smallest group has. None: all.
     test_size : float, default=0.1
-        Share of the models held out, at least one of each kind of which there are two or more (a
-        kind: those whose images belong to the same groups).
+        Share of the models held out, at least one of each kind with two or more models. Models are
+        of one kind if their images belong to the same groups.
     n_test_per_group : int, optional
-        Test on at most this many of a group's held-out images, drawn at random. By default all.
+        Largest number of held-out images of a group to test on, drawn at random. By default all.
     test_images : sequence of n_images images, optional
-        The same images on the grid to test on, if it is another; indexed with an integer array.
+        The same images on another grid for the test. Indexed with an integer array.
     noise : object with a method ``sample``, optional
         Noise of the test images, as for `temdenoise.metrics.make_denoising_scorer`. By default
         `PoissonNoise`, in counts per pixel.
     scoring : {"psnr", "ssim"} or callable, optional
         ``scoring(estimator, noisy, clean, **transform_params)`` returns a float, or a dict of
-        floats, of which the first makes the matrix. By default PSNR in dB.
+        floats. The first one is in the matrix. By default PSNR in dB.
     fit_params, transform_params : dict, optional
         Keywords of ``fit`` and ``transform``, such as ``{"pixel_size": 19.53}`` (pm).
     random_state : int, RandomState instance or None, default=0
-        Determines which models are held out, the images drawn, and the noise.
+        Determines the held-out models, the drawn images, and the noise.
     out : str or path-like, optional
-        Folder in which each finished row is kept, and the checkpoint of the one in training if the
-        estimator has a parameter ``checkpoint_file``. However a run was stopped, the same call goes
-        on where it was. Needs an integer `random_state`.
+        Folder for each finished row, and for the checkpoint of the row in training if the estimator
+        has a parameter ``checkpoint_file``. After any interruption the same call continues. Needs
+        an integer `random_state`.
     return_estimators : bool, default=False
         Return the fitted estimators too. With `out`, rows that were finished before are fitted
-        again for it; from their checkpoint, if they keep one.
+        again, from their checkpoint if there is one.
     n_jobs : int, optional
-        Groups trained at the same time, in processes, as joblib counts them.
+        Number of groups trained at the same time, in processes, as in joblib.
     verbose : bool, default=False
         Show a progress bar over the groups.
 
     Returns
     -------
     sklearn.utils.Bunch
-        - matrix : pandas.DataFrame; rows: trained on, columns: tested on; means over images
+        - matrix : pandas.DataFrame; rows: training groups, columns: test groups; means over images
         - matrices : dict of str to DataFrame; one per metric if there are several
         - fit_seconds : pandas.Series; duration of each training
-        - n_train, n_test : pandas.Series; images of each group trained and tested on
-        - train_indices, test_indices : dict of label to array; which ones
-        - estimators : dict of label to fitted estimator; only if asked for
+        - n_train, n_test : pandas.Series; numbers of training and test images of each group
+        - train_indices, test_indices : dict of label to array; their indices
+        - estimators : dict of label to fitted estimator; only with `return_estimators`
 
     Raises
     ------
     ValueError
-        If lengths differ, a group lacks a label, there are fewer than two groups, a group has
-        nothing left to train or test on, or fewer images than `n_per_group`; or if `out` was begun
-        with other arguments.
+        If lengths differ, a label is missing, there are fewer than two groups, a group has no image
+        for training or test, or fewer images than `n_per_group`; or if `out` was begun with other
+        arguments.
     FileExistsError
         If `out` exists and was not made by this function.
 
@@ -156,12 +157,12 @@ def generalization_matrix(
         test_images = images
     elif len(test_images) != len(images):
         raise ValueError(
-            f"test_images are the images on another grid: {len(images)} are needed, got "
+            f"test_images must be the images on another grid: {len(images)} are needed, got "
             f"{len(test_images)}."
         )
     labels = np.unique(groups).tolist()
     if len(labels) < 2:
-        raise ValueError(f"groups holds only {labels}: there must be two groups or more.")
+        raise ValueError(f"groups holds only {labels}, but two groups or more are needed.")
     rng = check_random_state(random_state)
     held_out = _hold_out(groups, models, test_size, rng)
     train = _draw_training(groups, labels, held_out, n_per_group, rng)
@@ -188,11 +189,11 @@ def generalization_matrix(
 
 
 def as_stack(images):
-    """Images with the least checks: they may be too many to read; `fit` and metrics check each."""
+    """Images with few checks: they may be too many to read, and `fit` and metrics check them."""
     if not hasattr(images, "ndim"):
         images = np.asarray(images)
     if images.ndim != 3 or not len(images):
-        check_images(images, name="images")  # says what is wrong
+        check_images(images, name="images")  # raises the error
     return images
 
 
@@ -202,17 +203,17 @@ def as_labels(name, labels, n):
         raise ValueError(f"{name} must hold one label for each of the {n} images.")
     if labels.isna().any():
         where = int(labels.isna().to_numpy().argmax())
-        raise ValueError(f"{name}[{where}] is missing: leave images without a label out.")
+        raise ValueError(f"{name}[{where}] is missing. Leave out images without a label.")
     return labels.to_numpy()
 
 
 def _hold_out(groups, models, test_size, rng):
-    """Mark the images whose model is held out: a share of each kind of model."""
+    """Mark the images whose model is held out, a share of each kind of model."""
     table = pd.DataFrame({"group": groups, "model": models})
     kinds = table.groupby("model", sort=True)["group"].agg(lambda g: str(sorted(set(g))))
     chosen = []
     for _, members in kinds.groupby(kinds, sort=True):
-        if len(members) > 1:  # the only one of its kind is for training
+        if len(members) > 1:  # the only model of a kind is for training
             n = min(max(1, round(test_size * len(members))), len(members) - 1)
             chosen.extend(rng.permutation(members.index.to_numpy())[:n])
     return np.isin(models, chosen)
@@ -224,13 +225,13 @@ def _draw_training(groups, labels, held_out, n_per_group, rng):
         wanted = n_per_group if isinstance(n_per_group, Integral) else 1
         if len(indices) < wanted:
             raise ValueError(
-                f"Group {label!r} has {len(indices)} images that are not held out, {wanted} are "
-                "needed: lower test_size or n_per_group, or leave the group out."
+                f"Group {label!r} has {len(indices)} images that are not held out, but {wanted} "
+                "are needed. Lower test_size or n_per_group, or leave the group out."
             )
     if n_per_group is None:
         return available
     n = min(map(len, available)) if n_per_group == "equal" else int(n_per_group)
-    # in their order, in which neighbours of a defocus series stay together for validation
+    # images keep their order, so that neighbours of a defocus series stay together for validation
     return [np.sort(rng.permutation(indices)[:n]) for indices in available]
 
 
@@ -240,15 +241,15 @@ def _draw_test(groups, labels, held_out, limit, rng):
         indices = np.flatnonzero((groups == label) & held_out)
         if not len(indices):
             raise ValueError(
-                f"No image of group {label!r} is held out, as its models are the only ones of "
-                "their kind: it needs two or more."
+                f"No image of group {label!r} is held out, because its models are the only ones of "
+                "their kind. The group needs two or more."
             )
         drawn.append(np.sort(rng.permutation(indices)[:limit]))
     return drawn
 
 
 class _Plan:
-    """What all rows share."""
+    """Data and settings of all rows."""
 
     def __init__(self, estimator, scorer, noise, fit_params, transform_params, test, seeds):
         self.estimator = estimator
@@ -272,7 +273,7 @@ class _Plan:
         return scores
 
     def settings(self, images, labels, train):
-        """Collect what must be the same for a folder to be continued."""
+        """Collect the settings that must be the same to continue a folder."""
         parameters = self.estimator.get_params(deep=True)
         digest = hashlib.sha256(repr(images.shape).encode())
         for indices in [*train, *self.test]:
@@ -294,7 +295,7 @@ class _Plan:
 
 
 def _plain(value):
-    """Stand-in for a value that is the same in every process: objects print their address."""
+    """Representation of a value without addresses in memory, the same in every process."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
@@ -323,7 +324,7 @@ def _write_json(path, value):
 
 
 def _run_row(plan, images, test_images, k, indices, folder, keep):
-    """Train on one group and test on all; or take it from the folder."""
+    """Train on one group and test on all groups, or read the result from the folder."""
     path = None if folder is None else folder / f"row_{k}.json"
     done = path is not None and path.exists()
     row = json.loads(path.read_text(encoding="utf-8")) if done else None
@@ -348,7 +349,7 @@ def _run_row(plan, images, test_images, k, indices, folder, keep):
 
 
 def _fit_whole(estimator, clean, fit_params):
-    """Fit, but let Ctrl-C end the experiment: a network would return what it has learnt so far."""
+    """Fit, and let Ctrl-C end the experiment; a network alone would return its weights so far."""
     message = "Training was interrupted"
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=message)

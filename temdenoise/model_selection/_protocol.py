@@ -1,7 +1,7 @@
-"""The experiment of the paper's Table 5.1: its images, what is held out, the noise, the scores.
+"""The experiment of the paper's Table 5.1: images, held-out images, noise, scores.
 
-``benchmarks/paper_tables.py`` trains and tunes on what is not held out; `benchmark` takes a
-denoiser as it is.
+``benchmarks/paper_tables.py`` trains and tunes on the images that are not held out. `benchmark`
+uses a denoiser as it is.
 """
 
 import time
@@ -20,15 +20,15 @@ from temdenoise.noise import PoissonNoise
 
 PIXEL_SIZE = 6.22  # pm, of the paper's frames
 LEVEL = 0.45  # counts/px in vacuum of the paper's frames
-# Side of the square tested on, in Angstrom: the images' 50 less a margin for the splines.
+# Side of the test square, in Angstrom: the 50 of the images minus a margin for the splines.
 TEST_FIELD = 47.8
-# Images of the set that the shipped general weights are trained on, so that none is tested on.
+# Images of the set on which the shipped general weights are trained. They are not test images.
 N_SHIPPED = 4800
 
 
 @dataclass
 class ImageSet:
-    """Clean images, 0.45 counts/px in vacuum, whatever their grid."""
+    """Clean images, 0.45 counts/px in vacuum on any grid."""
 
     data: np.ndarray  # (n, 256, 256), may be memory-mapped
     frame: pd.DataFrame
@@ -36,7 +36,7 @@ class ImageSet:
 
     @property
     def models(self):
-        """Which atoms an image shows; the set's own numbers tell tilts of the same atoms apart."""
+        """Number of the atoms in each image; tilts of the same atoms have the same number."""
         atoms = ["structure", "defect", "support", "thickness"]
         return self.frame.groupby(atoms, sort=True).ngroup().to_numpy()
 
@@ -46,9 +46,9 @@ class ImageSet:
 
 
 class Resampled:
-    """The middle of the images on another grid, by splines, made when asked for.
+    """The middle of the images on another grid, by splines, computed when it is used.
 
-    The splines lose nothing: to 100 dB the images are those simulated on that grid.
+    The splines lose nothing: the images agree to 100 dB with images simulated on that grid.
 
     Parameters
     ----------
@@ -87,16 +87,16 @@ class Resampled:
 
 
 def shipped_rows(n_images):
-    """Positions of the images that the shipped general weights are trained on, sorted."""
+    """Sorted positions of the images on which the shipped general weights are trained."""
     return np.sort(np.random.RandomState(0).permutation(n_images)[:N_SHIPPED])
 
 
 def split_white(images, *, split, seed, max_train, n_test):
-    """Positions of the white-contrast images to train and to test on (Section 5.2).
+    """Positions of the white-contrast images for training and for test (Section 5.2).
 
-    "images" holds out a tenth of the images whatever they show, as the paper does; "models" a tenth
-    of the atomic models, of each structure alike. No image is tested on that the shipped general
-    weights have been trained on; of the models held out they have seen other images.
+    "images" holds out a tenth of the images at random, as the paper does. "models" holds out a
+    tenth of the atomic models, equally from each structure. The shipped general weights were not
+    trained on any test image, but on other images of the held-out models.
     """
     white = images.rows("contrast == 'white'")
     models = images.models[white]
@@ -111,7 +111,7 @@ def split_white(images, *, split, seed, max_train, n_test):
     if n_images > N_SHIPPED:
         test = test[~np.isin(white[test], shipped_rows(n_images))]
     train, test = rng.permutation(train)[:max_train], np.sort(rng.permutation(test)[:n_test])
-    # Model by model, so that the last images, which validate, show atoms of their own.
+    # Images are sorted by model, so that the last images, for validation, show other atoms.
     order = rng.permutation(models.max() + 1)[models[train]]
     return white[train[np.argsort(order, kind="stable")]], white[test]
 
@@ -119,7 +119,7 @@ def split_white(images, *, split, seed, max_train, n_test):
 def score_rows(
     denoiser, test, numbers, seed, *, transform_params=None, tell_pixel_size=False, progress=None
 ):
-    """PSNR and SSIM on a vacuum of 0.45, whatever the counts in it; the noise is always the same.
+    """PSNR and SSIM, scaled to a vacuum of 0.45 for any dose; the noise is always the same.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ def score_rows(
         None: the raw counts.
     test : Resampled
     numbers : dict of int to int
-        Position of an image in `test` -> its number in the whole set, which seeds its noise.
+        Position of an image in `test` -> its number in the whole set, the seed of its noise.
     seed : int
     transform_params : dict, optional
         Keywords of ``transform``.
     tell_pixel_size : bool, default=False
-        Hand the denoiser images that know their pixel size.
+        Give the denoiser images that know their pixel size.
     progress : callable, optional
         Called after each image.
 

@@ -1,4 +1,4 @@
-"""Neural networks: pure torch, images (n, 1, h, w) in and images of the same shape out.
+"""Neural networks in pure torch: they map images (n, 1, h, w) to images of the same shape.
 
 Those for movies take (n, n_frames, h, w) and return the middle frame. Nothing here knows about
 scikit-learn; :class:`temdenoise.SBDDenoiser` and others train and apply them. Each network accepts

@@ -11,7 +11,7 @@ ARCHITECTURES = {
     "dncnn": DnCNN,
     "small_unet": SmallUNet,
 }
-"""The name of each architecture, as ``SBDDenoiser(architecture=...)`` takes it, and its class."""
+"""Name and class of each architecture."""
 
 
 def build_network(architecture, **options):
@@ -45,6 +45,6 @@ def build_network(architecture, **options):
         network_class = ARCHITECTURES[architecture]
     except (KeyError, TypeError):
         raise ValueError(
-            f"There is no architecture {architecture!r}; choose one of {sorted(ARCHITECTURES)}."
+            f"There is no architecture {architecture!r}. Choose one of {sorted(ARCHITECTURES)}."
         ) from None
     return network_class(**options)

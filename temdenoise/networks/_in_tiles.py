@@ -1,4 +1,4 @@
-"""Convolutions without large copies of the image, as a whole or tile by tile."""
+"""Convolutions without large copies of the image, of the whole image or tile by tile."""
 
 from itertools import pairwise, product
 from math import isqrt
@@ -9,16 +9,16 @@ from torch.nn import functional as F
 
 from temdenoise._jobs import side_by_side
 
-# Values in what the layers read for a tile, 10 MB: malloc uses tensors of up to 32 MB again. Larger
-# ones come from the system page by page, which takes longer than filling them.
+# Number of values that the layers read for a tile, 10 MB. malloc reuses tensors of up to 32 MB.
+# Larger tensors come from the system page by page, which takes longer than filling them.
 _VALUES = 2_500_000
 
 
 class EdgeConv2d(nn.Module):
-    """Convolution that sees the image's edge pixels repeated outside it.
+    """Convolution with the image's edge pixels repeated outside the image.
 
-    torch makes a larger copy of the whole image for that. Here the image is convolved as if it were
-    zero outside, and only the frame of pixels that see beyond the edges is computed again.
+    torch makes a larger copy of the whole image for this. Here the image is convolved with zeros
+    outside, and only the pixels near the edges are computed again.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class EdgeConv2d(nn.Module):
         return F.conv2d(x, conv.weight, conv.bias, dilation=conv.dilation, groups=conv.groups)
 
     def forward(self, x, edges=(True, True, True, True)):
-        """Convolve; of the ends (left, right, top, bottom) only those named `edges` are right."""
+        """Convolve; of the ends (left, right, top, bottom) only those in `edges` are correct."""
         conv, p = self.conv, self.reach
         if min(x.shape[-2:]) < 2 * p:
             return self._apply_padded(x, (p, p, p, p))
         y = F.conv2d(x, conv.weight, conv.bias, 1, p, conv.dilation, conv.groups)
-        # pixels within p of an edge see p pixels beyond it and 2 p within
+        # pixels within p of an edge depend on p pixels outside it and 2 p inside
         left, right, top, bottom = edges
         if top:
             y[..., :p, :] = self._apply_padded(x[..., : 2 * p, :], (p, p, p, 0))
@@ -56,9 +56,9 @@ class EdgeConv2d(nn.Module):
 
 
 class InTiles(nn.Module):
-    """Apply convolutions to tiles of an image, so that what lies between them stays small.
+    """Apply convolutions to tiles of an image, so that the tensors between layers stay small.
 
-    Each thread has a tile of its own at a time.
+    Each thread processes one tile at a time.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class InTiles(nn.Module):
         self.reach = sum(layer.reach for layer in layers if isinstance(layer, EdgeConv2d))
 
     def forward(self, *parts):
-        """Map tensors (n, channels, h, w), concatenated if several, as the layers would."""
+        """Map tensors (n, channels, h, w) like the layers; several tensors are concatenated."""
         size = parts[0].shape[-2:]
         values = sum(part[..., 0, 0].numel() for part in parts)
         side = max(8 * self.reach, isqrt(_VALUES // values))
@@ -105,11 +105,11 @@ class InTiles(nn.Module):
 
 
 def _side_by_side(function, items):
-    """Call a function for all items side by side, in the modes of the thread that asks."""
+    """Call a function for all items in parallel, with the torch modes of the calling thread."""
     low = {"enabled": torch.is_autocast_enabled("cpu"), "dtype": torch.get_autocast_dtype("cpu")}
 
     def in_these_modes(item):
-        # modes are those of a thread, and only in this one an inference tensor may be written to
+        # modes belong to a thread, and inference tensors can be written only in inference mode
         with torch.inference_mode(), torch.autocast("cpu", **low):
             function(item)
 

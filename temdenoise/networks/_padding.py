@@ -4,10 +4,10 @@ import torch
 
 
 def mirror_pad(images, top, bottom, left, right):
-    """Continue images by their mirror images, edge pixels repeated.
+    """Extend images by their mirror images, with repeated edge pixels.
 
-    Repeating one noisy edge pixel would draw stripes. The padding may be wider than the image: it
-    is then mirrored again.
+    Padding with a single noisy edge pixel would make stripes. The padding may be wider than the
+    image, which is then mirrored again.
 
     Parameters
     ----------
@@ -29,6 +29,6 @@ def mirror_pad(images, top, bottom, left, right):
 
 
 def pad_to_multiple(images, multiple):
-    """Continue images (..., h, w) at the bottom and right until both sizes are multiples."""
+    """Extend images (..., h, w) at the bottom and right until both sizes are multiples."""
     h, w = images.shape[-2:]
     return mirror_pad(images, 0, -h % multiple, 0, -w % multiple)

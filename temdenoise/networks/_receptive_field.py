@@ -1,4 +1,4 @@
-"""How far a network looks."""
+"""Receptive field of a network."""
 
 import copy
 
@@ -9,28 +9,28 @@ from torch import nn
 def receptive_field(network, *, worst_case=False):
     """Return the side of the square of input pixels that one output pixel can depend on.
 
-    The field is what the architecture can reach, whatever the weights: a copy of the network is
-    made strictly positive (positive weights, average in place of maximum pooling), so that no path
-    can cancel or be cut off, and the gradient of one output pixel with respect to the input is
-    followed until it ends.
+    The field is that of the architecture and does not depend on the weights. A copy of the network
+    is made strictly positive (positive weights, average instead of maximum pooling), so that no
+    path can cancel or be cut off. The field is where the gradient of one output pixel with respect
+    to the input is not zero.
 
     Parameters
     ----------
     network : torch.nn.Module
         Maps (n, 1, h, w) to (n, 1, h, w) by convolutions, pooling, interpolation, normalisation and
         activations that are increasing for positive input, with ``nn.MaxPool2d`` as a module. A
-        network that has global operations (for instance Fourier transforms of the whole image) has
-        no finite field.
+        network with global operations (for instance Fourier transforms of the whole image) has no
+        finite field.
     worst_case : bool, default=False
-        Networks that pool do not treat all pixels alike. False gives the field of the pixel at the
-        image's centre, the number that the paper quotes. True takes the largest over all positions
-        relative to the pooling grid: what a halo has to cover.
+        In networks that pool, the field depends on the position of the pixel. False gives the field
+        of the pixel at the image's centre, the number that the paper quotes. True gives the largest
+        over all positions relative to the pooling grid, which a halo must cover.
 
     Returns
     -------
     side : int
-        Side in pixels of the smallest square, centred on the output pixel, that holds every input
-        pixel of influence; odd.
+        Side in pixels, odd, of the smallest square, centred on the output pixel, that holds all
+        input pixels on which the output pixel can depend.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def receptive_field(network, *, worst_case=False):
 
     Notes
     -----
-    Memory and time grow with the number of channels, the field does not depend on it: measure a
+    Memory and time grow with the number of channels, but the field does not depend on it. Measure a
     narrow network of the same depth.
 
     References
@@ -59,7 +59,7 @@ def receptive_field(network, *, worst_case=False):
         # The centre of an even number of pixels is the first one of the right half.
         pixels = [size // 2 + k for k in range(stride if worst_case else 1)]
         extents = [_extent(positive, size, pixel, stride) for pixel in pixels]
-        # Where the field meets the border the image was too small to show it.
+        # If the field meets the border, the image was too small.
         if all(first > 0 and last < size - 1 for first, last in extents):
             radii = [max(p - a, b - p) for p, (a, b) in zip(pixels, extents, strict=True)]
             return 2 * max(radii) + 1
@@ -69,7 +69,7 @@ def receptive_field(network, *, worst_case=False):
 
 def _extent(network, size, pixel, height):
     """First and last input column that output column ``pixel`` depends on."""
-    # The architectures treat rows and columns alike: a strip as high as the stride suffices.
+    # The architectures treat rows and columns in the same way, so a strip of one stride is enough.
     x = torch.ones(1, 1, height, size, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(x)[..., pixel].sum(), x)
     columns = torch.nonzero(gradient.abs().amax(dim=(0, 1, 2))).ravel()
@@ -77,7 +77,7 @@ def _extent(network, size, pixel, height):
 
 
 def _positive_copy(network):
-    # float64: the corner of a field is reached with a weight of 1e-30 and less.
+    # float64, because the weight at the corner of a field is 1e-30 or less.
     network = copy.deepcopy(network).to(device="cpu", dtype=torch.float64).eval()
     for module in list(network.modules()):
         for name, child in module.named_children():

@@ -1,4 +1,4 @@
-"""Applying a trained network to images of any size, in tiles that fit into memory."""
+"""Apply a trained network to images of any size, in tiles that fit into memory."""
 
 import contextlib
 import warnings
@@ -12,16 +12,16 @@ from temdenoise._jobs import one_torch_thread, side_by_side
 from temdenoise.networks.fuse import fuse_for_inference
 from temdenoise.tiling import apply_tiled
 
-# Largest side of a tile in bins: what the paper's images need to be one tile.
+# Largest side of a tile in bins. Each of the paper's images is one tile of this size.
 TILE = 1088
-# Quarter turns, and whether mirrored: the first n serve `orientations=n`.
+# Number of quarter turns, and whether mirrored. `orientations=n` uses the first n.
 ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in (0, 2, 1, 3)]
-# What allocators say that have no exception of their own (those of CPUs and of Apple's GPUs).
+# Messages of allocators without their own exception (those of CPUs and of Apple's GPUs).
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def average_over_orientations(function, image, n, run=map):
-    """Mean of what a function makes of an image turned and mirrored, turned back.
+    """Average a function's results for an image turned and mirrored, after turning them back.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ def average_over_orientations(function, image, n, run=map):
 
 
 class TiledNetwork:
-    """A network made ready for inference; where memory is short, tiles get smaller.
+    """A network for inference. If memory is short, it uses smaller tiles.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (1, 1, rows, columns) to the same shape. It is left as it is. One that says how far a
-        bin sees (``halo``) and where tiles may start (``grid``) is applied in tiles, any other to
-        whole images.
+        Maps (1, 1, rows, columns) to the same shape. It is not changed. A network with the
+        attributes ``halo`` (distance in bins that influences an estimate) and ``grid`` (tiles start
+        at multiples of it) is applied in tiles, any other to whole images.
     device : str, default="auto"
         See `temdenoise._device.choose_device`.
     orientations : {1, 2, 4, 8}, default=1
         Number of orientations of the image to average over.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the convolutions, for networks that tolerate it.
+        Precision of the convolutions, for networks that support it.
     """
 
     def __init__(self, network, *, device="auto", orientations=1, precision="auto"):
@@ -78,7 +78,7 @@ class TiledNetwork:
 
     @property
     def n_jobs(self):
-        """How many images may be worked on at once, as `side_by_side` takes it: a GPU has one."""
+        """Number of images to process at once, for `side_by_side`. It is one on a GPU."""
         return None if self.device.type == "cpu" else 1
 
     def __call__(self, bins):
@@ -138,13 +138,13 @@ class TiledNetwork:
                 torch.cuda.empty_cache()
 
     def _shrink(self, side, error):
-        """Halve the tiles for all that is still to come, and say so."""
+        """Halve the size of all further tiles, with a warning."""
         tried = side if self.tile is None else min(self.tile, side)
         least = tried if self.halo is None else 2 * self.halo + max(1, self.halo // 4) + self.grid
         if tried <= least:
             raise MemoryError(
                 f"The network does not fit into the memory of {str(self.device)!r}, not even with "
-                f"tiles of {tried} bins: free memory, use another device or a smaller network."
+                f"tiles of {tried} bins. Free memory, use another device or a smaller network."
             ) from error
         self.tile = max(least, tried // 2)
         warnings.warn(

@@ -1,4 +1,4 @@
-"""What a network costs: multiply-accumulate operations per pixel."""
+"""Computing cost of a network: multiply-accumulate operations per pixel."""
 
 import math
 from numbers import Integral
@@ -16,10 +16,10 @@ class MacCount(NamedTuple):
     layers : float
         MACs of convolutions, transposed convolutions, linear layers and other matrix products.
     fft : float
-        Those of Fourier transforms: half the floating-point operations of the textbook's radix-2
+        MACs of Fourier transforms: half the floating-point operations of the textbook's radix-2
         algorithm.
     resampling : float, default=0
-        Those of the sums over bins and of the cubic splines that lead back to pixels.
+        MACs of the sums over bins and of the cubic splines back to pixels.
     """
 
     layers: float
@@ -28,21 +28,21 @@ class MacCount(NamedTuple):
 
 
 def count_macs(network, shape=(1024, 1024), *, binning=1):
-    """Count the multiply-accumulate operations that a network spends per pixel of the detector.
+    """Count the multiply-accumulate operations of a network per pixel of the detector.
 
-    The network is run on shapes alone (torch's "meta" device): nothing is computed, and no memory
-    is needed for activations, whatever the size of the image.
+    The network runs on shapes alone (torch's "meta" device). Nothing is computed, and activations
+    need no memory, for any size of the image.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (1, 1, height, width) to the same shape. What it does must not depend on the values of
-        the image, only on its shape. It is left untouched.
+        Maps (1, 1, height, width) to the same shape. Its operations must not depend on the values
+        of the image, only on its shape. The network is not changed.
     shape : (int, int), default=(1024, 1024)
-        Height and width of the image in pixels of the detector. What the network pads is counted,
-        so small or odd sizes cost more per pixel than large ones.
+        Height and width of the image in pixels of the detector. Padding is included, so small or
+        odd sizes cost more per pixel than large ones.
     binning : int, default=1
-        Side in pixels of the bins that the network works on.
+        Side of the network's bins in pixels.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def count_macs(network, shape=(1024, 1024), *, binning=1):
     Raises
     ------
     TypeError
-        If `shape` is not a pair of integers, or `binning` no integer.
+        If `shape` is not a pair of integers, or `binning` is not an integer.
     ValueError
         If a side of `shape`, or `binning`, is below 1.
 
@@ -60,18 +60,18 @@ def count_macs(network, shape=(1024, 1024), *, binning=1):
     -----
     A 3x3 convolution from ``a`` to ``b`` channels has ``9 * a * b`` MACs per output pixel. A
     complex Fourier transform of ``n`` points takes ``5 * n * log2(n)`` additions and
-    multiplications, one from or to real numbers half of them; two of either are one MAC. What moves
-    or weights values one by one is not counted: additions, activations, normalisation, pooling,
+    multiplications, and one from or to real numbers half of these. Two of them are one MAC.
+    Operations on single values are not counted: additions, activations, normalisation, pooling,
     interpolation, windows.
 
-    With bins, each pixel is added to its bin once. On the way back, cubic splines take four taps
-    per pixel along one axis, and before that along the other one for each row of bins; their
-    recursive filter takes two operations per bin and axis, there and back.
+    With bins, each pixel is added to its bin once. Cubic splines back to pixels take four taps per
+    pixel along one axis, and before that along the other axis for each row of bins. Their recursive
+    filter takes two operations per bin and axis, forward and backward.
 
     References
     ----------
-    Mohan et al., arXiv:2010.12970, Table 3.1 compares the networks by parameters; cost per pixel
-    differs much more.
+    Mohan et al., arXiv:2010.12970. Table 3.1 compares the networks by parameters; the cost per
+    pixel differs much more.
 
     Examples
     --------

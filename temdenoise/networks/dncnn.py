@@ -15,22 +15,22 @@ class DnCNN(nn.Module):
     channels : int, default=64
         Number of channels of the hidden layers.
     bias_free : bool, default=True
-        Without any additive constant: the output scales with the input.
+        Leave out all additive constants, so that the output scales with the input.
 
     Attributes
     ----------
     stride : int
-        1: images of any size are taken as they are.
+        1: images of any size are used without padding.
 
     Notes
     -----
-    The default has 665,856 parameters; the 667,008 usually quoted for the bias-free network include
-    one bias per normalised channel that it never uses. With ``bias_free=False`` there are 668,225,
-    the paper's 668K.
+    The default has 665,856 parameters. The usual number for the bias-free network, 667,008,
+    includes one bias per normalised channel that the network never uses. With ``bias_free=False``
+    there are 668,225, the paper's 668K.
 
     References
     ----------
-    Mohan et al., arXiv:2010.12970, Table 3.1 and Appendix B.2; the network is that of Zhang et al.,
+    Mohan et al., arXiv:2010.12970, Table 3.1 and Appendix B.2. The network is that of Zhang et al.,
     "Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising",
     arXiv:1608.03981.
 

@@ -8,19 +8,21 @@ from temdenoise.networks._residual_unet import WIDTHS, ResidualUNet
 from temdenoise.networks.relative import level_of
 from temdenoise.networks.windowed_fourier import windowed_fourier_threshold
 
-# (window, stride, threshold) of the estimates the network sees, in bins. The last is corrected.
+# (window, stride, threshold) of the estimates at the network's input, in bins. The network corrects
+# the last one.
 ESTIMATES = ((24, 8, 5.0), (48, 16, 7.0), (72, 24, 8.0))
 
 
 class FourierUNet(ResidualUNet):
     """Residual U-Net on counts and windowed-Fourier estimates of them.
 
-    Crystals are sparse in a local Fourier transform, so three such estimates with windows of
-    different size stand at the network's input beside the counts; the network adds what they miss:
-    surfaces, defects, the ends of the lattice. It is meant for counts summed over bins of about
-    31 pm, a little finer than the images' finest detail (77 pm) needs: a field of view of many unit
-    cells then costs 25 times less than at 6 pm per pixel. Counts enter divided by their mean, with
-    the relative noise level as one more channel, so one network serves a range of doses.
+    Crystals are sparse in a local Fourier transform. Therefore the network's input has, besides the
+    counts, three such estimates with windows of different size. The network adds the details that
+    they miss: surfaces, defects, the ends of the lattice. It is for counts summed over bins of
+    about 31 pm, a little finer than necessary for the finest detail of the images (77 pm). A field
+    of view of many unit cells then costs 25 times less than at 6 pm per pixel. The counts are
+    divided by their mean, and the relative noise level is one more channel, so that one network
+    works for a range of doses.
 
     Parameters
     ----------
@@ -44,11 +46,11 @@ class FourierUNet(ResidualUNet):
     """
 
     takes_level = True
-    # Convolutions only correct an estimate in float32: rounded, they change it by some 0.02 %.
+    # Convolutions only correct an estimate in float32. Rounding them changes it by about 0.02 %.
     tolerates_bfloat16 = True
-    # Tiles may start at multiples of this: the strides of windows and scales all fit.
+    # Tiles may start at multiples of this, a common multiple of the strides of windows and scales.
     grid = 48
-    # What lies beyond this distance from a bin changes its estimate too little to show as a seam.
+    # Bins farther away than this change an estimate too little to make a visible seam.
     halo = 96
 
     def __init__(self, scales=5, base_channels=32):
@@ -64,8 +66,8 @@ class FourierUNet(ResidualUNet):
     def forward(self, counts, level=None):
         """Map counts (n, 1, h, w) to estimated rates of the same shape.
 
-        `level` is the mean to normalise by, that of each image unless given: the tiles of a large
-        image need the mean of the whole, or seams would show.
+        `level` is the mean for the normalisation, by default that of each image. The tiles of a
+        large image need the mean of the whole image; otherwise there would be visible seams.
         """
         h, w = counts.shape[-2:]
         level = level_of(counts, level)

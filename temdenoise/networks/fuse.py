@@ -1,4 +1,4 @@
-"""Trained networks made faster to apply, without changing what they compute."""
+"""Make trained networks faster without changing their results."""
 
 import copy
 
@@ -14,23 +14,23 @@ from temdenoise.networks.unet import UNet
 def fuse_for_inference(network):
     """Return a copy of a network that gives the same output in less time.
 
-    With the running statistics frozen, batch normalisation is a factor (and, unless bias-free, a
-    constant) per channel: both go into the weights of the convolution before it. Images are no
-    longer copied to repeat their edge pixels around them, the weights are laid out with the
-    channels last, which is what processors convolve fastest, and the blocks of a U-Net are applied
-    in tiles, on a processor one per thread at a time: large tensors take longer to get from the
-    system than to fill, and threads that share a tile wait for each other.
+    With frozen running statistics, batch normalisation is a factor (and, unless bias-free, a
+    constant) per channel. Both are included in the weights of the convolution before it. Images are
+    no longer copied to repeat their edge pixels. The weights are stored with the channels last, for
+    which CPUs convolve fastest. The blocks of a U-Net are applied in tiles, on a CPU one tile per
+    thread at a time: to allocate large tensors takes longer than to fill them, and threads that
+    share a tile wait for each other.
 
     Parameters
     ----------
     network : torch.nn.Module
-        A trained network. It is left as it is, on its device.
+        A trained network. It is not changed, and stays on its device.
 
     Returns
     -------
     fused : torch.nn.Module
-        In evaluation mode, for inference only: its parameters require no gradient. Layers of
-        normalisation that follow a convolution in an ``nn.Sequential`` are gone; all others stay.
+        In evaluation mode, for inference only: its parameters require no gradient. Normalisation
+        layers after a convolution in an ``nn.Sequential`` are removed; all other layers remain.
 
     Notes
     -----
@@ -62,7 +62,7 @@ def fuse_for_inference(network):
 
 
 def _fold_norms(layers):
-    """Fold the norms of an ``nn.Sequential`` into the convolutions they follow, in place."""
+    """Include the norms of an ``nn.Sequential`` in the convolutions before them, in place."""
     k = 1
     while k < len(layers):
         before, layer = layers[k - 1], layers[k]
@@ -86,7 +86,7 @@ def _folded(conv, norm):
 
 
 def _in_tiles(unet):
-    """Apply the blocks of a U-Net tile by tile, the last of them with what follows it."""
+    """Apply the blocks of a U-Net tile by tile, the last one with the layers after it."""
     for blocks in (unet.encoder, unet.decoder):
         for k, block in enumerate(blocks):
             blocks[k] = InTiles(block)
@@ -95,7 +95,7 @@ def _in_tiles(unet):
 
 
 def _repeats_edges(layer):
-    """Whether a layer is a convolution that an `EdgeConv2d` can stand for."""
+    """Whether a layer is a convolution that an `EdgeConv2d` can replace."""
     if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "replicate":
         return False
     p = layer.padding[0]

@@ -1,4 +1,4 @@
-"""Automatic differentiation of a network, from one place back to all of its input."""
+"""Automatic differentiation of one place of a network's output with respect to its input."""
 
 import copy
 
@@ -10,17 +10,17 @@ from temdenoise.networks.apply import TILE, average_over_orientations
 
 
 def gradient_of_bins(network, bins, weights, *, device="auto", orientations=1):
-    """Differentiate a weighted sum of a network's rates by all of its input.
+    """Differentiate a weighted sum of a network's rates with respect to its input.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Left as it is; computed in double precision.
+        The network. It is not changed; a copy computes in double precision.
     bins : ndarray of shape (rows, columns), dtype float64
         Counts per bin.
     weights : (ndarray of shape (rows,), ndarray of shape (columns,))
-        Weights of the rates; their outer product. What is further than a tile from the largest of
-        them is not looked at.
+        Weights of the rates are the outer product of the two. Rates farther than a tile from the
+        largest weight are not used.
     device : str, default="auto"
     orientations : {1, 2, 4, 8}, default=1
         Number of orientations of the image to average over.
@@ -55,7 +55,7 @@ def gradient_of_bins(network, bins, weights, *, device="auto", orientations=1):
 
 
 def _tile(n_bins, centre, grid):
-    """Bins seen along one axis: all, or as many as a tile has about the centre."""
+    """Bins that are used along one axis: all, or those of a tile about the centre."""
     if n_bins <= TILE:
         return slice(0, n_bins)
     start = int(np.clip(centre - TILE // 2, 0, n_bins - TILE)) // grid * grid

@@ -1,21 +1,21 @@
-"""Networks for counts summed over bins, where the mean hides the noise."""
+"""Networks for counts summed over bins, whose mean is much larger than their noise."""
 
 import torch
 from torch import nn
 
 
 class RelativeToMean(nn.Module):
-    """Shows a network how counts differ from their mean; it returns what to correct of the mean.
+    """Network on the deviations of counts from their mean; its output corrects the mean.
 
-    Summed over bins, counts are large beside their noise. A network without additive constants
-    that normalises by standard deviations, as the paper's do, then spends itself on the constant
-    part and diverges; relative to the mean there is none.
+    Counts summed over bins are large compared with their noise. A network without additive
+    constants that normalises by standard deviations, such as the paper's, then spends its capacity
+    on the constant part and diverges. Relative to the mean there is no constant part.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, 1, h, w) to the same shape. Its last convolution is made ten times smaller, so that
-        training starts close to the mean.
+        Maps (n, 1, h, w) to the same shape. The weights of its last convolution are divided by ten,
+        so that training starts close to the mean.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class RelativeToMean(nn.Module):
             last.weight.mul_(0.1)
 
     def forward(self, counts, level=None):
-        """Denoise counts (n, 1, h, w); `level` is their mean, that of each image unless given."""
+        """Denoise counts (n, 1, h, w); `level` is their mean, by default that of each image."""
         level = level_of(counts, level)
         return level * (1 + self.network(counts / level - 1))
 
@@ -45,8 +45,8 @@ class RelativeToMean(nn.Module):
 def level_of(counts, level=None):
     """Mean by which to divide counts (n, 1, h, w), shape (n or 1, 1, 1, 1), never zero.
 
-    `level` where it is given: the tiles of a large image need the mean of the whole, or seams would
-    show.
+    `level` is used if given. The tiles of a large image need the mean of the whole image; otherwise
+    there would be visible seams.
     """
     if level is None:
         level = counts.mean((-2, -1), keepdim=True)

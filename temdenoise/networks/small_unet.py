@@ -9,16 +9,17 @@ from temdenoise.networks._padding import pad_to_multiple
 class SmallUNet(nn.Module):
     """U-Net of one scale and nine layers, with dilated convolutions and no normalisation.
 
-    Every convolution has a bias but the last; 233,440 parameters, field of view 45 x 45 pixels.
+    Every convolution except the last has a bias. The network has 233,440 parameters and a field of
+    view of 45 x 45 pixels.
 
     Attributes
     ----------
     stride : int
-        2. Images of any size are accepted: they are padded to a multiple of it inside.
+        2. Images of any size are accepted. The network pads them to a multiple of this stride.
 
     References
     ----------
-    Mohan et al., arXiv:2010.12970, Table 3.1 and Appendix B.3; the network is the restoration unit
+    Mohan et al., arXiv:2010.12970, Table 3.1 and Appendix B.3. The network is the restoration unit
     of Zhang et al., "Dynamically unfolding recurrent restorer", arXiv:1805.07709.
 
     Examples

@@ -10,7 +10,7 @@ from temdenoise.networks._padding import pad_to_multiple
 
 
 class DoubleConv(nn.Sequential):
-    """Two times convolution, normalisation, ReLU, of one tensor or the concatenation of several."""
+    """Convolution, normalisation and ReLU, twice, of one tensor or several concatenated ones."""
 
     def __init__(self, n_in, n_mid, n_out, bias_free):
         layers = []
@@ -28,14 +28,14 @@ class DoubleConv(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """U-Net whose depth, not its width, makes the field of view.
+    """U-Net whose field of view depends on its depth, not on its width.
 
-    ``scales`` down-blocks (2x2 max-pooling, then two times convolution, normalisation, ReLU), as
-    many up-blocks (bilinear upsampling, concatenation with the encoder's features, two times
-    convolution, normalisation, ReLU) and a 1x1 convolution.
+    It has ``scales`` down-blocks (2x2 max-pooling, then convolution, normalisation and ReLU,
+    twice), the same number of up-blocks (bilinear upsampling, concatenation with the encoder's
+    features, then convolution, normalisation and ReLU, twice) and a 1x1 convolution.
 
-    The number of channels is ``base_channels`` on the three finest levels and doubles on each
-    further one, the coarsest excepted, which keeps that of the level above it.
+    The number of channels is ``base_channels`` on the three finest levels. It doubles on each
+    further level except the coarsest, which has as many channels as the level above it.
 
     Parameters
     ----------
@@ -44,20 +44,20 @@ class UNet(nn.Module):
     base_channels : int, default=32
         Number of channels of the finest level: 32, 64 or 128 in the paper.
     bias_free : bool, default=True
-        Without any additive constant: the output scales with the input, which makes one network
-        serve several doses. False gives ordinary convolutions and batch normalisation.
+        Leave out all additive constants. Then the output scales with the input, so one network
+        works for several doses. False gives ordinary convolutions and batch normalisation.
 
     Attributes
     ----------
     stride : int
-        ``2**scales``. Images of any size are accepted: they are padded to a multiple of it inside.
+        ``2**scales``. Images of any size are accepted. The network pads them to a multiple of it.
 
     Notes
     -----
     Parameters for (scales, base_channels): (4, 32) 351,264; (4, 64) 1,402,944; (4, 128) 5,607,552;
-    (6, 128) 70,495,104. The counts usually quoted (352,000; 1,404,416; 5,610,496; 70,504,960)
-    include one bias per normalised channel that a bias-free network never uses; they do not exist
-    here.
+    (6, 128) 70,495,104. The usual numbers (352,000; 1,404,416; 5,610,496; 70,504,960) include one
+    bias per normalised channel that a bias-free network never uses. This network does not have
+    these biases.
 
     References
     ----------
@@ -96,8 +96,8 @@ class UNet(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.decoder = nn.ModuleList()
         for level in reversed(range(scales)):
-            # What comes from below already has this level's width, so the concatenation has
-            # twice that; the block hands on the width of the next finer level.
+            # Features from the coarser level already have this level's width, so the concatenation
+            # has twice this width. The output of the block has the width of the next finer level.
             both, out = 2 * widths[level], widths[max(level - 1, 0)]
             self.decoder.append(DoubleConv(both, both // 2, out, bias_free))
         self.head = nn.Conv2d(widths[0], 1, 1, bias=not bias_free)

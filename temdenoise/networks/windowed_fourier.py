@@ -1,4 +1,4 @@
-"""Windowed Fourier estimates: crystals are sparse in them, shot noise is flat."""
+"""Windowed Fourier estimates: the spectra of crystals are sparse, that of shot noise is flat."""
 
 import torch
 
@@ -6,11 +6,11 @@ from temdenoise.networks._padding import mirror_pad
 
 
 def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode="hard"):
-    """Keep the Fourier coefficients that stand out of the shot noise, window by window.
+    """Keep the Fourier coefficients with more power than the shot noise, window by window.
 
-    In each window the local mean is taken off, the rest is transformed, and coefficients whose
+    In each window the local mean is subtracted and the rest is transformed. Coefficients whose
     power is below `threshold` times the noise power (for Poisson counts: the local mean times the
-    sum of the squared window) are dropped. Overlapping windows are averaged.
+    sum of the squared window) are set to zero. Overlapping windows are averaged.
 
     Parameters
     ----------
@@ -21,9 +21,10 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode
     stride : int, default=16
         Distance between windows, 1 to `window`.
     threshold : float, default=7
-        Power, over that of the noise, from which a coefficient is kept.
+        A coefficient is kept if its power, over that of the noise, is at least this.
     mode : {"hard", "soft"}, default="hard"
-        Keep what passes as it is, or shortened by the amplitude of the threshold.
+        "hard": kept coefficients are unchanged. "soft": they are reduced by the amplitude of the
+        threshold.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode
     Raises
     ------
     ValueError
-        If the windows would leave gaps, or the mode is unknown.
+        If there would be gaps between windows, or the mode is unknown.
 
     Examples
     --------
@@ -57,10 +58,10 @@ def windowed_fourier_threshold(counts, window=48, stride=16, threshold=7.0, mode
 
 
 def windowed_fourier_wiener(counts, pilot, window=72, stride=24):
-    """Scale each Fourier coefficient by its signal's share of the power, window by window.
+    """Scale each Fourier coefficient by the signal's share of its power, window by window.
 
-    The empirical Wiener filter: the power of the signal is that of a first estimate, the noise is
-    that of Poisson counts.
+    This is the empirical Wiener filter: the power of the signal is that of a first estimate, and
+    the noise is that of Poisson counts.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def windowed_fourier_wiener(counts, pilot, window=72, stride=24):
     Raises
     ------
     ValueError
-        If the windows would leave gaps.
+        If there would be gaps between windows.
 
     Examples
     --------
@@ -98,9 +99,9 @@ def windowed_fourier_wiener(counts, pilot, window=72, stride=24):
     return _window_by_window(filtered, window, stride, counts, pilot)
 
 
-# Keeps 0 / 0, in windows without counts, from becoming NaN.
+# Avoids 0 / 0 = NaN in windows without counts.
 _TINY = 1e-20
-# Values of the windows that a processor filters at once.
+# Number of values of the windows that a CPU filters at once.
 _IN_CACHE = 2**18
 
 
@@ -109,7 +110,7 @@ def _sine(size, **kwargs):
 
 
 def _margins(n, window, stride):
-    # windows start one window outside and go on until the last pixel is covered as often as others
+    # windows start one window outside and end when the last pixel is covered as often as others
     before = window - stride
     return before, before + (window - n - 2 * before) % stride
 
@@ -119,10 +120,10 @@ def _power(spectrum):
 
 
 def _window_by_window(filtered, window, stride, *images):
-    """Filter the spectra of overlapping windows of images (n, 1, h, w) and average what comes back.
+    """Filter the spectra of overlapping windows of images (n, 1, h, w) and average the windows.
 
-    `filtered` gets the spectra of some windows of the first image, the power of shot noise in them
-    and the spectra of the other images there; it may overwrite the first.
+    `filtered` gets the spectra of some windows of the first image, the power of shot noise in them,
+    and the spectra of the other images in the same windows. It may overwrite the first spectra.
     """
     if not 1 <= stride <= window:
         raise ValueError(f"stride must be 1 to window={window}, got {stride}.")
@@ -135,7 +136,7 @@ def _window_by_window(filtered, window, stride, *images):
 
     blocks = -(-window // stride)
     total = edge.new_zeros(n, rows + blocks - 1, stride, columns + blocks - 1, stride)
-    # A processor takes a few rows of windows at a time, which stay in its cache.
+    # A CPU takes a few rows of windows at a time, which fit in its cache.
     at_once = rows
     if edge.device.type == "cpu":
         at_once = max(1, _IN_CACHE // (n * columns * window**2))
@@ -172,7 +173,7 @@ def _spectra(images, weight, stride):
 def _overlap_add(total, windows, stride):
     """Add windows (n, rows, columns, window, window) to an image of blocks of the stride's side.
 
-    The k-th blocks of all windows of a row tile the image, so that adding up the windows takes one
+    The k-th blocks of all windows of a row tile the image, so the sum of the windows takes one
     addition for each block of a window.
     """
     rows, columns, window = windows.shape[1:4]

@@ -1,4 +1,4 @@
-"""Noise of electron detectors: to draw it, to measure it, and to undo a gain."""
+"""Noise of electron detectors: draw it, measure it, and undo a gain."""
 
 import lazy_loader
 

@@ -1,9 +1,9 @@
-"""Mean and variance of the noise from differences that hold no image.
+"""Mean and variance of the noise, from differences in which the image cancels.
 
-A pixel's noise shows where the image cancels: between neighbouring frames, or between neighbouring
-pixels of one frame. Each difference d, with weights w on its pixels, gives an unbiased variance
-``d**2 / sum(w**2)``, the mean that belongs to it (weighted by ``w**2``) and, as the weights are not
-symmetric about zero, the third cumulant ``d**3 / sum(w**3)``.
+The image cancels in differences of neighbouring frames, and of neighbouring pixels of one frame.
+Each difference d, with weights w on its pixels, gives an unbiased variance ``d**2 / sum(w**2)``
+and the mean that belongs to it (weighted by ``w**2``). The weights are not symmetric about zero,
+so d also gives the third cumulant ``d**3 / sum(w**3)``.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,13 @@ from scipy import ndimage
 _SECOND = np.array([1.0, -2.0, 1.0])
 _PLANE = np.outer(_SECOND, _SECOND)
 
-# Lags, in pixels, at which what is left of the image shows: beyond the reach of the differences
-# and of a detector's blur.
+# The rest of the image is measured at these lags, in pixels. They are larger than the differences
+# and than a detector's blur.
 _NEAR, _FAR = 4, 16
 
-# More differences than this, evenly spaced, tell the same to within a fraction of a percent.
+# This many differences, evenly spaced, are enough: more change the result by less than a percent.
 _MAX_DIFFERENCES = 64
-# And so many tell where the bins begin, and how much of the image is left.
+# This many are enough for the edges of the bins, and for how much of the image is left.
 _FEW = 5
 
 
@@ -53,7 +53,7 @@ def collect(movie, mask, *, temporal, levels, n_bins):
     mask : None or bool ndarray of the same shape
         Pixels not to use.
     temporal : bool
-        Differences between frames; otherwise between pixels.
+        True: differences between frames. False: differences between pixels.
     levels : tuple of two floats
         Values at which the detector clips, below and above; infinite if it does not.
     n_bins : int
@@ -67,8 +67,8 @@ def collect(movie, mask, *, temporal, levels, n_bins):
     Notes
     -----
     The bin is chosen by pixels that are not in the difference (frames before and after, or a ring
-    around it). A line through the bins' means and variances is thereby not bent by the noise
-    of the mean, whatever the noise is.
+    around it). Therefore the noise of the mean does not bend the line through the bins' means and
+    variances, whatever the noise is.
     """
     count = _n_differences(movie, temporal)
     edges = _edges(movie, mask, temporal, count, n_bins)
@@ -95,8 +95,7 @@ def collect(movie, mask, *, temporal, levels, n_bins):
 def count_neighbourhoods(movie, mask):
     """Count the neighbourhoods of 3 x 3 pixels without a masked one, in a few frames.
 
-    Without any of them there is no difference of neighbouring pixels, for neither `collect` nor
-    `leftover`.
+    `collect` and `leftover` need them for differences of neighbouring pixels.
     """
     return sum(int(_whole(movie, mask, t, temporal=False).sum()) for t in _spread(len(movie), _FEW))
 
@@ -112,8 +111,9 @@ def leftover(movie, mask, *, temporal):
     Returns
     -------
     structure : float
-        Largest absolute autocorrelation at 4 to 16 pixels: about the share of the image, as it
-        moves or varies from pixel to pixel, in the variance. Zero if it is below its own noise.
+        Largest absolute autocorrelation at 4 to 16 pixels. It is about the share of the variance
+        that comes from the image, as it moves or varies from pixel to pixel. Zero if it is below
+        its own noise.
     along : tuple of two floats
         Autocorrelation at one pixel along columns and along rows.
     """
@@ -132,7 +132,8 @@ def leftover(movie, mask, *, temporal):
         return 0.0, (0.0, 0.0)
     rho = rho / rho[center]
     y, x = np.ogrid[tuple(slice(-c, c + 1) for c in center)]
-    # Lags with few pairs are noise, and so is the largest of many within five standard errors.
+    # The correlation is noise at lags with few pairs. The largest of many is noise too, if it is
+    # within five standard errors.
     far = (np.hypot(y, x) >= _NEAR) & (number > number[center] / 2)
     structure = float(np.abs(rho[far]).max()) if far.any() else 0.0
     # The differences overlap, so their autocorrelation scatters by up to twice that of white noise.
@@ -147,9 +148,9 @@ def autocorrelation(image, reach):
     Parameters
     ----------
     image : ndarray of shape (height, width)
-        Values, zero where they do not count.
+        Values. Pixels that do not count are zero.
     reach : int
-        Largest lag along each axis, in pixels; less where the image is smaller.
+        Largest lag along each axis, in pixels. It is smaller for smaller images.
 
     Returns
     -------
@@ -173,7 +174,7 @@ def _n_differences(movie, temporal):
 
 
 def _spread(count, at_most):
-    """Numbers from 0 to count - 1, evenly spaced if they are too many."""
+    """Numbers from 0 to count - 1; if they are more than `at_most`, an even selection."""
     return np.unique(np.linspace(0, count - 1, at_most).astype(int))
 
 
@@ -194,7 +195,7 @@ def _difference(movie, t, temporal):
 
 
 def _whole(movie, mask, t, temporal):
-    """Which differences have all their pixels."""
+    """Mask of the differences whose pixels are all in the image and not masked."""
     if temporal:
         if mask is None:
             return np.ones(movie.shape[1:], bool)

@@ -1,33 +1,33 @@
-"""Tell, at a glance, counts from what a detector with a gain makes of them."""
+"""A quick check whether values are counts, or counts times the gain of a detector."""
 
 import numpy as np
 
 from temdenoise.noise._vacuum import value_step
 
-# What is looked at: the middle of some frames, which takes a millisecond or two.
+# The check looks at the middle of two frames only. This takes a millisecond or two.
 _SIDE, _FRAMES = 128, 2
-# Electrons, and distinct values, below which anything may be chance.
+# Fewer electrons or distinct values than these say nothing.
 _LEAST_COUNTS, _LEAST_VALUES = 100, 3
-# Side of the blocks of which the quietest quarter tells the noise from the image.
+# Side of blocks in px. The noise is measured in the quietest quarter of them, apart from the image.
 _BLOCK = 16
-# Variance over mean from which values that are not whole numbers pass as multiplied by a gain.
+# Values that are not whole numbers have a gain if their variance over mean is larger than this.
 _NOISY = 2.0
 
 
 def gain_hint(X, gain=1.0):
-    """Say why values can hardly be counts of electrons.
+    """Say why values are probably not counts of electrons.
 
     Parameters
     ----------
     X : ndarray of shape (n_images, height, width)
         Values, not negative.
     gain : float, default=1.0
-        What is known of the detector: the values are divided by it first.
+        Known gain of the detector. The values are divided by it first.
 
     Returns
     -------
     hint : str or None
-        Two sentences with the mend, or None if nothing speaks against counts.
+        Two sentences with the remedy, or None if the values may be counts.
     """
     picked = np.unique([0, len(X) // 2])[:_FRAMES]
     middle = [
@@ -39,19 +39,17 @@ def gain_hint(X, gain=1.0):
         return None
     step = value_step(values)
     noisy = _dispersion(images)
-    # A spacing may be chance where few values occur; the noise must bear it out.
+    # With few distinct values a spacing may be chance, so the noise must agree with it.
     if step is not None and (step >= 2 or step / 4 < noisy < np.sqrt(step) < 1):
-        found = (
-            f"the values are all {step:g} apart, as counts are that a gain of {step:g} was put on"
-        )
+        found = f"the values are all {step:g} apart, like counts multiplied by a gain of {step:g}"
     elif (values != np.rint(values)).any() and noisy > _NOISY:
         found = f"the values are not whole numbers, and scatter {noisy:.1f} times as much as counts"
     else:
         return None
     return (
-        f"{found}. This method takes the noise of counted electrons for granted: convert the "
-        "values first, with temdenoise.to_counts, which finds gain and offset (on the command line "
-        "--gain auto), or by dividing by the gain."
+        f"{found}. This method assumes the noise of counted electrons. Convert the values first: "
+        "temdenoise.to_counts (--gain auto on the command line) finds gain and offset; if you know "
+        "the gain, divide by it."
     )
 
 
@@ -62,7 +60,7 @@ def _dispersion(images):
     c = images[:, :height, :width]
     if c.size == 0:
         return 1.0
-    # The difference of a square's diagonals holds nothing of an even field nor of a slope.
+    # An even field and a slope cancel in the difference of a square's diagonals.
     difference = c[:, ::2, ::2] + c[:, 1::2, 1::2] - c[:, ::2, 1::2] - c[:, 1::2, ::2]
     total = c[:, ::2, ::2] + c[:, 1::2, 1::2] + c[:, ::2, 1::2] + c[:, 1::2, ::2]
     squares, counts = (_block_sums(a, n // 2) for a in (difference**2, total))

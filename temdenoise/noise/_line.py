@@ -1,4 +1,4 @@
-"""The line of variance over mean, and what of gain, offset and read noise it tells."""
+"""The line of variance over mean, and the gain, offset and read noise that follow from it."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Line(NamedTuple):
     offset_se: float
     read_variance: float  # for the offset given, or none
     read_variance_se: float
-    third_offset: float  # offset from the third cumulant; NaN if it cannot be had
+    third_offset: float  # offset from the third cumulant; NaN if that is not available
     third_offset_se: float
     third_read_variance: float  # read variance that goes with it
     third_read_variance_se: float
@@ -38,11 +38,11 @@ def fit_line(sums, *, factor=1.0, step=1.0, gain=None, offset=None, read_noise=N
     sums : Sums
         Of `collect`.
     factor : float, default=1.0
-        Share of the variance that the differences see, where the noise is correlated.
+        Share of the variance that is in the differences. Below 1 if the noise is correlated.
     step : float, default=1.0
-        Gain to try, of which `scatter_se` tells how well the offset follows.
+        Gain to try. `scatter_se` says how precisely the offset follows from it.
     gain, offset, read_noise : float, default=None
-        What is known already.
+        Values that are known already.
 
     Returns
     -------
@@ -130,16 +130,16 @@ def _weighted_line(n, mean, variance, gain, offset, read_noise):
 
 
 def split_intercept(line, *, darkest, offset=None, read_noise=None):
-    """Part the line's intercept, ``read_noise**2 - gain * offset``, into its two causes.
+    """Split the line's intercept, ``read_noise**2 - gain * offset``, into its two causes.
 
     Parameters
     ----------
     line : Line
         With a positive gain.
     darkest : float
-        Mean of the darkest bin, which the offset cannot exceed.
+        Mean of the darkest bin. The offset cannot exceed it.
     offset, read_noise : float, default=None
-        What is known already.
+        Values that are known already.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def split_intercept(line, *, darkest, offset=None, read_noise=None):
         return line.offset, line.offset_se, float(read_noise), 0.0, "given"
     if offset is not None:
         return float(offset), 0.0, *_root(line.read_variance, line.read_variance_se), "given"
-    # Without read noise the offset is lowest, and it cannot be above the darkest pixels.
+    # The offset is lowest if there is no read noise. It cannot be above the darkest pixels.
     lowest = line.offset
     if line.third_offset_se < (darkest - lowest) / 4:
         offset = float(np.clip(line.third_offset, lowest, darkest))
@@ -167,7 +167,7 @@ def split_intercept(line, *, darkest, offset=None, read_noise=None):
 
 
 def _root(variance, error):
-    """Square root of a variance, none if it is negative, and its standard error."""
+    """Square root of a variance (zero if that is negative), and its standard error."""
     root = np.sqrt(max(variance, 0.0))
-    # Near zero the error does not propagate linearly: it is that of the variance, rooted.
+    # Errors do not propagate linearly near zero: there the square root of the error is taken.
     return float(root), float(error / (2 * root) if root**2 > error else np.sqrt(error))

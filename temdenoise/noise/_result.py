@@ -1,28 +1,28 @@
-"""What an analysis of the noise found."""
+"""The result of an analysis of the noise."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
-# Share of its value by which a dispersion or a gain may differ and still pass as that of counts.
-# Coincidence loss and a slightly uneven detector are of this size.
+# Counts may differ from the expected dispersion or gain by this share. Coincidence loss and a
+# slightly uneven detector are of this size.
 TOLERANCE = 0.05
 
-# Correlation of neighbours above which pixels no longer pass as independent.
+# Pixels are not independent if the correlation of neighbours is larger than this.
 CORRELATED = 0.1
 
-# Electrons per pixel beyond which the Poisson law is drawn as a normal one.
+# Above this many electrons per pixel, the Poisson distribution is drawn as a normal one.
 _MANY = 100
 
 
 @dataclass(frozen=True, repr=False)
 class NoiseAnalysis:
-    """What `analyze_noise` found. Lengths of arrays: n_bins bins of brightness.
+    """The result of `analyze_noise`. Lengths of arrays: n_bins bins of brightness.
 
-    All but counts are in the units the movie is stored in ("ADU"); a gain is in ADU per electron.
-    Standard errors (``_se``) come from a jackknife over tiles of the image, and are NaN where a
-    value was assumed.
+    Counts are in electrons, a gain is in stored units ("ADU") per electron, and all other values
+    are in stored units. Standard errors (``_se``) come from a jackknife over tiles of the image.
+    They are NaN where a value was assumed.
 
     Attributes
     ----------
@@ -36,17 +36,17 @@ class NoiseAnalysis:
     read_noise, read_noise_se : float
         Standard deviation of the noise that does not depend on the electrons, in stored units.
     intercept, intercept_se : float
-        Of the line, ``read_noise**2 - gain * offset``: all that means and variances tell of the
-        two, and all that a variance stabilisation needs.
+        Intercept of the line, ``read_noise**2 - gain * offset``. Means and variances determine
+        this combination only; a variance stabilisation needs no more.
     split : str
-        How the intercept was parted: "counted" (whole electrons were recognised, no read noise),
+        How the intercept was split: "counted" (whole electrons were recognised, no read noise),
         "given", "skewness" (by the third cumulant), "no read noise" or "no offset" (assumed).
     method : str
         "temporal" (differences between frames) or "spatial" (between neighbouring pixels).
     means, variances, variances_se : ndarray of shape (n_bins,)
         Points of the mean-variance line, from dark to bright.
     used : bool ndarray of shape (n_bins,)
-        Bins the line was fitted to: those without clipped pixels.
+        Bins to which the line was fitted: those without clipped pixels.
     misfit : float
         Root mean square of the points' relative deviation from the line, beyond their errors.
     structure : float
@@ -59,24 +59,25 @@ class NoiseAnalysis:
         Spacing of the values; None if they have none.
     dispersion, dispersion_se, p_value : float
         Variance over mean of neighbouring counts in the vacuum, its error for Poisson counts, and
-        the two-sided p-value of the Poisson law. Of the values as stored, unless `counted`. NaN if
-        they cannot be counts.
+        the two-sided p-value of the Poisson distribution. They are those of the stored values,
+        unless `counted`. NaN if the values cannot be counts.
     correlation, correlation_se : ndarray of shape (5, 5), float
-        Correlation of the noise of pixels by lag (rows, columns), one in the middle; its error.
+        Correlation of the noise of pixels by lag (rows, columns), with a one in the middle; and
+        its error.
     vacuum : None or bool ndarray of shape (height, width)
         The region that was tested.
     histogram : None or tuple of ndarrays
         Bin edges and numbers of pixels of the values in the vacuum.
     vacuum_mean, vacuum_variance : float
-        Of the values there; NaN without a vacuum.
+        Mean and variance of the values in the vacuum; NaN without a vacuum.
     saturated : float
         Share of the pixels at the value where the detector clips.
     problems : tuple of str
-        Why the gain is not to be trusted; empty if it is.
+        Reasons why the gain cannot be trusted. Empty if it can.
     caveats : tuple of str
-        What makes the noise differ from that of independent, linear pixels.
+        Reasons why the noise differs from that of independent, linear pixels.
     notes : tuple of str
-        What else to know.
+        Other remarks.
     """
 
     gain: float
@@ -127,25 +128,25 @@ class NoiseAnalysis:
         Returns
         -------
         is_poisson : bool
-            True if the values are whole numbers from zero on, scatter as Poisson counts do within
-            5 %, and neighbours are not correlated by more than 0.1, both give or take three
-            standard errors. With millions of pixels the p-value rejects deviations that do no harm;
-            this does not.
+            True if the values are whole numbers of zero or more, scatter like Poisson counts to
+            within 5 %, and the correlation of neighbours is at most 0.1. Both limits are widened by
+            three standard errors. With millions of pixels the p-value rejects harmless deviations;
+            this test does not.
         """
         return bool(self.counted and self.gain == 1 and self.offset == 0 and not self._correlated())
 
     def check(self):
-        """Raise an error if the gain is not to be trusted.
+        """Raise an error if the gain cannot be trusted.
 
         Returns
         -------
         self : NoiseAnalysis
-            The same, so that calls can be chained.
+            The analysis itself, so that calls can be chained.
 
         Raises
         ------
         ValueError
-            With all `problems` and the mend.
+            If there are `problems`. The message names them all and the remedy.
         """
         if self.problems:
             raise ValueError(
@@ -167,12 +168,14 @@ class NoiseAnalysis:
         Returns
         -------
         variance : ndarray or float
-            In stored units squared, along the fitted line; zero where that is negative.
+            In stored units squared, from the fitted line. Zero where the line is negative.
         """
         return np.maximum(self.gain * np.asarray(mean, dtype=np.float64) + self.intercept, 0.0)[()]
 
     def expected_histogram(self):
-        """Pixels that the fitted noise would put into the bins of `histogram`, on an even field.
+        """Numbers of pixels that the fitted noise predicts for the bins of `histogram`.
+
+        The prediction is for an even field.
 
         Returns
         -------
@@ -190,7 +193,7 @@ class NoiseAnalysis:
         else:
             electrons = np.arange(int(rate + 8 * np.sqrt(rate)) + 10)
             centers = self.offset + self.gain * electrons
-            # Counts fall on one value each; others are at least as wide as they were rounded.
+            # Each count has one exact value. Other values are as wide as their rounding at least.
             sigma = 0.0 if self.counted else max(self.read_noise, widths.min() / 2)
             away = np.subtract.outer(edges, centers)
             share = np.heaviside(away, 0.5) if sigma == 0 else stats.norm.cdf(away / sigma)

@@ -5,7 +5,7 @@ from scipy import ndimage, stats
 
 from temdenoise.noise._differences import autocorrelation
 
-# Trusted pixels without which a region says nothing about the noise.
+# A region with fewer trusted pixels says nothing about the noise.
 _MIN_PIXELS = 64
 
 
@@ -22,18 +22,19 @@ def find_vacuum(movie, mask):
     Returns
     -------
     vacuum : bool ndarray of shape (height, width)
-        True in the rectangle; everywhere but in the mask, if that leaves too little of it.
+        True in the rectangle. If the mask leaves too little of it, True everywhere except in the
+        mask.
     """
     image = movie.mean(axis=0, dtype=np.float64)
     hidden = None if mask is None else mask.any(axis=0)
-    # Structure is what remains of the mean image after a slight blur; noise is what the blur took.
-    # Their ratio does not depend on units, and shot noise is no flatter where it is dark.
+    # A slight blur of the mean image keeps the structure and removes the noise. The ratio of the
+    # two has no unit, and it does not prefer dark regions, where shot noise is smaller.
     smooth = ndimage.gaussian_filter(image, 2)
     size = [min(max(n // 4, 8), n) for n in image.shape]
     structure = ndimage.uniform_filter(smooth**2, size) - ndimage.uniform_filter(smooth, size) ** 2
     noise = ndimage.uniform_filter((image - smooth) ** 2, size)
     ratio = structure / np.maximum(noise, np.finfo(float).tiny)
-    # Windows over the border, or over the mask and what the blur carried from it, do not count.
+    # Windows do not count if they reach over the border or over the (blurred) mask.
     bad = (
         np.zeros(image.shape, bool) if hidden is None else ndimage.binary_dilation(hidden, None, 6)
     )
@@ -55,7 +56,7 @@ def find_vacuum(movie, mask):
 
 
 def check_vacuum(vacuum, movie, mask):
-    """Turn what the user gave for `vacuum` into a mask of trusted pixels, or None."""
+    """Convert the argument `vacuum` to a mask of trusted pixels, or None."""
     shape = movie.shape[1:]
     if isinstance(vacuum, str):
         if vacuum != "auto":
@@ -88,10 +89,10 @@ def check_vacuum(vacuum, movie, mask):
 def dispersion_test(movie, region):
     """Test whether neighbouring counts scatter about their mean as Poisson counts do.
 
-    In each square of 2 x 2 pixels, the difference of the two diagonals is taken, which holds
-    nothing of an even field nor of a slope. The index is its mean square over the mean sum of the
-    squares. Given the sum n of a square, each Poisson count falls on either diagonal by the toss of
-    a coin, so the squared difference has the mean n and the variance 2 n (n - 1), at any dose.
+    The test takes the difference of the two diagonals in each square of 2 x 2 pixels. An even field
+    and a slope cancel in it. The index is the mean squared difference over the mean sum of counts
+    in a square. Given the sum n of a square, each Poisson count falls on either diagonal with equal
+    probability, so the squared difference has the mean n and the variance 2 n (n - 1), at any dose.
 
     Parameters
     ----------
@@ -129,18 +130,18 @@ def vacuum_correlation(movie, region, reach=2):
     Parameters
     ----------
     movie : ndarray of shape (n_images, height, width)
-        Two frames at least.
+        At least two frames.
     region : bool ndarray of shape (height, width)
-        Where to look: best where nothing moves.
+        Where to measure. A region in which nothing moves is best.
     reach : int, default=2
         Largest lag, in pixels.
 
     Returns
     -------
     correlation : ndarray of shape (2 * reach + 1, 2 * reach + 1)
-        Correlation coefficient by lag (rows, columns); one in the middle.
+        Correlation coefficient by lag (rows, columns), with a one in the middle.
     error : float
-        Its standard error where there is no correlation.
+        Standard error of the coefficient of uncorrelated pixels.
     """
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -154,36 +155,37 @@ def vacuum_correlation(movie, region, reach=2):
     variance = rho[middle]
     rho = rho / variance if variance > 0 else np.zeros_like(rho)
     rho[middle] = 1.0
-    # Neighbouring differences share a frame: the frames in them count, not the differences.
+    # Neighbouring differences share a frame, so they are not independent of each other.
     return rho, float(1 / np.sqrt(inside.sum() * max(len(movie) - 1, 1) / 1.5))
 
 
 def separable_correlation(along, n_pixels, reach=2):
-    """Correlation of the noise from that of the second differences of neighbouring pixels.
+    """Correlation of the noise, from the correlation of second differences of pixels.
 
-    A mixed second difference of white noise has the correlation -2/3 at one pixel along an axis.
-    If the noise of direct neighbours has the correlation rho, it is
-    ``(-2/3 + 7/6 rho) / (1 - 4/3 rho)``, which is solved for rho.
+    Mixed second differences of white noise have the correlation -2/3 at one pixel along an axis.
+    If the noise of direct neighbours has the correlation rho, theirs is
+    ``(-2/3 + 7/6 rho) / (1 - 4/3 rho)``. This is solved for rho.
 
     Parameters
     ----------
     along : tuple of two floats
         Correlation of the differences at one pixel along columns and along rows.
     n_pixels : int
-        Number of pixels it was taken from.
+        Number of pixels from which it was measured.
     reach : int, default=2
         Largest lag of the result, in pixels.
 
     Returns
     -------
     correlation : ndarray of shape (2 * reach + 1, 2 * reach + 1)
-        As of `vacuum_correlation`, zero beyond direct neighbours.
+        As from `vacuum_correlation`, zero beyond direct neighbours.
     error : float
-        Its standard error where there is no correlation.
+        Standard error of the correlation of uncorrelated pixels.
     factor : float
-        Share of the variance that the differences see: one but for what exceeds three errors.
+        Share of the variance that is in the differences. It differs from one only if a correlation
+        exceeds three errors.
     """
-    error = 3 / np.sqrt(n_pixels)  # more than of white noise, whose differences are correlated
+    error = 3 / np.sqrt(n_pixels)  # larger than 1 / sqrt(n): the differences are correlated
     rho = [float(np.clip((c + 2 / 3) / (7 / 6 + 4 / 3 * c), -0.5, 0.5)) for c in along]
     profile = []
     for value in rho:
@@ -204,16 +206,16 @@ def histogram(movie, region, step, n_bins=60):
     region : bool ndarray of shape (height, width)
         Where to count.
     step : float or None
-        Spacing of the values, if they have one: a bin then holds the same number of them each.
+        Spacing of the values, if they have one. Each bin then holds the same number of values.
     n_bins : int, default=60
-        Largest number of bins, nearly.
+        Approximate largest number of bins.
 
     Returns
     -------
     edges : ndarray of shape (n + 1,)
-        Bin edges, in stored units, between values.
+        Bin edges, in stored units. They lie between values.
     frequencies : ndarray of shape (n,), dtype int64
-        How many pixels fell in each.
+        Number of pixels in each bin.
     """
     low = float(min(image[region].min() for image in movie))
     high = float(max(image[region].max() for image in movie))
@@ -246,7 +248,7 @@ def value_step(values):
         return float(np.gcd.reduce(np.diff(values).astype(np.int64)))
     gaps = np.diff(values.astype(np.float64))
     step = gaps.min()
-    # Values in float32 are off by a rounding each: gaps closer than that are no spacing.
+    # Values in float32 have rounding errors. Gaps of that size are not a spacing.
     rounding = 4 * np.finfo(np.float32).eps * np.abs(values).max()
     if step < 20 * rounding:
         return None

@@ -1,4 +1,4 @@
-"""Measure the noise of a movie: gain, offset, read noise, and whether it is Poisson."""
+"""Measure the noise of a movie: gain, offset, read noise, and whether it is Poisson noise."""
 
 from numbers import Real
 
@@ -17,11 +17,11 @@ from temdenoise.noise._vacuum import (
     value_step,
 )
 
-# Share of the image in the differences above which those of frames give way to those of pixels,
-# and above which the latter are no good either.
+# Largest share of the image in the differences. Above the first, differences of pixels replace
+# those of frames. Above the second, differences of pixels cannot be used either.
 _MOVES, _STRUCTURED = 0.02, 0.1
 
-# Variance of a region, over that of the noise, above which it is called uneven.
+# A region is uneven if its variance, over that of the noise, is larger than this.
 _UNEVEN = 1.3
 
 _N_BINS = 24
@@ -41,54 +41,54 @@ def analyze_noise(
     offset=None,
     read_noise=None,
 ):
-    """Measure the noise of a movie, and test whether it is that of counted electrons.
+    """Measure the noise of a movie, and test whether it is the noise of counted electrons.
 
-    A value stored by a linear detector is ``gain * electrons + offset`` plus read noise, so the
-    variance of the noise is a straight line over its mean,
-    ``gain * (mean - offset) + read_noise**2``. The line is fitted to differences that hold no
-    image: between frames or, if there is one frame only or the specimen moves, between neighbouring
-    pixels. It is Figure 4.1 of "Deep denoising for scientific discovery: a case study in electron
+    A linear detector stores ``gain * electrons + offset`` plus read noise. The variance of the
+    noise is therefore a straight line over the mean, ``gain * (mean - offset) + read_noise**2``.
+    The line is fitted to differences in which the image cancels. They are taken between frames, or
+    between neighbouring pixels if there is only one frame or the specimen moves. This is the
+    analysis of Figure 4.1 of "Deep denoising for scientific discovery: a case study in electron
     microscopy" (Mohan et al., arXiv:2010.12970), with numbers.
 
     Parameters
     ----------
     movie : array-like of shape (n_images, height, width)
-        Frames as stored, of any real dtype; one is enough, more tell more. No filter, no
-        drift correction by interpolation.
+        Frames as stored, of any real dtype, not filtered and not drift-corrected by interpolation.
+        One frame is enough; more frames give smaller errors.
     mask : None or bool array-like of shape (height, width) or (n_images, height, width)
-        True marks pixels not to use, as those of a label. Neighbouring pixels can be compared only
-        in neighbourhoods of 3 x 3 pixels without any of them.
+        True marks pixels not to use, such as those of a label. Neighbouring pixels are compared
+        only in neighbourhoods of 3 x 3 pixels without a masked one.
     vacuum : "auto", None, bool array-like of shape (height, width) or slices, default="auto"
-        Where the image is flat (True), for the dispersion test, the correlation of neighbours and
-        the histogram. "auto": the flattest rectangle of a quarter of the image's sides. None: the
-        test takes all pixels, there is no histogram.
+        Where the image is flat (True). The dispersion test, the correlation of neighbours and the
+        histogram are taken there. "auto": the flattest rectangle of a quarter of the image's sides.
+        None: the test takes all pixels, and there is no histogram.
     method : "auto", "temporal" or "spatial", default="auto"
-        Take differences between frames, or between neighbouring pixels. "auto" takes frames, as far
-        as their differences show nothing of the image.
+        "temporal": differences between frames. "spatial": differences between neighbouring pixels.
+        "auto": differences between frames, unless they show the image.
     gain, offset, read_noise : None or float, default=None
-        What is known of the detector, in stored units (per electron); the rest is fitted.
+        Known values of the detector, in stored units (per electron). The others are fitted.
 
     Returns
     -------
     analysis : NoiseAnalysis
-        Gain, offset, read noise with standard errors, tests and plain words; see there. Its
-        `check` raises an error if the gain is not to be trusted.
+        Gain, offset and read noise with standard errors, tests, and a summary in words. Its `check`
+        raises an error if the gain cannot be trusted.
 
     Raises
     ------
     ValueError
-        If the movie is no stack of finite images of at least 8 x 8 pixels, if it is constant or its
-        frames are copies of each other, if too few pixels can be used, or if a parameter is out of
-        range.
+        If the movie is not a stack of finite images of at least 8 x 8 pixels, if it is constant or
+        its frames are copies of each other, if too few pixels can be used, or if a parameter is out
+        of range.
     TypeError
         If gain, offset or read noise is not a number.
 
     Notes
     -----
-    A line does not part offset and read noise. The third cumulant of the noise does,
-    ``gain**2 * (mean - offset)``, where its scatter allows: below some hundred electrons per pixel
-    and with many pixels. If not, the smaller of the two is taken to be zero, as `split` says;
-    `variance` does not depend on that.
+    The line alone does not separate offset and read noise. The third cumulant of the noise,
+    ``gain**2 * (mean - offset)``, separates them if its scatter is small: below about a hundred
+    electrons per pixel and with many pixels. Otherwise one of the two is assumed to be zero, and
+    `split` says which. `variance` does not depend on that.
 
     Examples
     --------
@@ -118,19 +118,18 @@ def analyze_noise(
     else:
         correlation, error, factor = separable_correlation(along, trusted.size)
     sums = collect(movie, mask, temporal=temporal, levels=levels, n_bins=_N_BINS)
-    if abs(factor - 1) > CORRELATED:  # what that does to the third cumulant is not known
+    if abs(factor - 1) > CORRELATED:  # the third cumulant of correlated noise is not known
         sums = sums._replace(third=None)
     line = fit_line(sums, factor=max(factor, 0.1), step=step or 1.0, **known)
     if line is None:
         raise ValueError(
-            "The pixels are clipped at every brightness: no part of the images is free of values "
-            f"at or beyond {levels}. Nothing can be said about the noise."
+            "The pixels are clipped at every brightness: all parts of the images hold values at or "
+            f"beyond {levels}. The noise cannot be measured."
         )
     if line.variance == 0:
         raise ValueError(
             "The frames are copies of each other, or the image was smoothed: differences of "
-            f"{'frames' if temporal else 'neighbouring pixels'} show no noise at all. Pass the raw "
-            "frames."
+            f"{'frames' if temporal else 'neighbouring pixels'} show no noise. Pass the raw frames."
         )
 
     tested = everywhere if region is None else region
@@ -188,7 +187,7 @@ def _check_input(movie, mask, method, gain, offset, read_noise):
         raise ValueError(f"method must be 'auto', 'temporal' or 'spatial', got {method!r}.")
     if method == "temporal" and len(movie) < 2:
         raise ValueError(
-            "method='temporal' needs two frames at least, and movie holds one. Use "
+            "method='temporal' needs at least two frames, and movie has one. Use "
             "method='spatial' or 'auto'."
         )
     known = {"gain": gain, "offset": offset, "read_noise": read_noise}
@@ -204,7 +203,7 @@ def _check_input(movie, mask, method, gain, offset, read_noise):
     n_trusted = movie[0].size if mask is None else int((~mask.any(axis=0)).sum())
     if n_trusted < _MIN_PIXELS:
         raise ValueError(
-            f"analyze_noise needs {_MIN_PIXELS} pixels trusted in all frames at least, got "
+            f"analyze_noise needs at least {_MIN_PIXELS} pixels trusted in all frames, got "
             f"{n_trusted}."
         )
     trusted = movie if mask is None else movie[~mask]
@@ -227,11 +226,11 @@ def _distinct(movie, mask):
 
 
 def _clip_levels(values, numbers):
-    """Values at which the detector clips: there the pixels pile up."""
+    """Values at which the detector clips: extreme values that very many pixels have."""
     levels = [-np.inf, np.inf]
     if len(values) > 1 and numbers[-1] >= max(20, 5 * numbers[-2]):
         levels[1] = values[-1]
-    # Zeros abound in counts of few electrons; only on a wide histogram are they a sign.
+    # Counts of few electrons have many zeros. Zeros show clipping only in a wide histogram.
     if len(values) >= 50 and numbers[0] >= max(20, 5 * numbers[1]):
         levels[0] = values[0]
     return tuple(levels)
@@ -246,14 +245,14 @@ def _choose_method(movie, mask, method):
     if n_whole < _MIN_NEIGHBOURHOODS:
         raise ValueError(
             f"Neighbouring pixels are compared, and the mask leaves {n_whole} 3 x 3 neighbourhoods "
-            f"without a masked pixel; at least {_MIN_NEIGHBOURHOODS} are needed. Hide regions "
-            "rather than pixels, rows or columns all over the image."
+            f"without a masked pixel; at least {_MIN_NEIGHBOURHOODS} are needed. Mask regions "
+            "instead of single pixels, rows or columns all over the image."
         )
     return False, *leftover(movie, mask, temporal=False)
 
 
 def _recognise_counts(movie, trusted, region, line, step, known):
-    """Try whether the values are whole electrons, scaled by their spacing and shifted."""
+    """Test whether the values are whole electrons times their spacing, plus an offset."""
     lowest = float(trusted.min())
     nothing = {"dispersion": np.nan, "dispersion_se": np.nan, "p_value": np.nan}
     result = {"counted": False, **nothing}
@@ -273,13 +272,13 @@ def _recognise_counts(movie, trusted, region, line, step, known):
         on_grid = abs(lowest / step - round(lowest / step)) < 0.01
         if lowest >= 0 and on_grid and abs(offset) <= TOLERANCE * line.mean + 3 * offset_se:
             offset = 0.0
-        elif offset_se < step / 4 and not undetermined:  # else any scatter fits some offset
+        elif offset_se < step / 4 and not undetermined:  # otherwise some offset always fits
             offset = lowest - step * max(round((lowest - offset) / step), 0)
         else:
             return result
     elif abs((lowest - offset) / step - round((lowest - offset) / step)) > 0.01 or offset > lowest:
         return result
-    # Poisson counts scatter as their mean, over all pixels too.
+    # The variance of Poisson counts equals their mean, over all pixels too.
     expected = step * (line.mean - offset)
     ratio, error = line.variance / expected, line.scatter_se / expected
     if not (error < 0.2 and abs(ratio - 1) <= TOLERANCE + 3 * error):
@@ -329,7 +328,7 @@ def _caveats(correlation, error, saturated):
             "independent pixels take such noise for image"
         )
     if saturated > 0:
-        yield f"{saturated:.2%} of the pixels are saturated; bins that hold any were left out"
+        yield f"{saturated:.2%} of the pixels are saturated; bins with such pixels are left out"
 
 
 def _notes(movie, temporal, method, split, line, unevenness):

@@ -1,4 +1,4 @@
-"""Noise of any model on clean images."""
+"""Draw noise of any model on clean images."""
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -7,7 +7,7 @@ from temdenoise._calls import only_taken
 
 
 def draw_noise(noise, clean, random_state=None):
-    """Draw noisy images, and return the clean ones on their scale.
+    """Draw noisy images, and return the clean images on the same scale.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def draw_noise(noise, clean, random_state=None):
     if noisy.shape != clean.shape:
         raise ValueError(
             f"{type(noise).__name__}.sample returned shape {noisy.shape} for clean images of shape "
-            f"{clean.shape}: noise must keep the shape."
+            f"{clean.shape}. Noise must not change the shape."
         )
     if not np.isfinite(noisy).all():
         raise ValueError(f"{type(noise).__name__}.sample returned NaN or infinity.")

@@ -1,4 +1,4 @@
-"""Additive Gaussian noise, as in photographs."""
+"""Additive Gaussian noise, the usual model for photographs."""
 
 import sys
 from numbers import Real
@@ -13,10 +13,10 @@ from temdenoise.noise.poisson import _check_shape
 
 
 class GaussianNoise(BaseEstimator):
-    """White Gaussian noise of one standard deviation everywhere.
+    """White Gaussian noise with the same standard deviation in every pixel.
 
-    The noise of Table 3.1b of "Deep denoising for scientific discovery: a case study in electron
-    microscopy" (Mohan et al., arXiv:2010.12970), which compares networks on photographs.
+    Table 3.1b of "Deep denoising for scientific discovery: a case study in electron microscopy"
+    (Mohan et al., arXiv:2010.12970) compares networks on photographs with this noise.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class GaussianNoise(BaseEstimator):
         Returns
         -------
         noisy : ndarray or torch.Tensor, of the shape of `clean`
-            float32 for arrays; a tensor in its own floating dtype, on its own device.
+            float32 for arrays. A tensor keeps its floating dtype and its device.
         clean : ndarray or torch.Tensor
             Only if `return_clean` is True.
 

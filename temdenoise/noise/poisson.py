@@ -21,11 +21,11 @@ class PoissonNoise(BaseEstimator):
     ----------
     dose : None, float or (float, float), default=None
         Mean counts per pixel of each image. None: the clean images are in counts per pixel
-        already. A float: every image is scaled to that mean first. A pair (low, high): the mean is
-        drawn log-uniformly between the two, for each image anew.
+        already. A float: every image is scaled to that mean first. A pair (low, high): the mean of
+        each image is drawn log-uniformly between the two.
     random_state : None, int or RandomState, default=None
-        An int gives the same noise in every call of `sample`; with a RandomState instance, or None
-        (NumPy's global one), the stream goes on and each call gives fresh noise.
+        An int gives the same noise in every call of `sample`. A RandomState instance, or None
+        (NumPy's global one), gives new noise in each call.
 
     Examples
     --------
@@ -56,11 +56,11 @@ class PoissonNoise(BaseEstimator):
         ----------
         clean : array-like or torch.Tensor of shape (height, width) or (n_images, height, width)
             Clean images: mean counts per pixel, or proportional to them if `dose` is set. Finite
-            and not negative. There may be more axes, as the channels of a tensor; the first one
-            counts the images.
+            and not negative. There may be more axes, such as the channels of a tensor; the first
+            axis is that of the images.
         return_clean : bool, default=False
-            Whether to return the clean images on the scale of the noisy ones too, as needed for
-            training pairs.
+            Whether to return the clean images too, on the scale of the noisy ones. Training pairs
+            need them.
         random_state : None, int, RandomState or torch.Generator, default=None
             Overrides the constructor's for this call. A torch.Generator (of the tensor's device)
             is for tensors only.
@@ -68,9 +68,9 @@ class PoissonNoise(BaseEstimator):
         Returns
         -------
         noisy : ndarray or torch.Tensor, of the shape of `clean`
-            Counts per pixel. An array comes back as float32, an `temdenoise.ImageStack` as one with
-            its pixel size; a tensor is drawn on its own device
-            and comes back in its dtype (float32 for integer and half precision tensors).
+            Counts per pixel. An array gives float32, a `temdenoise.ImageStack` gives one with the
+            same pixel size. A tensor gives a tensor of its dtype on its device (float32 for integer
+            and half precision tensors).
         clean : ndarray or torch.Tensor
             Scaled clean images of the same shape and dtype. Only if `return_clean` is True.
 
@@ -78,7 +78,7 @@ class PoissonNoise(BaseEstimator):
         ------
         ValueError
             If `clean` has a negative, NaN or infinite value, has fewer than two axes or no pixel,
-            or if an image without any intensity should be scaled to a dose.
+            or if an image that is zero everywhere has to be scaled to a dose.
         """
         self._validate_params()
         dose = self._check_dose()
@@ -125,17 +125,17 @@ class PoissonNoise(BaseEstimator):
 def thin_counts(counts, fraction=0.5, random_state=None):
     """Split counted images into two that are independent of each other.
 
-    Each electron goes to the first part with probability `fraction`, else to the second. If the
-    counts are Poisson distributed, the parts are too, with means `fraction` and ``1 - fraction``
-    times the mean of the whole, and independent: one may be denoised and the other used to test
-    the result.
+    Each electron goes to the first part with probability `fraction`, otherwise to the second. If
+    the counts are Poisson distributed, the parts are Poisson distributed too, and independent of
+    each other. Their means are `fraction` and ``1 - fraction`` times the mean of the whole. One
+    part can be denoised, and the other part can test the result.
 
     Parameters
     ----------
     counts : array-like of any shape
         Electron counts: whole numbers, not negative, of any real dtype.
     fraction : float, default=0.5
-        Probability of going to the first part, between 0 and 1, both excluded.
+        Probability that an electron goes to the first part, between 0 and 1, both excluded.
     random_state : None, int or RandomState, default=None
         Source of randomness.
 
@@ -147,7 +147,7 @@ def thin_counts(counts, fraction=0.5, random_state=None):
     Raises
     ------
     ValueError
-        If `counts` are not whole numbers, or negative, or `fraction` is out of range.
+        If `counts` are negative or not whole numbers, or `fraction` is out of range.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def _sample_numpy(clean, dose, random_state):
 
 def _sample_torch(torch, clean, dose, random_state):
     _check_shape(clean.shape)
-    # Half precision has no whole numbers beyond 2048 (256 in bfloat16): draw in float32.
+    # Half precision does not hold all whole numbers above 2048 (256 in bfloat16): draw in float32.
     if clean.dtype not in (torch.float32, torch.float64):
         clean = clean.float()
     _check_range(*(float(v) for v in torch.aminmax(clean.detach())))
@@ -228,11 +228,11 @@ def _check_shape(shape):
 
 
 def _check_range(low, high):
-    # Written so that NaN, which compares as False, is refused too.
+    # This form refuses NaN too, because comparisons with NaN are False.
     if not (low >= 0 and high < np.inf):
         raise ValueError(
-            "clean must hold finite mean counts per pixel, none negative; "
-            f"its values range from {low} to {high}."
+            "clean must hold finite mean counts per pixel, none negative. "
+            f"Its values range from {low} to {high}."
         )
 
 
@@ -240,7 +240,7 @@ def _check_means(means):
     if not (means > 0).all():
         raise ValueError(
             f"image {int(np.argmin(means))} of clean is zero everywhere and cannot be scaled to "
-            "a dose; leave it out, or use dose=None."
+            "a dose. Leave it out, or use dose=None."
         )
     return means
 

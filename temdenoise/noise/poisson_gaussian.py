@@ -19,10 +19,10 @@ _NAMES = ("gain", "offset", "read_noise")
 
 
 class PoissonGaussianNoise(BaseEstimator):
-    """Shot noise seen through a linear detector.
+    """Shot noise as a linear detector stores it.
 
-    A stored value is ``gain * electrons + offset`` plus Gaussian read noise, the electrons being
-    Poisson distributed about the clean image. Its variance is
+    A stored value is ``gain * electrons + offset`` plus Gaussian read noise. The electrons are
+    Poisson distributed about the clean image. The variance of a value is
     ``gain * (mean - offset) + read_noise**2``. The model, and the fit of its line, are those of
     A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image
     raw-data", IEEE Trans. Image Process. 17 (2008) 1737.
@@ -43,9 +43,9 @@ class PoissonGaussianNoise(BaseEstimator):
     Attributes
     ----------
     gain_, offset_, read_noise_ : float
-        Values in use: those given, and those found.
+        Values in use: those that were given, and those that `fit` found.
     analysis_ : NoiseAnalysis or None
-        What `fit` found; None if nothing was to be found.
+        The analysis of the movie by `fit`; None if no value was "auto".
 
     Examples
     --------
@@ -79,7 +79,7 @@ class PoissonGaussianNoise(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, movie, y=None, *, mask=None, vacuum="auto"):
-        """Find what is "auto".
+        """Find the values that are "auto".
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class PoissonGaussianNoise(BaseEstimator):
         Raises
         ------
         ValueError
-            If the gain cannot be found, with the reason; or the movie is not valid.
+            If the gain cannot be found (the message says why), or the movie is not valid.
         """
         self._validate_params()
         values = {name: getattr(self, name) for name in _NAMES}
@@ -195,8 +195,8 @@ class PoissonGaussianNoise(BaseEstimator):
         Returns
         -------
         noise : PoissonGaussianNoise
-            With the gain of the pixels, `area` times their offset, and their read noise added in
-            squares.
+            With the gain of the pixels, `area` times their offset, and ``sqrt(area)`` times their
+            read noise.
 
         Raises
         ------
@@ -208,12 +208,12 @@ class PoissonGaussianNoise(BaseEstimator):
         return PoissonGaussianNoise(gain, offset * area, read_noise * area**0.5, dose=dose)
 
     def in_electrons(self):
-        """Noise of the values once gain and offset are undone.
+        """Noise of the values after gain and offset are undone.
 
         Returns
         -------
         noise : PoissonGaussianNoise
-            Of gain 1 and offset 0, with the read noise in electrons.
+            With gain 1, offset 0, and the read noise in electrons.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class PoissonGaussianNoise(BaseEstimator):
         return (values - np.float32(offset)) / np.float32(gain)
 
     def from_electrons(self, electrons):
-        """Put gain and offset on electrons.
+        """Apply gain and offset to electrons.
 
         Parameters
         ----------
@@ -292,8 +292,8 @@ def to_counts(
     movie : array-like of shape (n_images, height, width)
         Frames as stored, of any real dtype.
     gain, offset, read_noise : "auto" or float, default="auto"
-        Of the detector, in stored units; "auto" is measured on the movie by `analyze_noise`.
-        The read noise is not needed for the counts, only for the model.
+        Values of the detector, in stored units. "auto": measured on the movie by `analyze_noise`.
+        The counts do not need the read noise; only the noise model does.
     mask, vacuum
         As for `analyze_noise`.
     return_noise : bool, default=False
@@ -302,16 +302,16 @@ def to_counts(
     Returns
     -------
     counts : ndarray of shape (n_images, height, width), dtype float32
-        ``(movie - offset) / gain``, in electrons per pixel. Whole numbers where the analysis
-        recognised electrons; else values may be negative, by read noise, and are not clipped.
+        ``(movie - offset) / gain``, in electrons per pixel. They are whole numbers if the analysis
+        recognised electrons. Otherwise read noise can make values negative; they are not clipped.
     noise : PoissonGaussianNoise
-        Fitted, in stored units; ``noise.gain_ * counts + noise.offset_`` is the movie again. Only
-        if `return_noise` is True.
+        Fitted noise model, in stored units. ``noise.gain_ * counts + noise.offset_`` gives the
+        movie. Only if `return_noise` is True.
 
     Raises
     ------
     ValueError
-        If the gain cannot be found, with the reason; if the movie is not valid.
+        If the gain cannot be found (the message says why), or the movie is not valid.
 
     Warns
     -----
@@ -331,7 +331,7 @@ def to_counts(
     """
     images, movie = movie, check_images(movie, estimator_name="to_counts", name="movie")
     if "auto" not in (gain, offset) and not return_noise and read_noise == "auto":
-        read_noise = 0.0  # not used: no reason to look for it
+        read_noise = 0.0  # it is not used, so it need not be measured
     noise = PoissonGaussianNoise(gain, offset, read_noise).fit(movie, mask=mask, vacuum=vacuum)
     counts = noise.to_electrons(movie)
     if noise.analysis_ is not None:

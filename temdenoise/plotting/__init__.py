@@ -1,9 +1,10 @@
-"""Pictures of what denoising did, of how far to trust it, and of the noise.
+"""Figures of denoised images, of their reliability, and of the noise.
 
-What shows one panel takes ``ax``, axes to draw on. What shows several takes ``figure``, a figure or
-a part of one (``figure.subfigures``). Without either a new figure is made, outside pyplot: nothing
-has to be closed, ``figure.savefig(path)`` saves it, and a notebook shows it. In a script, make axes
-or a figure with ``matplotlib.pyplot``, pass them, and call ``matplotlib.pyplot.show()``.
+A display with one panel takes ``ax``, axes to draw on. A display with several panels takes
+``figure``, a figure or a part of one (``figure.subfigures``). By default a new figure is made,
+outside pyplot: it need not be closed, ``figure.savefig(path)`` saves it, and a notebook shows it.
+In a script, make axes or a figure with ``matplotlib.pyplot``, pass them, and call
+``matplotlib.pyplot.show()``.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What the displays share: figures, images with their units, marks, and the image to show."""
+"""Code shared by the displays: figures, images with units, marks, and the image to show."""
 
 from io import BytesIO
 
@@ -17,7 +17,7 @@ from temdenoise.inspection._regions import check_index
 
 
 class NewFigure(Figure):
-    """Figure that pyplot does not know: no window, nothing to close. A notebook shows it."""
+    """Figure outside pyplot: it has no window and need not be closed. A notebook shows it."""
 
     def __init__(self, figsize=None):
         super().__init__(figsize=figsize, layout="constrained")
@@ -30,7 +30,7 @@ class NewFigure(Figure):
 
 
 class Display:
-    """A picture with ``figure_``. A notebook shows it, unless pyplot does."""
+    """A display with ``figure_``. A notebook shows it, unless pyplot does."""
 
     figure_ = None
 
@@ -40,7 +40,7 @@ class Display:
 
 
 def get_axes(ax, figsize=None):
-    """Return figure and axes to draw on; new ones if there are none."""
+    """Return figure and axes to draw on; by default new ones."""
     if ax is None:
         ax = NewFigure(figsize).subplots()
     if not isinstance(ax, Axes):
@@ -49,7 +49,7 @@ def get_axes(ax, figsize=None):
 
 
 def get_figure(figure, figsize=None):
-    """Return a figure, or part of one, to fill; a new one if there is none."""
+    """Return a figure, or part of one, to draw on; by default a new one."""
     if figure is None:
         figure = NewFigure(figsize)
     if not isinstance(figure, FigureBase):
@@ -68,11 +68,11 @@ def unit_of(pixel_size):
 
 
 def symmetric_limit(values, limit):
-    """Return the end of a scale of colours about zero: `limit`, else the largest absolute value."""
+    """Return the end of a colour scale about zero: `limit` or the largest absolute value."""
     if limit is not None:
         return check_length("limit", limit)
     largest = float(np.abs(values).max()) if np.ma.count(values) else 0.0
-    return largest or 1.0  # nothing to show
+    return largest or 1.0  # 1 if all values are zero
 
 
 def show_image(ax, image, pixel_size=None, **options):
@@ -89,7 +89,7 @@ def show_image(ax, image, pixel_size=None, **options):
 
 
 def add_circles(ax, x, y, radius, color="tab:orange"):
-    """Draw circles in data units, so that they keep their size on the image."""
+    """Draw circles in data units, so that their size on the image is fixed."""
     diameter = 2 * np.asarray(radius, dtype=float)
     circles = EllipseCollection(
         diameter,
@@ -106,7 +106,7 @@ def add_circles(ax, x, y, radius, color="tab:orange"):
 
 
 def add_scale_bar(ax, shape, pixel_size):
-    """Draw a scale bar on an image of that shape, whose axes are in px."""
+    """Draw a scale bar on an image of this shape, with axes in px."""
     height, width = shape
     length = _round_length(0.25 * width * pixel_size / 1000)  # nm
     pixels = length * 1000 / pixel_size
@@ -131,25 +131,25 @@ def _round_length(length):
 
 
 def pick_image(estimator, X, image, mask=None):
-    """Pick one image of a stack, as handed in.
+    """Take one image from a stack.
 
     Parameters
     ----------
     estimator : denoiser
-        Who is to denoise it; its name appears in the error messages.
+        The denoiser. Its name appears in the error messages.
     X : array-like of shape (n_images, height, width)
         Noisy images.
     image : int
         Number of the image, from 0.
     mask : None or bool array-like of shape (height, width)
-        True marks pixels not to trust, NaN or not.
+        True marks pixels not to trust; they may be NaN.
 
     Returns
     -------
     noisy : ImageStack of shape (1, height, width)
-        The image, zero where it is masked, with the pixel size of `X` if that has one.
+        The image, with zeros on masked pixels, and with the pixel size of `X` if that has one.
     mask : None or bool ndarray of shape (1, height, width)
-        As ``estimator.transform`` takes it with this image; None if nothing is masked.
+        The mask for ``estimator.transform`` with this image; None if nothing is masked.
 
     Raises
     ------
@@ -158,12 +158,12 @@ def pick_image(estimator, X, image, mask=None):
     TypeError
         If `image` is not an integer.
     ValueError
-        If `X` is not a valid stack, or `mask` no mask of its images.
+        If `X` is not a valid stack, or `mask` is not a mask of its images.
     """
     name = type(estimator).__name__
     pixel_size = pixel_size_of(X)
     X = as_real_array(X, "X", name)
-    mask = check_mask(mask, (1, *X.shape[1:])) if X.ndim == 3 else None  # else X is refused
+    mask = check_mask(mask, (1, *X.shape[1:])) if X.ndim == 3 else None  # another X is refused
     X = X if mask is None else np.where(mask, 0, X)
     n_images = len(check_images(X, estimator_name=name))
     chosen = check_index(image, n_images, "image")

@@ -1,4 +1,4 @@
-"""Noisy and denoised image, and the atoms found, side by side."""
+"""Figure of a noisy and a denoised image, and of the atoms found, side by side."""
 
 import numpy as np
 
@@ -14,21 +14,21 @@ from temdenoise.plotting._axes import (
 def plot_denoising(
     noisy, denoised, atoms=None, *, pixel_size=None, title=None, limits=None, figure=None
 ):
-    """Show a noisy image, its denoised estimate and the atoms found on it, side by side.
+    """Show a noisy image, its denoised estimate and the atoms found, side by side.
 
     Parameters
     ----------
     noisy, denoised : array-like of shape (height, width)
-        Counts/px. Both are drawn on one intensity scale.
+        Images in counts/px. Both are drawn on the same intensity scale.
     atoms : pandas.DataFrame, optional
-        Table of :func:`temdenoise.find_atoms`; adds a third panel with the atoms marked.
+        Table of :func:`temdenoise.find_atoms`. It adds a third panel with the atoms marked.
     pixel_size : float, optional
-        Pixel size in pm; adds a scale bar. By default that of `noisy`, if it knows it.
+        Pixel size in pm. It adds a scale bar. By default that of `noisy`, if it knows it.
     title : str, optional
         Title of the figure.
     limits : tuple of two floats, optional
         Lowest and highest counts/px of the grey scale. Default: the range of the denoised image
-        without its most extreme 0.1 % of pixels on either side; the noisy image exceeds it.
+        without the most extreme 0.1 % of its pixels on either side. The noisy image exceeds it.
     figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
         Where to draw; a new one by default.
 
@@ -40,7 +40,7 @@ def plot_denoising(
     Raises
     ------
     TypeError
-        If `figure` is none.
+        If `figure` is not a figure.
     ValueError
         If the two are not images of one shape, or the pixel size is not positive and finite.
 

@@ -1,4 +1,4 @@
-"""Picture of an equivalent filter."""
+"""Figure of an equivalent filter."""
 
 from itertools import cycle
 
@@ -17,17 +17,17 @@ from temdenoise.plotting._axes import (
 
 
 class EquivalentFilterDisplay(Display):
-    """Weights with which one denoised pixel was made from the noisy ones.
+    """Weights of the noisy pixels in one denoised pixel.
 
     Figure 3.2 of Mohan et al., arXiv:2010.12970, with circles that hold 50 and 90 % of the absolute
-    weight. Make one with `from_estimator`.
+    weight. Make a display with `from_estimator`.
 
     Parameters
     ----------
     result : EquivalentFilter
-        What `equivalent_filter` returned.
+        The result of `equivalent_filter`.
     pixel_size : float, optional
-        Pixel size in pm: the axes are in nm, else in px.
+        Pixel size in pm. With it the axes are in nm, otherwise in px.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class EquivalentFilterDisplay(Display):
         estimator, X, pixel
             The fitted denoiser, its images and a pixel, as for `equivalent_filter`.
         pixel_size : float, optional
-            Pixel size in pm, for the axes only; what ``estimator.transform`` needs is in
+            Pixel size in pm, for the axes only; that for ``estimator.transform`` belongs in
             `transform_params`. By default that of `X`, if it knows it.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
@@ -91,11 +91,11 @@ class EquivalentFilterDisplay(Display):
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         limit : float, optional
-            The colours reach from minus this to this. By default the largest absolute weight.
+            The colours range from minus this to plus this. By default the largest absolute weight.
         cmap : str, default="RdBu_r"
             Diverging colour map.
         fractions : sequence of float, default=(0.5, 0.9)
-            A circle is drawn for each that holds this fraction of the absolute weight.
+            A circle is drawn for each fraction. It holds this fraction of the absolute weight.
 
         Returns
         -------
@@ -105,9 +105,9 @@ class EquivalentFilterDisplay(Display):
         Raises
         ------
         TypeError
-            If `ax` is no axes, or `limit` no number.
+            If `ax` is not axes, or `limit` is not a number.
         ValueError
-            If a fraction is out of range, or `limit` not positive.
+            If a fraction is out of range, or `limit` is not positive.
         """
         self.figure_, self.ax_ = get_axes(ax)
         scale, unit = unit_of(self.pixel_size)

@@ -10,16 +10,16 @@ from temdenoise.plotting._axes import Display, get_axes
 class GeneralizationMatrixDisplay(Display):
     """Generalisation matrix as a heat map with its numbers.
 
-    Use `from_estimator` to run the experiment, or `from_matrix` for a result that is there. As
-    Figure 5.1 of "Deep denoising for scientific discovery: a case study in electron microscopy"
-    (Mohan et al., arXiv:2010.12970) shows it.
+    Use `from_estimator` to run the experiment, or `from_matrix` for an existing result. The figure
+    is like Figure 5.1 of "Deep denoising for scientific discovery: a case study in electron
+    microscopy" (Mohan et al., arXiv:2010.12970).
 
     Parameters
     ----------
     matrix : pandas.DataFrame of shape (n_groups, n_groups)
-        Scores; rows: trained on, columns: tested on.
+        Scores. Rows: training group. Columns: test group.
     score_name : str, default="PSNR (dB)"
-        What the colours mean.
+        Name of the score, for the colours.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class GeneralizationMatrixDisplay(Display):
         Raises
         ------
         ValueError
-            If it is no matrix of finite numbers.
+            If `matrix` is not a matrix of finite numbers.
         """
         return cls(matrix, score_name=score_name).plot(
             ax, cmap=cmap, values_format=values_format, colorbar=colorbar
@@ -117,9 +117,9 @@ class GeneralizationMatrixDisplay(Display):
         Raises
         ------
         TypeError
-            If `ax` is no axes.
+            If `ax` is not axes.
         ValueError
-            If the matrix is no matrix of finite numbers.
+            If the matrix is not a matrix of finite numbers.
         """
         matrix = pd.DataFrame(self.matrix)
         values = matrix.to_numpy(dtype=float)
@@ -132,7 +132,7 @@ class GeneralizationMatrixDisplay(Display):
         dark = self.im_.norm(values) < 0.5
         self.text_ = np.empty(values.shape, dtype=object)
         for (row, column), value in np.ndenumerate(values):
-            # the end of the colours that is farther from the cell's
+            # the end of the colour map that is farther from the colour of the cell
             colour = self.im_.cmap(1.0 if dark[row, column] else 0.0)
             self.text_[row, column] = ax.text(
                 column, row, format(value, values_format), ha="center", va="center", color=colour

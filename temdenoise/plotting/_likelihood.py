@@ -1,4 +1,4 @@
-"""Picture of a likelihood map."""
+"""Figure of a likelihood map."""
 
 import numpy as np
 
@@ -17,17 +17,17 @@ from temdenoise.plotting._axes import (
 class LikelihoodMapDisplay(Display):
     """Likelihood map drawn over the denoised image.
 
-    Red regions are more likely atoms, blue ones more likely vacuum (Figures 1.1 and 3.3 of Mohan et
-    al., arXiv:2010.12970). Make one with `from_estimator` or `from_predictions`.
+    Red regions are more likely atoms, blue regions more likely vacuum (Figures 1.1 and 3.3 of Mohan
+    et al., arXiv:2010.12970). Make a display with `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
     result : LikelihoodMap
-        What `likelihood_map` returned.
+        The result of `likelihood_map`.
     denoised : ndarray of shape (height, width)
         Denoised image in counts/px.
     pixel_size : float, optional
-        Pixel size in pm: the axes are in nm, else in px.
+        Pixel size in pm. With it the axes are in nm, otherwise in px.
 
     Attributes
     ----------
@@ -66,19 +66,20 @@ class LikelihoodMapDisplay(Display):
         X : array-like of shape (n_images, height, width)
             Electron counts.
         image : int, default=0
-            Number of the image; only this one is denoised.
+            Number of the image. Only this image is denoised.
         transform_params : dict, optional
             Keywords of ``estimator.transform``, such as its ``pixel_size``.
         pixel_size : float, optional
-            As for `likelihood_map`, by default that of `X`, if it knows it. One that is given does
-            not reach ``estimator.transform``, where it may have another meaning; that of `X` does.
+            As for `likelihood_map`; by default that of `X`, if it knows it. This argument is not
+            passed to ``estimator.transform``, where it can have another meaning; the pixel size of
+            `X` is.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         **options
             ``atoms``, ``vacuum``, ``radius``, ``mask``, ``split`` and ``random_state`` of
-            `likelihood_map`. With a split it is the first half that is denoised and drawn. A `mask`
-            is of the shape of one image, and passed on to ``estimator.transform`` if that has a
-            parameter of this name.
+            `likelihood_map`. With a split, the first half is denoised and drawn. A `mask` has the
+            shape of one image. It is passed on to ``estimator.transform`` if that has a parameter
+            of this name.
 
         Returns
         -------
@@ -113,7 +114,7 @@ class LikelihoodMapDisplay(Display):
         noisy : array-like of shape (height, width)
             Electron counts.
         denoised : array-like of shape (height, width), or fitted denoiser
-            Denoised image in counts/px, or with ``split`` what denoises.
+            Denoised image in counts/px, or with ``split`` a denoiser.
         pixel_size : float, optional
             As for `likelihood_map`; by default that of `noisy`, if it knows it.
         ax : matplotlib.axes.Axes, optional
@@ -144,8 +145,8 @@ class LikelihoodMapDisplay(Display):
         ax : matplotlib.axes.Axes, optional
             Where to draw; new ones by default.
         limit : float, optional
-            The colours reach from minus this to this, in nats/px. By default the largest absolute
-            value of the map.
+            The colours range from minus this to plus this, in nats/px. By default the largest
+            absolute value of the map.
         cmap : str, default="coolwarm"
             Diverging colour map.
         alpha : float, default=0.75
@@ -159,7 +160,7 @@ class LikelihoodMapDisplay(Display):
         Raises
         ------
         TypeError
-            If `ax` is no axes, or `limit` no number.
+            If `ax` is not axes, or `limit` is not a number.
         ValueError
             If `limit` is not positive.
         """

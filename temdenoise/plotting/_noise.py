@@ -1,4 +1,4 @@
-"""Picture of the noise of a movie."""
+"""Figure of the noise of a movie."""
 
 import numpy as np
 
@@ -9,15 +9,15 @@ from temdenoise.plotting._axes import Display, get_figure
 class NoiseAnalysisDisplay(Display):
     """Show the noise of a movie: variance over mean, and the values in the vacuum.
 
-    On the left the points of the mean-variance line, the fitted line and that of a Poisson law; on
-    the right the histogram of the vacuum beside what the fitted noise gives for an even field.
-    Figure 4.1 of "Deep denoising for scientific discovery: a case study in electron microscopy"
-    (Mohan et al., arXiv:2010.12970).
+    The left panel shows the points of the mean-variance line, the fitted line, and the line of
+    Poisson noise. The right panel shows the histogram of the vacuum, and the one that the fitted
+    noise predicts for an even field. Figure 4.1 of "Deep denoising for scientific discovery: a case
+    study in electron microscopy" (Mohan et al., arXiv:2010.12970) is like this.
 
     Parameters
     ----------
     analysis : NoiseAnalysis
-        Of :func:`temdenoise.analyze_noise`.
+        The result of :func:`temdenoise.analyze_noise`.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class NoiseAnalysisDisplay(Display):
         figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
             Where to draw; a new one by default.
         **parameters : dict
-            Of :func:`temdenoise.analyze_noise`.
+            Parameters of :func:`temdenoise.analyze_noise`.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class NoiseAnalysisDisplay(Display):
         Raises
         ------
         TypeError
-            If `figure` is none.
+            If `figure` is not a figure.
         """
         self.figure_ = get_figure(figure, (9.0, 3.8))
         line, vacuum = self.axes_ = self.figure_.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Picture of a line profile."""
+"""Figure of a line profile."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from temdenoise.plotting._axes import Display, get_axes, unit_of
 
 
 class ProfileDisplay(Display):
-    """Profile of the denoised frames beside that of the mean of the movie.
+    """Profile of the denoised frames, with that of the mean of the movie.
 
-    Figure 5.5 of Mohan et al., arXiv:2010.12970: points with error bars are the temporal average of
-    the counts and its Poisson standard error; the line is the mean of the denoised frames, in a
-    band of their standard deviation. Make one with `from_estimator` or `from_predictions`.
+    Figure 5.5 of Mohan et al., arXiv:2010.12970. Points with error bars are the temporal average of
+    the counts and its Poisson standard error. The line is the mean of the denoised frames, and the
+    band their standard deviation. Make a display with `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
     profile : Profile
-        What `profile_along` returned.
+        The result of `profile_along`.
     pixel_size : float, optional
-        Pixel size in pm: the distance is in nm, else in px.
+        Pixel size in pm. With it the distance is in nm, otherwise in px.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class ProfileDisplay(Display):
         Raises
         ------
         TypeError
-            If `ax` is no axes.
+            If `ax` is not axes.
         """
         self.figure_, self.ax_ = get_axes(ax)
         scale, unit = unit_of(self.pixel_size)

@@ -1,4 +1,4 @@
-"""Picture of the columns that the counts confirm, and of those they do not."""
+"""Figure of the verdicts on columns: which of them the counts confirm."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from temdenoise.plotting._axes import (
     unit_of,
 )
 
-# Marker and colour of each verdict; told apart without colours, too.
+# Marker and colour of each verdict. The markers differ, so that colours are not needed.
 _STYLES = {
     "confirmed": {"marker": "o", "edgecolors": "tab:green", "facecolors": "none"},
     "detected, not confirmed": {"marker": "s", "edgecolors": "orange", "facecolors": "none"},
@@ -25,7 +25,7 @@ _STYLES = {
 class AtomVerdictDisplay(Display):
     """Noisy and denoised frame side by side, each column marked with its verdict.
 
-    Make one with `from_estimator` or `from_predictions`.
+    Make a display with `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class AtomVerdictDisplay(Display):
         Columns ``x``, ``y`` (px) and ``verdict``, of this frame, as from
         `temdenoise.atoms.confirm_atoms`.
     pixel_size : float, optional
-        Pixel size in pm: the axes are in nm, else in px.
+        Pixel size in pm. With it the axes are in nm, otherwise in px.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class AtomVerdictDisplay(Display):
         X : array-like of shape (n_images, height, width)
             Electron counts.
         image : int, default=0
-            Number of the frame; only this one is denoised and tested.
+            Number of the frame. Only this frame is denoised and tested.
         transform_params : dict, optional
             Keywords of ``estimator.transform``.
         pixel_size : float, optional
@@ -95,7 +95,7 @@ class AtomVerdictDisplay(Display):
             Where to draw; a new one by default.
         **options
             ``fdr``, ``sigma``, ``threshold``, ``polarity``, ``mask`` and ``random_state`` of
-            `temdenoise.atoms.confirm_atoms`; a `mask` is of the shape of one image.
+            `temdenoise.atoms.confirm_atoms`. A `mask` has the shape of one image.
 
         Returns
         -------
@@ -133,8 +133,8 @@ class AtomVerdictDisplay(Display):
         atoms : pandas.DataFrame
             Columns ``x``, ``y`` (px) and ``verdict``, of this frame.
         pixel_size : float, optional
-            Pixel size in pm: the axes are in nm, else in px. By default that of `noisy`, if it
-            knows it.
+            Pixel size in pm. With it the axes are in nm, otherwise in px. By default that of
+            `noisy`, if it knows it.
         figure : matplotlib.figure.Figure or matplotlib.figure.SubFigure, optional
             Where to draw; a new one by default.
 
@@ -146,7 +146,7 @@ class AtomVerdictDisplay(Display):
         Raises
         ------
         TypeError
-            If an image is not of real numbers.
+            If an image does not hold real numbers.
         ValueError
             If the shapes differ, or the table lacks a column.
         """
@@ -159,7 +159,7 @@ class AtomVerdictDisplay(Display):
         missing = [name for name in ("x", "y", "verdict") if name not in atoms]
         if missing:
             raise ValueError(
-                f"atoms has no column {missing[0]!r}: it must be a table of confirm_atoms, and has "
+                f"atoms has no column {missing[0]!r}. It must be a table of confirm_atoms, and has "
                 f"{list(atoms)}."
             )
         return cls(noisy, denoised, atoms, pixel_size=pixel_size).plot(figure)
@@ -182,12 +182,12 @@ class AtomVerdictDisplay(Display):
         Raises
         ------
         TypeError
-            If `figure` is none.
+            If `figure` is not a figure.
         """
         self.figure_ = get_figure(figure, (11.0, 5.2))
         counts, estimate = self.axes_ = self.figure_.subplots(1, 2)
         scale, _ = unit_of(self.pixel_size)
-        # Most pixels hold few counts, and a single bright one would darken the rest.
+        # Most pixels hold few counts; a single bright pixel would darken the others.
         brightest = max(float(np.nanquantile(self.noisy, 0.999)), 1.0)
         show_image(counts, self.noisy, self.pixel_size, cmap="gray", vmax=brightest)
         show_image(estimate, self.denoised, self.pixel_size, cmap="gray")

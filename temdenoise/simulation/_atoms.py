@@ -1,4 +1,4 @@
-"""Atoms as users hand them in, checked and laid into the box that is simulated."""
+"""Atoms that a user gives: checks, and the box that is simulated."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ from scipy.spatial import cKDTree
 
 from temdenoise.simulation.scattering import element_symbol
 
-# Nuclei nearer than this (Angstrom) are a mistake: no bond is shorter than 0.74 Angstrom (H2).
+# Atoms nearer to each other than this (Angstrom) are a mistake: the shortest bond has 0.74 (H2).
 MIN_DISTANCE = 0.5
 
 
-# Thickest specimen (Angstrom): a micrometre, through which no beam makes an image of atoms.
+# Thickest specimen (Angstrom): a micrometre. Nobody can image atoms through thicker ones.
 _MAX_THICKNESS = 1e4
 
 
 def check_positive(name, value, unit="Angstrom"):
-    """Refuse what is no positive, finite number."""
+    """Refuse values that are not positive, finite numbers."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number ({unit}), got {value!r}.")
     if not 0 < value < math.inf:
@@ -27,13 +27,13 @@ def check_positive(name, value, unit="Angstrom"):
 
 
 def check_slices(thickness, slice_thickness):
-    """Refuse a thickness that is not positive or absurd, and slices that are not positive."""
+    """Refuse a thickness that is absurd or not positive, and slices that are not positive."""
     check_positive("slice_thickness", slice_thickness)
     check_positive("thickness", thickness)
     if thickness > _MAX_THICKNESS:
         raise ValueError(
-            f"thickness {thickness:g} Angstrom is more than a micrometre, through which no beam "
-            "makes an image of atoms: is it in Angstrom?"
+            f"thickness {thickness:g} Angstrom is more than a micrometre, too thick for images of "
+            "atoms. Is it in Angstrom?"
         )
 
 
@@ -46,7 +46,7 @@ def check_elements(numbers, n_atoms):
             f"{values.shape} of {values.dtype}."
         )
     for z in np.unique(values):
-        element_symbol(z)  # refuses what is not in the table
+        element_symbol(z)  # refuses elements that are not in the table
     return values.astype(int)
 
 
@@ -77,13 +77,13 @@ def check_atoms(numbers, positions, extent, thickness):
 
 
 def _check_distances(positions, extent):
-    """Refuse atoms on top of each other, also across the border of a periodic cell."""
+    """Refuse atoms too close to each other, also across the border of a periodic cell."""
     if len(positions) < 2:
         return
     box = np.array([extent[1], extent[0], 0.0])  # not periodic along the beam
     wrapped = positions.copy()
     wrapped[:, :2] %= box[:2]
-    wrapped[:, :2][wrapped[:, :2] >= box[:2]] = 0.0  # the remainder of -1e-20 rounds up to the box
+    wrapped[:, :2][wrapped[:, :2] >= box[:2]] = 0.0  # the remainder of -1e-20 rounds to the box
     distance, other = (a[:, 1] for a in cKDTree(wrapped, boxsize=box).query(wrapped, 2))
     if distance.min() < MIN_DISTANCE:
         i = int(distance.argmin())
@@ -91,14 +91,14 @@ def _check_distances(positions, extent):
             f"Atoms {i} and {other[i]} are {distance[i]:.3f} Angstrom apart, in a cell that "
             f"repeats every {extent[0]:g} x {extent[1]:g} Angstrom (height x width), and "
             f"{(distance < MIN_DISTANCE).sum()} atoms have a neighbour within {MIN_DISTANCE} "
-            "Angstrom: remove doubles (sites of mixed or partial occupancy count as such), or "
+            "Angstrom. Remove duplicate atoms (also on sites of mixed or partial occupancy), or "
             "correct the cell."
         )
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """Atoms, the vectors they repeat along (rows, Angstrom) and which of those do."""
+    """Atoms, the vectors of their cell (rows, Angstrom), and which of these are periodic."""
 
     numbers: np.ndarray
     positions: np.ndarray
@@ -107,7 +107,7 @@ class Specimen:
 
     @property
     def is_upright(self):
-        """Whether two of the cell's vectors lie across the beam and the third along it."""
+        """Whether two of the cell's vectors are normal to the beam and the third is along it."""
         return self.cell is not None and np.allclose(self.cell[[0, 1, 2, 2], [2, 2, 0, 1]], 0,
                                                      atol=1e-6)  # fmt: skip
 
@@ -119,9 +119,9 @@ class Specimen:
 
 
 def read_atoms(atoms):
-    """Turn what a user hands in into a checked `Specimen`.
+    """Convert the argument `atoms` to a checked `Specimen`.
 
-    Takes an ``ase.Atoms``, the path of a file ASE can read, or (numbers, positions, cell).
+    It is an ``ase.Atoms``, the path of a file that ASE can read, or (numbers, positions, cell).
     """
     if isinstance(atoms, str | Path):
         atoms = _read_file(Path(atoms))
@@ -133,12 +133,12 @@ def read_atoms(atoms):
             if any(periodic):
                 raise ValueError(
                     f"The atoms are periodic (pbc {periodic}), but their cell {cell.tolist()} has "
-                    "no volume: give it all three vectors, as atoms.center(vacuum=2, axis=2) does "
+                    "no volume. Give all three vectors, as atoms.center(vacuum=2, axis=2) does "
                     "for a slab, or set pbc to False for a cluster in vacuum."
                 )
             cell, periodic = None, (False, False, False)
         else:
-            # A period from its place an atom is the same atom: ASE leaves many outside the cell.
+            # ASE leaves many atoms outside the cell. Shifted by a period, an atom is the same atom.
             fractions = positions @ np.linalg.inv(cell)
             shifts = -np.floor(fractions + 1e-9) * np.array(periodic)
             positions = positions + shifts @ cell
@@ -175,7 +175,7 @@ def read_atoms(atoms):
         i = int(outside.argmax())
         raise ValueError(
             f"{outside.sum()} atoms lie outside the cell, the first is atom {i} at "
-            f"{np.round(positions[i], 3).tolist()} Angstrom: wrap them (ase.Atoms.wrap) or enlarge "
+            f"{np.round(positions[i], 3).tolist()} Angstrom. Wrap them (ase.Atoms.wrap) or enlarge "
             "the cell."
         )
     return Specimen(numbers, positions, cell, periodic)
@@ -192,10 +192,10 @@ def _read_file(path):
         ) from error
     try:
         atoms = ase.io.read(path)
-    except Exception as error:  # each of ASE's parsers raises what it likes
+    except Exception as error:  # ASE's parsers raise many kinds of errors
         raise ValueError(
             f"{str(path)!r} cannot be read as a structure "
-            f"({type(error).__name__}: {error}). Is it complete, and is its ending right?"
+            f"({type(error).__name__}: {error}). Is the file complete, and is its suffix correct?"
         ) from error
     if len(atoms) == 0:
         raise ValueError(f"{str(path)!r} holds no atoms.")
@@ -203,19 +203,19 @@ def _read_file(path):
 
 
 def _refuse_partial_occupancy(atoms):
-    """Refuse sites that are not one atom: a column of half atoms is not half a column."""
+    """Refuse sites that are not exactly one atom. They cannot be simulated atom by atom."""
     for site in (atoms.info.get("occupancy") or {}).values():
         if len(site) > 1 or any(share < 1 for share in site.values()):
             raise ValueError(
-                f"A site is occupied by {site}: choose which atom stands on each (mixed and "
+                f"A site is occupied by {site}. Choose one atom for each site (mixed and "
                 "partial occupancy cannot be simulated atom by atom)."
             )
 
 
 def turn_to_zone_axis(specimen, zone_axis):
-    """Turn a crystal so that the lattice direction [u v w] runs along the beam.
+    """Turn a crystal so that the lattice direction [u v w] is along the beam.
 
-    The shortest other lattice vector, seen along the beam, is turned to the right.
+    The shortest other lattice vector, in projection along the beam, points to the right.
     """
     indices = np.asarray(zone_axis, dtype=np.float64)
     if indices.shape != (3,) or not indices.any() or not np.isfinite(indices).all():
@@ -229,7 +229,7 @@ def turn_to_zone_axis(specimen, zone_axis):
     sideways = vectors - np.outer(vectors @ beam, beam)
     length = np.linalg.norm(sideways, axis=1)
     candidates = np.flatnonzero(length > 1e-6)
-    # the last of equals is the one with positive indices
+    # of equally short vectors, the last has positive indices
     best = candidates[np.flatnonzero(np.isclose(length[candidates], length[candidates].min()))[-1]]
     right = sideways[best] / length[best]
     axes = np.array([right, np.cross(beam, right), beam])
@@ -237,7 +237,7 @@ def turn_to_zone_axis(specimen, zone_axis):
 
 
 def fill_box(specimen, lower, upper):
-    """All atoms of a periodic specimen inside a box (Angstrom); borders belong to it once."""
+    """All atoms of a periodic specimen inside a box (Angstrom). Only one of two borders counts."""
     lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
     corners = np.stack(np.meshgrid(*zip(lower, upper, strict=True), indexing="ij"), -1)
     reach = corners.reshape(-1, 3) @ np.linalg.inv(specimen.cell)

@@ -1,11 +1,11 @@
-"""Sampling shared by the multislice calculation, the optics and the detector."""
+"""Sampling grids of the multislice calculation, the optics and the detector."""
 
 import math
 
 import torch
 
-# Share of the highest frequency of the grid that wave and transmission function may use: a product
-# of two functions limited to 2/3 does not alias back into the band.
+# Wave and transmission function are limited to this share of the highest frequency of the grid. The
+# product of two functions that are limited to 2/3 does not alias into this band.
 BAND_LIMIT = 2 / 3
 
 
@@ -15,7 +15,7 @@ def frequencies(n, extent, device="cpu"):
 
 
 def highest_frequency(shape, extent):
-    """Highest frequency (1/Angstrom) that a grid holds in every direction."""
+    """Highest frequency (1/Angstrom) of a grid in every direction."""
     return min(n // 2 / length for n, length in zip(shape, extent, strict=True))
 
 

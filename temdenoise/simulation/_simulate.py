@@ -1,4 +1,4 @@
-"""Images of any atoms, in one call."""
+"""Simulate images of any atoms in one call."""
 
 import math
 
@@ -20,7 +20,7 @@ from temdenoise.simulation.optics import Microscope
 from temdenoise.simulation.scattering import element_symbol
 from temdenoise.simulation.structures import Structure
 
-# Widest grid, in samples a side, that is tried: 16384^2 complex numbers are 2 GB.
+# Largest grid, in samples per side: 16384^2 complex numbers are 2 GB.
 _MAX_GRID = 16384
 
 
@@ -45,12 +45,12 @@ def simulate(
     return_columns=False,
     device="cpu",
 ):
-    """Simulate clean TEM images of a user's own atoms (the method of Appendix A.1 of the paper).
+    """Simulate clean TEM images of any atoms (the method of Appendix A.1 of the paper).
 
-    x of the atoms runs right in the image, y *down*, z along the beam. A crystal whose cell is
-    rectangular along these axes is repeated and imaged without borders; other crystals, and those
-    turned by `zone_axis`, fill the field and a margin around it that is simulated but not shown.
-    Atoms without a cell stand in the middle of vacuum.
+    In the image, x of the atoms points to the right, y *down*, and z along the beam. A crystal with
+    a rectangular cell along these axes is repeated and imaged without borders. Other crystals, and
+    those turned by `zone_axis`, fill the field and a margin around it that is simulated but not
+    shown. Atoms without a cell are in the middle of vacuum.
 
     Parameters
     ----------
@@ -62,28 +62,29 @@ def simulate(
     pixel_size : float, default=6
         Pixel size in pm.
     shape : int or tuple of int, optional
-        (height, width) in pixels. By default what `field_of_view` gives, or else the whole cell
-        (rounded to pixels), or the atoms with 5 Angstrom around them.
+        (height, width) in pixels. By default it follows from `field_of_view`; without that, it is
+        the whole cell (rounded to pixels), or the atoms with 5 Angstrom around them.
     field_of_view : float or tuple of float, optional
-        (height, width) in Angstrom; give this or `shape`.
+        (height, width) in Angstrom. Give either this or `shape`.
     defocus : float or array-like of shape (n_defocus,), default=6
-        C1 in nm, overfocus positive. A series shares one exit wave.
+        C1 in nm, overfocus positive. A series is calculated from one exit wave.
     microscope : Microscope, optional
-        The optics; by default those of the paper.
+        The optics. By default those of the paper.
     tilt : tuple of float, default=(0, 0)
         Specimen tilt towards x and y in degrees, up to 6.
     zone_axis : tuple of int, optional
         Lattice direction [u, v, w] of a crystal that is turned along the beam.
     thickness : float, optional
-        Thickness in Angstrom along the beam; crystals are repeated or cut to it. By default one
-        cell (of a crystal), or what the atoms need.
+        Thickness in Angstrom along the beam. Crystals are repeated or cut to it. By default one
+        cell (of a crystal), or the extent of the atoms.
     padding : float, optional
-        Margin in Angstrom around the field, for specimens that do not repeat seamlessly. By
-        default what the lens delocalises plus 5 Angstrom; less is refused.
+        Margin in Angstrom around the field, for specimens that do not repeat without borders. By
+        default the delocalisation by the lens plus 5 Angstrom. A margin below the delocalisation
+        is refused.
     dose : float, default=0.45
-        Electrons per pixel in vacuum. Counts are this times the detector's DQE.
+        Electrons per pixel in vacuum. Counts are the dose times the detector's DQE.
     detector : Detector, optional
-        Blur and losses of the detector; by default there are none.
+        Blur and losses of the detector. By default there are none.
     sampling : float, default=0.1
         Lateral sampling of the wave in Angstrom.
     slice_thickness : float, default=1/6
@@ -91,7 +92,7 @@ def simulate(
     absorption, debye_waller
         As in `exit_wave`.
     return_columns : bool, default=False
-        Also return where the atom columns are.
+        Also return the positions of the atom columns.
     device : str or torch.device, default="cpu"
         Where to compute, such as "cuda".
 
@@ -101,15 +102,15 @@ def simulate(
         Mean counts per pixel, without noise (`PoissonNoise` draws it). It knows its pixel size.
     columns : pandas.DataFrame
         Only with `return_columns`: x, y (px), element and occupancy (atoms) of the columns inside
-        the field, at half depth if tilted.
+        the field. Positions in tilted specimens are those at half depth.
 
     Raises
     ------
     TypeError, ValueError
-        For bad atoms (outside the cell, over each other, unknown, partly occupied), and for
-        numbers out of range; the message names the value and the mend.
+        If atoms are not valid (outside the cell, too close, unknown, partly occupied), or numbers
+        are out of range. The message names the value and the remedy.
     FileNotFoundError, ImportError
-        If there is no such file, or no ASE to read it with.
+        If the file does not exist, or ASE is not installed to read it.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def simulate(
     shape = _field_in_pixels(specimen, pixel_size, shape, field_of_view)
     field = np.array(shape) * (pixel_size / 100)
     padding = _check_padding(padding, microscope, defocus)
-    _grid(field, sampling)  # refuses what is too large before it is filled with atoms
+    _grid(field, sampling)  # refuses a field that is too large before it is filled with atoms
     model, origin = _lay_out(specimen, field, padding, thickness, zone_axis is not None)
     check_slices(model.thickness, slice_thickness)
 
@@ -164,15 +165,15 @@ def simulate(
 
 
 def _check_pixels(pixel_size, microscope, detector, defocus):
-    """Point sampling must be fine enough for the detail that arrives, or it aliases."""
+    """Refuse a point sampling that is too coarse for the detail in the image: it would alias."""
     if detector.pixel_integration or detector.mtf is not None:
         return
     limit = max(microscope.information_limit(d) for d in (defocus.min(), defocus.max()))
     if limit < math.inf and pixel_size > 50 / limit:
         raise ValueError(
             f"pixel_size {pixel_size:g} pm is too coarse: the microscope transfers up to "
-            f"{limit:.2f} 1/Angstrom, which needs {50 / limit:.1f} pm or less. Or say how the "
-            "detector averages over its pixels: Detector(pixel_integration=True)."
+            f"{limit:.2f} 1/Angstrom, which needs {50 / limit:.1f} pm or less. Or let the "
+            "detector average over its pixels: Detector(pixel_integration=True)."
         )
 
 
@@ -190,7 +191,7 @@ def _field_in_pixels(specimen, pixel_size, shape, field_of_view):
         if specimen.is_rectangular:
             field_of_view = specimen.cell[1, 1], specimen.cell[0, 0]
         elif specimen.cell is not None:
-            raise ValueError("Give shape or field_of_view: the cell is no rectangle to show.")
+            raise ValueError("Give shape or field_of_view, because the cell is not rectangular.")
         else:
             field_of_view = np.ptp(specimen.positions[:, 1::-1], axis=0) + 10
     lengths = np.ravel(np.asarray(field_of_view, dtype=float))
@@ -213,26 +214,26 @@ def _check_padding(padding, microscope, defocus):
     check_positive("padding", padding)
     if not needed <= padding < math.inf:
         raise ValueError(
-            f"padding is {padding!r} Angstrom, but at these defoci the lens lays details up to "
-            f"{needed:.1f} Angstrom off their place: what wraps around would be seen. Give at "
-            "least that, or leave padding out."
+            f"padding is {padding!r} Angstrom, but at these defoci the lens displaces details by "
+            f"up to {needed:.1f} Angstrom, so the image would wrap around. Give at least this "
+            "padding, or leave padding out."
         )
     return float(padding)
 
 
 def _lay_out(specimen, field, padding, thickness, cut):
-    """Lay the atoms into a periodic box; return it and the (y, x) of the first pixel in it."""
+    """Put the atoms into a periodic box; return the box and (y, x) of the first pixel in it."""
     if specimen.cell is None:
         return _in_vacuum(specimen, field, padding, thickness)
     if thickness is None:
         if cut or not specimen.is_upright:
-            raise ValueError("Give the thickness in Angstrom: the cell is not square to the beam.")
+            raise ValueError("Give the thickness in Angstrom: the cell is not along the beam.")
         thickness = specimen.cell[2, 2]
     depth = specimen.cell[2, 2]
     if specimen.is_upright and not cut and thickness > depth + 1e-6 and not specimen.periodic[2]:
         raise ValueError(
             f"thickness {thickness:g} is more than the cell's {depth:g} Angstrom along the beam, "
-            "in which it is not periodic: leave it out, or set pbc."
+            "and the cell is not periodic along it. Leave thickness out, or set pbc."
         )
     if specimen.is_rectangular and not cut:
         lengths = np.diag(specimen.cell)
@@ -240,7 +241,7 @@ def _lay_out(specimen, field, padding, thickness, cut):
             raise ValueError(f"The cell's lengths must be positive, got {lengths.tolist()}.")
         if all(specimen.periodic[:2]):
             extent = lengths[1::-1]
-            # several cells: a beam may not leave a cell of few Angstrom through both its sides
+            # several cells: a scattered beam must not cross a small cell more than once
             extent = extent * np.ceil(np.maximum(field, 20.0) / extent - 1e-9)
             numbers, positions = fill_box(specimen, (0, 0, 0), (*extent[::-1], thickness))
             return _model(numbers, positions, extent, thickness), (0.0, 0.0)
@@ -248,29 +249,29 @@ def _lay_out(specimen, field, padding, thickness, cut):
         return _in_vacuum(specimen, field, padding, thickness)
     if not all(specimen.periodic[:2]):
         raise ValueError(
-            f"The specimen repeats along one side of the image only (pbc {specimen.periodic}): "
-            "make it periodic along both with vacuum in its cell, or along none."
+            f"The specimen is periodic along one side of the image only (pbc {specimen.periodic}). "
+            "Make it periodic along both with vacuum in its cell, or along none."
         )
     extent = field + 2 * padding
     numbers, positions = fill_box(
         specimen, (-padding, -padding, 0), (*(field[::-1] + padding), thickness)
     )
     positions = positions + [padding, padding, 0]
-    # the cut's opposite sides meet where the box repeats: leave a gap as wide as a bond
+    # opposite sides of the crystal meet where the box repeats: leave a gap as wide as a bond
     inside = (positions[:, :2] < extent[::-1] - 2.0).all(axis=1)
     return _model(numbers[inside], positions[inside], extent, thickness), (padding, padding)
 
 
 def _in_vacuum(specimen, field, padding, thickness):
-    """Atoms that do not repeat, in the middle of a box of vacuum."""
+    """Put atoms that are not periodic in the middle of a box of vacuum."""
     low, high = specimen.positions.min(axis=0), specimen.positions.max(axis=0)
     depth = high[2] - low[2]
     if thickness is None:
         thickness = depth + 1.0
     elif thickness < depth:
         raise ValueError(
-            f"The atoms are {depth:.2f} Angstrom deep and do not fit thickness {thickness:g}: "
-            "raise it or remove atoms."
+            f"The atoms are {depth:.2f} Angstrom deep and do not fit thickness {thickness:g}. "
+            "Raise the thickness or remove atoms."
         )
     extent = np.maximum(field, (high - low)[1::-1]) + 2 * padding
     middle = np.array([extent[1], extent[0], thickness]) / 2
@@ -290,12 +291,12 @@ def _model(numbers, positions, extent, thickness):
 
 
 def _grid(extent, sampling):
-    """Grid at least as fine as asked, of sizes that the FFT likes."""
+    """Grid at least as fine as `sampling`, with sizes for which the FFT is fast."""
     shape = tuple(_fast_size(math.ceil(length / sampling - 1e-9)) for length in extent)
     if max(shape) > _MAX_GRID:
         raise ValueError(
             f"{extent[0]:.0f} x {extent[1]:.0f} Angstrom sampled every {sampling:g} Angstrom needs "
-            f"a grid of {shape}, beyond {_MAX_GRID}: take a smaller field or a coarser sampling."
+            f"a grid of {shape}, more than {_MAX_GRID}. Use a smaller field or a coarser sampling."
         )
     return shape
 
@@ -313,7 +314,7 @@ def _columns_in_field(model, tilt, origin, pixel_size, shape):
     columns = model.columns(tilt)
     symbols = {str(z): element_symbol(z) for z in np.unique(model.numbers)}
     columns["element"] = columns["element"].replace(symbols)
-    if model.extent[0] > 0 and origin == (0.0, 0.0):  # seamless: columns on the left edge show
+    if model.extent[0] > 0 and origin == (0.0, 0.0):  # no border: columns on the left edge show
         columns = _repeat_border(columns, model.extent)
     columns[["x", "y"]] = (columns[["x", "y"]] - np.array(origin[::-1])) * (100 / pixel_size)
     inside = columns["x"].between(-0.5, shape[1] - 0.5) & columns["y"].between(-0.5, shape[0] - 0.5)
@@ -321,7 +322,7 @@ def _columns_in_field(model, tilt, origin, pixel_size, shape):
 
 
 def _repeat_border(columns, extent):
-    """Columns of a seamless crystal in the neighbouring cells as well."""
+    """Columns of a crystal without borders, also those in the neighbouring cells."""
     copies = [
         columns.assign(x=columns["x"] + i * extent[1], y=columns["y"] + j * extent[0])
         for i in (-1, 0, 1)

@@ -18,8 +18,8 @@ INTERFACE_GAP = 2.5
 def lattice_points(constant, sites, lower, upper):
     """All sites of a cubic lattice inside a box given in the frame (x, up, beam), Angstrom."""
     lower, upper = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
-    # The cells that can reach into the box: a cube around it in crystal axes, of which only those
-    # are kept whose centre lies within half a cell's diagonal of the box.
+    # A cube in crystal axes around the box is filled with cells. Only cells whose centre is within
+    # half a cell's diagonal of the box are kept.
     centre, half = (lower + upper) / 2 @ AXES / constant, (upper - lower) / 2 @ np.abs(AXES)
     first = np.floor(centre - half / constant).astype(int) - 1
     last = np.ceil(centre + half / constant).astype(int) + 1
@@ -35,9 +35,9 @@ def lattice_points(constant, sites, lower, upper):
 def ceria_slab(width, depth, thickness, shift=0.0, facets=(), steps=()):
     """CeO2 slab below height 0 (last Ce plane), of whole O-Ce-O trilayers.
 
-    Each facet (edge, angle) cuts the slab's left (positive angle) or right side along a plane that
-    meets the surface at x = edge under that angle in degrees, one trilayer at a time. Each step
-    (edge, layers) takes whole trilayers off on the right of x = edge (positive) or on its left
+    Each facet (edge, angle) cuts the slab's left (positive angle) or right side along a plane, one
+    trilayer at a time. The plane meets the surface at x = edge under this angle in degrees. Each
+    step (edge, layers) removes whole trilayers on the right of x = edge (positive) or on its left
     (negative). The lattice is shifted along x before it is cut.
 
     Returns
@@ -45,7 +45,7 @@ def ceria_slab(width, depth, thickness, shift=0.0, facets=(), steps=()):
     cerium, oxygen : ndarray of shape (n_atoms, 3)
         x, height, beam in Angstrom.
     """
-    margin = 1e-3  # sites on the border belong to the cell once
+    margin = 1e-3  # sites on the border belong to the cell only once
     lower = np.array([-margin, -depth, -margin])
     upper = np.array([width - margin, margin, thickness - margin])
     reach = [0, CERIA_SPACING / 4, 0]  # height of an O plane over its Ce plane
@@ -79,9 +79,9 @@ def platinum_particle(width, layers, thickness, wulff_height, truncation, lattic
     """Cut a truncated octahedron at height 0, in twin relation to the support (mirrored in x).
 
     `wulff_height` is the height of the Wulff centre over the particle's height: below 0 the
-    particle is widest at its foot; `truncation` is the distance of the {100} facets over that of
-    the {111} facets; `offset` (x, beam) moves the centre against the lattice, which trades columns
-    between the two sides.
+    particle is widest at its foot. `truncation` is the distance of the {100} facets over that of
+    the {111} facets. `offset` (x, beam) moves the centre relative to the lattice, so that one side
+    gains columns and the other loses them.
     """
     spacing = lattice / np.sqrt(3)
     height = (layers - 0.5) * spacing
@@ -98,7 +98,7 @@ def platinum_particle(width, layers, thickness, wulff_height, truncation, lattic
         lattice, FCC, np.array([-half[0], -0.1, -half[2]]), half + [0, height, 0]
     )
     away = points - centre
-    # the {111} facet parallel to the interface is set by the number of layers
+    # the number of layers sets the {111} facet parallel to the interface
     flat = np.abs(normals[:, 1]) > 0.9
     keep = (away @ normals[~flat].T <= radius + 1e-6).all(axis=1)
     keep &= (away @ cubes.T <= radius * truncation + 1e-6).all(axis=1)

@@ -1,4 +1,4 @@
-"""From the intensity on the simulation's periodic grid to the pixels of a detector."""
+"""The detector: from the intensity on the simulation's periodic grid to pixels."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from temdenoise.simulation._grid import check_grid, frequencies
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """What a counting detector and the exposure do to an image: blur it and lose electrons.
+    """Blur and loss of electrons by a counting detector and by drift during the exposure.
 
     The modulation transfer function (MTF), the pixels' area and drift multiply the spectrum of the
     intensity before it is sampled. Counts stay Poisson distributed and independent from pixel to
@@ -23,20 +23,21 @@ class Detector:
     ----------
     mtf : None, float, callable or array-like of shape (n, 2), default=None
         Modulation transfer as a function of frequency in cycles per pixel (0.5: Nyquist). A number
-        is the value at 0.5 of a Gaussian MTF, 1 at frequency 0. A table holds rows (frequency,
-        value) and is interpolated; its last value holds beyond it. None: 1 everywhere.
+        is the value at 0.5 of a Gaussian MTF, which is 1 at frequency 0. A table holds rows
+        (frequency, value) and is interpolated; its last value is used at higher frequencies.
+        None: 1 everywhere.
     dqe : float, default=1
         Detective quantum efficiency at frequency 0: share of the electrons that are counted.
     pixel_integration : bool, default=False
-        Whether pixels average over their (square) area; otherwise the intensity at their centres
-        is taken, as the paper's images do.
+        True: pixels average over their (square) area. False: pixels have the intensity at their
+        centres, as in the paper's images.
     drift : tuple of float, default=(0, 0)
         Uniform drift (x, y) of the specimen during the exposure in pm.
 
     Raises
     ------
     ValueError, TypeError
-        For a parameter out of its range.
+        If a parameter is out of range.
 
     Examples
     --------
@@ -96,7 +97,7 @@ class Detector:
         return np.interp(u, *table.T)
 
     def transfer(self, ux, uy=0.0, pixel_size=None):
-        """Share of contrast that is left at frequencies (ux, uy) in cycles per pixel.
+        """Share of the contrast that is transferred at frequencies (ux, uy) in cycles per pixel.
 
         Parameters
         ----------
@@ -147,8 +148,8 @@ class Detector:
 def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
     """Evaluate a periodic band-limited image on any regular grid of pixels, exactly.
 
-    The Fourier series is summed at the pixel positions: two matrix products, one per axis. No
-    interpolation, any pixel size, any crop of the cell.
+    The Fourier series is summed at the pixel positions by two matrix products, one per axis. There
+    is no interpolation; any pixel size and any crop of the cell are possible.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
     Raises
     ------
     ValueError
-        For a pixel size, extent or shape that is not positive.
+        If pixel size, extent or shape is not positive.
 
     Examples
     --------
@@ -195,7 +196,7 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
         phase = torch.remainder(2 * math.pi * positions[:, None] * g[None], 2 * math.pi)
         matrices.append(torch.polar(torch.ones_like(phase) / n, phase).to(torch.complex64))
     rows, columns = matrices
-    # a real function: frequencies come in pairs along x, but for 0 and an even grid's highest
+    # the function is real: frequencies along x are in pairs, except 0 and an even grid's highest
     width = spectrum.shape[-1]
     half = width // 2 + 1
     columns = columns[:, :half] * 2
@@ -206,7 +207,7 @@ def sample_image(spectrum, extent, pixel_size, shape, origin=(0.0, 0.0)):
 
 
 def crop_spectrum(spectrum, extent, g_max):
-    """Keep the frequencies up to `g_max` (1/Angstrom) of an unnormalised FFT: a coarser grid.
+    """Reduce an unnormalised FFT to a coarser grid: the frequencies up to `g_max` (1/Angstrom).
 
     The values are rescaled so that an inverse FFT of the result gives the same function.
     """

@@ -10,15 +10,15 @@ from temdenoise.simulation._grid import band_limit, check_grid, frequencies
 from temdenoise.simulation.potential import SlicePotential, assign_slices
 from temdenoise.simulation.scattering import electron_wavelength, interaction_parameter
 
-# Beyond this the small-angle propagator, which the tilt enters, is no longer right.
+# The small-angle propagator, which includes the tilt, is not valid for larger tilts.
 _MAX_TILT = 6.0  # degrees
 
 
 class _Propagation:
-    """A wave on its way through slices, on a periodic grid.
+    """A wave that propagates through slices, on a periodic grid.
 
-    Runs of empty slices are one propagation, which is exact, and are joined to the propagation out
-    of the slice before them.
+    Consecutive empty slices are one propagation, which is exact. It is joined to the propagation
+    from the slice before them.
     """
 
     def __init__(self, extent, shape, dz, voltage, tilt, device):
@@ -26,7 +26,7 @@ class _Propagation:
         if tilt.shape != (2,) or not (np.abs(tilt) <= _MAX_TILT).all():
             raise ValueError(
                 f"tilt must be two angles (x, y) of at most {_MAX_TILT:g} degrees, got "
-                f"{tilt.tolist()}: turn the atoms themselves for more."
+                f"{tilt.tolist()}. For larger angles turn the atoms."
             )
         gy, gx = (frequencies(n, length, device) for n, length in zip(shape, extent, strict=True))
         self.gy, self.gx, self.dz = gy, gx, dz
@@ -62,12 +62,12 @@ class _Propagation:
         self.wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(transfer))
 
     def transmit(self, phase, damping, following):
-        """Pass a slice whose phase shift and damping exponent are given (radians).
+        """Pass a slice with a given phase shift and damping exponent (radians).
 
-        `following` is the number of slices from this one to the next that scatters, this one
-        included.
+        `following` is the number of slices from this slice to the next that scatters, including
+        this slice.
         """
-        # exp(i phase - damping), for which torch.exp of a complex number is several times slower
+        # exp(i phase - damping); torch.exp of a complex number would be several times slower
         if torch.is_tensor(damping):
             transmission = torch.polar(torch.exp(-damping), phase)
         else:
@@ -81,7 +81,7 @@ class _Propagation:
         self._multiply(transmission.mul_(self.wave), self._onward[following])
 
     def leave(self, thickness):
-        """Take back half of the sideways drift of a tilted specimen; return the wave."""
+        """Undo half of the sideways drift of a tilted specimen; return the wave."""
         if any(self.slopes):
             back = self._drift(0.0, -thickness / 2)
             self.wave = torch.fft.ifft2(torch.fft.fft2(self.wave) * back)
@@ -104,17 +104,17 @@ def exit_wave(
 ):
     """Propagate a plane wave through atoms, slice by slice.
 
-    Atoms go whole into the slice that holds them. Runs of empty slices are one propagation, which
-    is exact. The tilt acts in the propagator: the wave drifts sideways from slice to slice, and
-    half the total drift is taken back at the end, so that an atom at depth z shows at
-    ``x + tan(tilt) (z - thickness / 2)``.
+    The whole potential of an atom is put into the slice that holds the atom. Consecutive empty
+    slices are one propagation, which is exact. The tilt is part of the propagator: the wave drifts
+    sideways from slice to slice, and half of the total drift is undone at the end. Therefore an
+    atom at depth z appears at ``x + tan(tilt) (z - thickness / 2)``.
 
     Parameters
     ----------
     numbers : array-like of int, shape (n_atoms,)
         Atomic numbers.
     positions : array-like of float, shape (n_atoms, 3)
-        x (right), y (down, as image rows run) and z (along the beam) in Angstrom. x and y are
+        x (right), y (down, like image rows) and z (along the beam) in Angstrom. x and y are
         periodic.
     extent : tuple of float
         (height, width) of the periodic cell in Angstrom.
@@ -130,11 +130,11 @@ def exit_wave(
         Specimen tilt towards x and y in degrees.
     absorption : None, float, dict or "thermal", default=None
         Imaginary over real part of the potential: one number, or one for each atomic number. None
-        takes the values that give the mean level of the paper's images. "thermal" calculates from
-        `debye_waller` what thermal diffuse scattering removes (`absorptive_form_factor`).
+        uses the values that give the mean level of the paper's images. "thermal" calculates the
+        loss by thermal diffuse scattering from `debye_waller` (`absorptive_form_factor`).
     debye_waller : None, float or dict, default=None
-        Debye-Waller factors B = 8 pi^2 <u^2> in Angstrom^2, one or one for each atomic number,
-        which smear the potential. None: atoms at rest.
+        Debye-Waller factors B = 8 pi^2 <u^2> in Angstrom^2, one number or one for each atomic
+        number. They smear the potential. None: atoms at rest.
     device : str or torch.device, default="cpu"
         Where to compute.
 
@@ -146,8 +146,8 @@ def exit_wave(
     Raises
     ------
     ValueError
-        For positions outside the cell along z, atoms over each other, unknown elements, a tilt
-        beyond 6 degrees, or a cell, grid or slices that are not positive.
+        If positions are outside the cell along z, atoms are too close, elements are unknown, the
+        tilt is more than 6 degrees, or cell, grid or slices are not positive.
 
     Examples
     --------
@@ -177,17 +177,17 @@ def exit_wave(
 def propagate_potential(
     potential, extent, *, thickness, voltage=300.0, tilt=(0.0, 0.0), device="cpu"
 ):
-    """Propagate a plane wave through given slices: any potential, not only that of free atoms.
+    """Propagate a plane wave through slices of any potential, not only that of free atoms.
 
     Parameters
     ----------
     potential : array-like or torch.Tensor, shape (n_slices, height, width)
-        Projected potential of each slice in V Angstrom, real, or complex with absorption; the
-        first slice is met first.
+        Projected potential of each slice in V Angstrom, real, or complex with absorption. The wave
+        passes the first slice first.
     extent : tuple of float
         (height, width) of the periodic cell in Angstrom.
     thickness : float
-        Length along the beam of all slices together, Angstrom.
+        Total length of the slices along the beam, Angstrom.
     voltage : float, default=300
         Accelerating voltage in kV.
     tilt : tuple of float, default=(0, 0)

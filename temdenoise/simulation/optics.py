@@ -11,9 +11,9 @@ from temdenoise.simulation._grid import BAND_LIMIT, check_grid, frequencies, hig
 from temdenoise.simulation.detector import crop_spectrum
 from temdenoise.simulation.scattering import electron_wavelength
 
-# A frequency counts as transferred if more than this share of its contrast arrives.
+# A frequency is transferred if more than this share of its contrast is in the image.
 _TRANSFERRED = 0.01
-# Coherent images held in memory together.
+# Number of coherent images in memory at once.
 _FOCI_AT_ONCE = 8
 
 
@@ -21,15 +21,15 @@ _FOCI_AT_ONCE = 8
 class Microscope:
     """Optical parameters of Appendix A.1 of the paper, and the imaging they define.
 
-    The wave is multiplied in reciprocal space by exp(-i chi). With ``w = lambda g``, the angle of
-    a beam in radians, and phi its azimuth, from image x (right) towards image y (down)::
+    The wave is multiplied by exp(-i chi) in reciprocal space. ``w = lambda g`` is the angle of a
+    beam in radians, and phi its azimuth, from image x (right) towards image y (down)::
 
         chi = (2 pi / lambda) (C1 w^2 / 2 + C12 w^2 cos 2 (phi - phi12) / 2
                                + C21 w^3 cos(phi - phi21) / 3 + C23 w^3 cos 3 (phi - phi23) / 3
                                + C3 w^4 / 4 + C5 w^6 / 6)
 
-    C1 > 0 is overfocus. Spatial coherence damps the wave by the gradient of all of chi, focal
-    spread is averaged explicitly over focus, vibration damps the intensity.
+    C1 > 0 is overfocus. Spatial coherence damps the wave by the gradient of the whole chi. The
+    focal spread is an explicit average over focus. Vibration damps the intensity.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Microscope:
     c12 : float, default=0
         Two-fold astigmatism in nm (A1 in another notation).
     phi12 : float, default=0
-        Azimuth of the two-fold astigmatism in degrees: the direction that C12 > 0 overfocuses.
+        Azimuth of the two-fold astigmatism in degrees: C12 > 0 overfocuses this direction.
     c21 : float, default=0
         Axial coma in nm (3 B2 in another notation).
     phi21 : float, default=0
@@ -63,8 +63,8 @@ class Microscope:
     Raises
     ------
     ValueError
-        For a parameter that is not finite, a voltage or aperture that is not positive, or a
-        negative spread, convergence or vibration.
+        If a parameter is not finite, voltage or aperture is not positive, or spread, convergence
+        or vibration is negative.
 
     Examples
     --------
@@ -90,14 +90,13 @@ class Microscope:
     phi23: float = 0.0
     aperture: float | None = None
 
-    # The focal distribution is summed at this many points per half-width, out to two half-widths.
-    # With the default spread that is 1 nm, so one stack serves a series in whole nanometres.
+    # The focal distribution is summed at this many points per half-width, up to two half-widths.
+    # The default spread gives steps of 1 nm, so one stack is enough for a series in whole nm.
     _STEPS_PER_SPREAD = 4
     _HALF_WIDTHS = 2
-    # The wave is imaged on a grid that ends here (1/Angstrom) when specimens vibrate by 50 pm.
-    # That leaves nothing of the intensity beyond 1.3 1/Angstrom, and what aliases below that comes
-    # from waves near the limit, where crystals scatter next to nothing (tests compare with a grid
-    # twice as fine).
+    # Limit of the grid of the image wave (1/Angstrom) for a vibration of 50 pm. With this vibration
+    # there is no intensity above 1.3 1/Angstrom. Aliasing below that comes only from waves near the
+    # limit, where crystals scatter almost nothing (tests compare with a grid twice as fine).
     _GRID_LIMIT = 2.4
 
     def __post_init__(self):
@@ -117,7 +116,7 @@ class Microscope:
                 raise ValueError(f"{field.name} must not be negative, got {value!r}.")
 
     def _aberrations(self, wy, wx):
-        """Everything of chi but focus, and its gradient by (wy, wx), in Angstrom."""
+        """All terms of chi except focus, and their gradient by (wy, wx), in Angstrom."""
         w2 = wy**2 + wx**2
         c3, c5 = self.c3 * 1e4, self.c5 * 1e7
         chi = w2**2 * (c3 / 4 + w2 * c5 / 6)
@@ -165,7 +164,7 @@ class Microscope:
             c1 = float(defocus) * 10
             gradient2 = constant + c1 * (linear + c1 * w2)
             envelope = torch.exp((-(half_angle**2) * gradient2).float())
-            # of focus, the phase is a product of one along y and one along x
+            # the phase factor of focus is a product of one along y and one along x
             return (focus(wy, c1) * focus(wx, c1)).mul_(turn).mul_(envelope)
 
         return transfer
@@ -174,10 +173,10 @@ class Microscope:
         return torch.exp(-2 * (math.pi * self.vibration / 100) ** 2 * g2)
 
     def information_limit(self, defocus=0.0):
-        """Highest spatial frequency in 1/Angstrom of which 1 % of the contrast arrives.
+        """Highest spatial frequency in 1/Angstrom with 1 % of its contrast in the image.
 
         Aperture, convergence, focal spread and vibration limit it, for weakly scattering
-        specimens; without any of them it is infinite. `defocus` is in nm.
+        specimens. Without any of these it is infinite. `defocus` is in nm.
         """
         wavelength = electron_wavelength(self.voltage)
         g = torch.arange(0, 1500, dtype=torch.float64) / 100
@@ -186,7 +185,7 @@ class Microscope:
         offsets, weights = self._focal_distribution()
         spread = torch.as_tensor(offsets * self.focal_spread * 10)
         chromatic = torch.exp(1j * math.pi * wavelength * g[:, None] ** 2 * spread)
-        # a sum over few foci revives where their phases meet again; a Gaussian does not
+        # a sum over few foci grows again where their phases agree; a Gaussian does not
         chromatic = (chromatic * torch.as_tensor(weights)).sum(1).abs().cummin(0).values
         contrast = self._transfer(gy, gx)(defocus).abs() * chromatic[:, None]
         contrast = contrast * self._vibration_damping(g[:, None] ** 2)
@@ -195,10 +194,11 @@ class Microscope:
         return math.inf if last == len(g) - 1 else float(g[last])
 
     def delocalisation(self, defocus):
-        """Furthest distance in Angstrom at which the lens lays what one point scatters.
+        """Delocalisation: largest distance in Angstrom to which the lens displaces details.
 
-        Taken over all frequencies up to the information limit, focal spread included. What
-        surrounds an isolated specimen must be wider. `defocus` is in nm, one value or several.
+        It is the largest over all frequencies up to the information limit, with the focal spread.
+        The vacuum around an isolated specimen must be wider. `defocus` is in nm, one value or
+        several.
         """
         reach = self._HALF_WIDTHS * self.focal_spread
         values = np.concatenate([np.ravel(defocus) - reach, np.ravel(defocus) + reach])
@@ -219,10 +219,10 @@ class Microscope:
         return offsets, weights / weights.sum()
 
     def _focus_grid(self, defocus):
-        """Return focus values (nm) to image at, weights, and where each defocus sits among them.
+        """Return the focus values (nm) to image at, weights, and the index of each defocus in them.
 
-        One coherent stack is shared by a whole defocus series when its steps fall on the grid of
-        the focal average; otherwise each defocus brings its own values.
+        If the steps of a defocus series fall on the grid of the focal average, one coherent stack
+        is enough for the whole series. Otherwise each defocus has its own focus values.
         """
         offsets, weights = self._focal_distribution()
         values, index = np.unique(
@@ -231,7 +231,7 @@ class Microscope:
         return values, weights, index.reshape(len(defocus), -1)
 
     def _check_sampling(self, extent, shape, defocus):
-        """Refuse a grid that cannot hold what the lens transfers."""
+        """Refuse a grid that is too coarse for the frequencies that the lens transfers."""
         holds = BAND_LIMIT * highest_frequency(shape, extent)
         limit = max(self.information_limit(d) for d in (defocus.min(), defocus.max()))
         if holds < limit < math.inf:
@@ -266,8 +266,8 @@ class Microscope:
         Raises
         ------
         ValueError
-            If defocus is empty or not finite, or the wave's grid is too coarse for what the
-            aperture, the aberrations and the coherence let through.
+            If defocus is empty or not finite, or the wave's grid is too coarse for the frequencies
+            that aperture, aberrations and coherence transfer.
         """
         defocus = np.atleast_1d(np.asarray(defocus, dtype=np.float64))
         if defocus.ndim != 1 or defocus.size == 0 or not np.isfinite(defocus).all():
@@ -307,6 +307,6 @@ class Microscope:
         spectra = torch.fft.fft2(intensity.reshape(-1, *spectrum.shape))
         spectra *= self._vibration_damping(gy**2 + gx**2).float()
         if limit < math.inf:
-            # vibration leaves less than 1e-6 of what lies beyond 3/4 of the limit
+            # vibration damps the intensity beyond 3/4 of the limit to less than 1e-6
             spectra = crop_spectrum(spectra, extent, 0.75 * limit)
         return spectra, tuple(spectra.shape[-2:])

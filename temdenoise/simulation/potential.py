@@ -16,8 +16,8 @@ from temdenoise.simulation.scattering import (
     interaction_parameter,
 )
 
-# Absorption V (1 + i kappa) per element. 0.03 for Pt and 0.0155 for Ce and O give the mean level of
-# the images of the paper's data set; other elements follow their neighbours by weight.
+# Absorption kappa in V (1 + i kappa) per element. 0.03 for Pt and 0.0155 for Ce and O give the mean
+# level of the images of the paper's data set. Other elements have the value closest in weight.
 ABSORPTION = {8: 0.0155, 58: 0.0155, 78: 0.03}
 
 
@@ -32,7 +32,7 @@ def _per_element(value, elements, name):
         missing = [f"{z} ({element_symbol(z)})" for z in elements if z not in value]
         if missing:
             raise ValueError(
-                f"{name} names no value for atomic number {', '.join(missing)}: give one for each "
+                f"{name} has no value for atomic number {', '.join(missing)}. Give one for each "
                 "element of the specimen."
             )
         values = {z: value[z] for z in elements}
@@ -53,15 +53,15 @@ def _plane_waves(g, x):
 class SlicePotential:
     """Phase shifts of slices: projected potential times the interaction parameter (radians).
 
-    Atoms enter as exact phase factors: the structure factor of a slice is separable per atom, so
-    two thin complex matrices multiply to all frequencies inside the aperture at once. Potential and
-    absorption are real functions: half of their frequencies say it all.
+    Positions of atoms are exact phase factors. The structure factor of a slice is separable per
+    atom, so the product of two thin complex matrices gives all frequencies inside the aperture.
+    Potential and absorption are real functions, so half of their frequencies is enough.
     """
 
     def __init__(self, elements, gy, gx, voltage, absorption=None, debye_waller=None):
         self.shape = (len(gy), len(gx))
         limit = BAND_LIMIT * float(min(gy.abs().max(), gx.abs().max()))
-        # rows inside the aperture: the first few, which are not negative, and the last few
+        # rows inside the aperture: the first few (frequencies of 0 and above) and the last few
         half = len(gy) // 2
         self.top, self.bottom = int((gy[:half] <= limit).sum()), int((gy[half:] >= -limit).sum())
         self.gy = torch.cat([gy[: self.top], gy[len(gy) - self.bottom :]])
@@ -87,7 +87,7 @@ class SlicePotential:
         aperture = band_limit(gy, gx)
         aperture = torch.cat([aperture[: self.top], aperture[len(gy) - self.bottom :]])
         scale = scale * aperture[:, : len(self.gx)]
-        # of each element: real part, imaginary part, their ratio if it is one number
+        # for each element: real part, imaginary part, their ratio if it is a single number
         self.factors = {}
         for z in elements:
             real = form_factor(z, g2) * scale
@@ -126,7 +126,7 @@ class SlicePotential:
         full = spectrum.new_zeros(height, spectrum.shape[1])
         full[: self.top] = spectrum[: self.top]
         full[height - self.bottom :] = spectrum[self.top :]
-        # columns beyond the aperture hold nothing
+        # columns beyond the aperture are zero
         return torch.fft.irfft(torch.fft.ifft(full, dim=0), n=width, dim=1)
 
 
@@ -150,7 +150,7 @@ def projected_potential(
     debye_waller=None,
     device="cpu",
 ):
-    """Potential of every slice, projected along the beam: what `exit_wave` sends the wave through.
+    """Potential of every slice, projected along the beam, as `exit_wave` uses it.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def projected_potential(
     slice_thickness : float, default=1/6
         Slice thickness in Angstrom, adjusted so that slices fill the thickness.
     voltage : float, default=300
-        Accelerating voltage in kV; matters to thermal absorption only.
+        Accelerating voltage in kV. Only thermal absorption depends on it.
     absorption, debye_waller
         As in `exit_wave`.
     device : str or torch.device, default="cpu"
@@ -182,8 +182,8 @@ def projected_potential(
     Raises
     ------
     ValueError
-        For atoms outside the cell or over each other, unknown elements, a cell or slices that are
-        not positive.
+        If atoms are outside the cell or too close, elements are unknown, or cell or slices are not
+        positive.
 
     Examples
     --------

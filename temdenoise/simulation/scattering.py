@@ -1,4 +1,4 @@
-"""How electrons meet atoms: wavelength, interaction parameter, form factors."""
+"""Scattering of electrons by atoms: wavelength, interaction parameter, form factors."""
 
 import json
 import math
@@ -140,12 +140,12 @@ def _absorptive_spline(number, debye_waller, voltage):
 
 
 def absorptive_form_factor(number, g2, debye_waller, *, voltage=300.0):
-    """Imaginary form factor of a vibrating atom: what thermal diffuse scattering takes away.
+    """Imaginary form factor of a vibrating atom: the loss by thermal diffuse scattering.
 
-    An atom that vibrates about its site scatters with a mean amplitude
+    The mean scattering amplitude of an atom that vibrates about its site is
     ``<exp(i phi)> = exp(i <phi> - (<phi^2> - <phi>^2) / 2)`` to second order in its phase shift
-    phi (Einstein model). The second term is a loss of elastic intensity, concentrated at the core;
-    its Fourier transform is the absorptive form factor.
+    phi (Einstein model). The second term is a loss of elastic intensity, concentrated at the core.
+    Its Fourier transform is the absorptive form factor.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def absorptive_form_factor(number, g2, debye_waller, *, voltage=300.0):
     """
     if not 0 <= debye_waller < math.inf:
         raise ValueError(
-            f"A Debye-Waller factor is finite and not negative (Angstrom^2), got {debye_waller}."
+            f"debye_waller must be finite and not negative (Angstrom^2), got {debye_waller}."
         )
     element_symbol(number)
     if debye_waller == 0:

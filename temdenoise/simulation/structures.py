@@ -18,13 +18,13 @@ from temdenoise.simulation.crystals import (
 from temdenoise.simulation.surface_defects import DEFECTS, project, with_defect
 
 SYMBOLS = {8: "O", 58: "Ce", 78: "Pt"}
-# How far the neighbours of a column are looked for, Angstrom: two rings of cation columns; around
-# oxygen, one ring of all.
+# Distance in Angstrom within which columns are neighbours: two rings of cation columns around a
+# cation, one ring of all columns around oxygen.
 _CATION_REACH = 0.75 * CERIA_LATTICE
 _PLATINUM_REACH = 0.75 * PLATINUM_LATTICE
 _OXYGEN_REACH = 0.55 * CERIA_LATTICE
 # Directions from a bulk column to its neighbours are at most 90 degrees apart, also across the
-# interface, and 109 or more where one is missing.
+# interface. They are 109 degrees or more apart if a neighbour is missing.
 SURFACE_GAP = 100.0
 
 # Width at the interface (Angstrom), number of (111) layers of the paper's four particles; PtNp2 is
@@ -60,22 +60,22 @@ class Structure:
     info: dict = field(default_factory=dict)
 
     def columns(self, tilt=(0.0, 0.0), tolerance=0.3):
-        """Projected atom columns: what an image can show at best.
+        """Projected atom columns.
 
-        A column is at the surface if the directions to its neighbouring columns leave a gap of
-        more than 100 degrees. Neighbours of a cation column are the cation columns (Ce, Pt) within
-        0.75 lattice constants, those of an oxygen column all within 0.55, in the untilted
-        projection, the cell continued periodically. In the bulk the widest gap is 71 degrees (90
-        around oxygen), and Pt and Ce on either side of the interface close each other's; where a
-        column is missing the gap is at least 109.
+        A column is at the surface if there is a gap of more than 100 degrees between the directions
+        to its neighbouring columns. Neighbours of a cation column are the cation columns (Ce, Pt)
+        within 0.75 lattice constants. Neighbours of an oxygen column are all columns within 0.55.
+        The projection is untilted, and the cell is periodic. The widest gap in the bulk is 71
+        degrees (90 around oxygen); at the interface, Pt and Ce columns are neighbours and close the
+        gaps. If a column is missing, the gap is at least 109 degrees.
 
         Parameters
         ----------
         tilt : tuple of float, default=(0, 0)
-            Specimen tilt in degrees, as given to `exit_wave`; a tilted column is centred at half
-            depth.
+            Specimen tilt in degrees, as for `exit_wave`. The position of a tilted column is that at
+            half depth.
         tolerance : float, default=0.3
-            Atoms of one element closer than this (Angstrom, in projection, untilted) are a column.
+            Atoms of one element closer than this (Angstrom, in untilted projection) are one column.
 
         Returns
         -------
@@ -150,16 +150,16 @@ def pt_ceo2(
 ):
     """Pt nanoparticle on a CeO2 (111) support, both in [110] zone axis (Appendix A.3).
 
-    The cell is periodic along the support and wider than the field of view, which is cropped from
-    its middle: nothing that wraps around is seen.
+    The cell is periodic along the support. The field of view is the middle of this wider cell, so
+    that nothing in it wraps around.
 
     Parameters
     ----------
     particle : {"PtNp1", "PtNp2", "PtNp3", "PtNp4"} or None, default="PtNp1"
-        Which of the paper's particles (2 nm, 2 nm with a column less at the interface, 1 nm,
-        3 nm); None leaves the support bare.
+        One of the paper's particles (2 nm, 2 nm with a column less at the interface, 1 nm, 3 nm).
+        None: the support alone.
     defect : {"D0", "D1", "D2", "Dh", "Ds"}, default="D0"
-        None, one or two surface columns missing, one halved, one reduced to a single atom.
+        No surface column missing, one, or two; one column halved, or reduced to a single atom.
     thickness : float, default=40
         Thickness of the support along the beam, Angstrom.
     field_of_view : float, default=50
@@ -167,7 +167,7 @@ def pt_ceo2(
     support : float, default=20
         Height of the support in the field, Angstrom.
     shift : tuple of float, default=(0, 0)
-        Shift (x, y) of everything in the field, Angstrom.
+        Shift (x, y) of the whole model in the field, Angstrom.
     wulff_height : float, default=-0.15
         Height of the Wulff centre above the interface over the particle's height; below 0 the
         particle is widest at its foot.
@@ -178,18 +178,20 @@ def pt_ceo2(
     particle_lattice : float, default=3.985
         Lattice constant of Pt, Angstrom.
     offset : tuple of float, optional
-        (x, beam) in Angstrom by which the particle's centre is moved against its lattice, which
-        trades atom columns between its two sides; drawn from -1 to 1 by default.
+        (x, beam) in Angstrom by which the particle's centre is moved relative to its lattice. One
+        side of the particle gains atom columns and the other loses them. By default drawn from -1
+        to 1.
     facets : sequence of (float, float), default=()
-        Facets of the support: x in Angstrom from the field's left side where the surface ends, and
-        angle in degrees under which it falls, positive to the left, negative to the right.
+        Facets of the support. The first number is x in Angstrom, from the field's left side, where
+        the surface ends. The second is the angle of the facet in degrees, positive if it descends
+        to the left, negative if to the right.
     steps : sequence of (float, int), default=()
         Steps of the support: x in Angstrom from the field's left side, and the number of O-Ce-O
-        trilayers that are missing on the right of it (positive) or on its left (negative).
+        trilayers that are missing on the right of x (positive) or on its left (negative).
     oxygen_vacancies : float, default=0
         Share of the oxygen atoms of the support's topmost plane that are missing, at random.
     random_state : int, RandomState instance or None, default=None
-        Chooses the place of the particle on the lattice, of the defect and of the vacancies.
+        Determines the places of the particle on the lattice, of the defect and of the vacancies.
 
     Returns
     -------
@@ -199,8 +201,8 @@ def pt_ceo2(
     Raises
     ------
     ValueError
-        For an unknown particle or defect, a thickness below 5 Angstrom, a field of view or support
-        that leaves no room for the model, or facets, steps and vacancies out of range.
+        If particle or defect is unknown, the thickness is below 5 Angstrom, the field of view or
+        the support leaves no room for the model, or facets, steps or vacancies are out of range.
 
     Examples
     --------
@@ -219,7 +221,7 @@ def pt_ceo2(
     if not isinstance(rng, np.random.RandomState):
         rng = np.random.RandomState(rng)
     width = np.ceil((field_of_view + 3) / CERIA_PERIOD) * CERIA_PERIOD
-    height = field_of_view + 10.0  # vacuum and support beyond the field, against wrap-around
+    height = field_of_view + 10.0  # vacuum and support outside the field prevent wrap-around
     origin = ((height - field_of_view) / 2, (width - field_of_view) / 2)
     surface = origin[0] + field_of_view - support + shift[1]  # y of the last Ce plane
 
@@ -271,7 +273,7 @@ def _check_geometry(thickness, field_of_view, support, facets, steps, oxygen_vac
     for x, layers in steps:
         if not np.isfinite(x) or layers != int(layers) or layers == 0:
             raise ValueError(
-                "Each of steps must be (x in Angstrom, a whole number of trilayers but 0), got "
+                "Each of steps must be (x in Angstrom, a whole number of trilayers, not 0), got "
                 f"{(x, layers)}."
             )
     if not 0 <= oxygen_vacancies <= 1:

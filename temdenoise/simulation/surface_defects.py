@@ -1,4 +1,4 @@
-"""Atoms taken from and put onto the surface of a nanoparticle (Appendix A.3, Section 5.3.2)."""
+"""Remove atoms from, and add atoms to, a nanoparticle's surface (Appendix A.3, Section 5.3.2)."""
 
 from dataclasses import replace
 
@@ -10,9 +10,10 @@ from scipy.spatial import cKDTree
 from temdenoise.simulation.crystals import PLATINUM_LATTICE
 
 PLATINUM = 78
-# D0 none; D1, D2 one or two surface columns missing; Dh one column halved; Ds one atom of it left.
+# D0: no defect. D1, D2: one or two surface columns missing. Dh: one column halved. Ds: one atom of
+# a column left.
 DEFECTS = ("D0", "D1", "D2", "Dh", "Ds")
-# Section 5.3.2: an atom of a column removed, two removed, all but one, one put on a new site.
+# Section 5.3.2: one atom of a column removed, two removed, all but one, one added on a new site.
 SURFACE_CHANGES = ("removed-1", "removed-2", "single", "added")
 
 
@@ -29,7 +30,7 @@ def _centres(xy, label):
 
 
 def corner_columns(platinum, lattice, rng):
-    """Labels of all columns, and those fit for a defect, least coordinated first."""
+    """Labels of all columns, and of those suitable for a defect, least coordinated first."""
     label = project(platinum[:, :2], 0.3)
     centres = _centres(platinum, label)
     neighbours = cKDTree(centres).query_ball_point(centres, 0.75 * lattice, return_length=True)
@@ -53,11 +54,11 @@ def with_defect(platinum, defect, lattice, rng):
 
 
 def surface_sites(structure, *, lattice=PLATINUM_LATTICE):
-    """Where the surface of a Pt particle can lose or gain atoms.
+    """Places where the surface of a Pt particle can lose or gain atoms.
 
-    Columns are at the surface by the rule of `Structure.columns`. A new site is one of the
-    particle's own lattice above its lowest row that touches at least three of its atoms (the
-    hollow of a {111} facet; four on {100}) and shows as a column of its own.
+    Columns are at the surface by the rule of `Structure.columns`. A new site is a site of the
+    particle's lattice above its lowest row. It touches at least three atoms of the particle (the
+    hollow of a {111} facet; four on {100}) and appears as a separate column.
 
     Parameters
     ----------
@@ -69,11 +70,11 @@ def surface_sites(structure, *, lattice=PLATINUM_LATTICE):
     Returns
     -------
     columns : ndarray of shape (n_columns, 2)
-        x, y in Angstrom (in the cell) of the surface's columns of at least two atoms, those of
-        fewest neighbours (corners, edges) first.
+        x, y in Angstrom (in the cell) of the surface columns with at least two atoms. Columns with
+        the fewest neighbours (corners, edges) are first.
     new : ndarray of shape (n_new, 3)
-        x, y, z of a new atom for each new column: the site of most neighbours in it, then the
-        nearest to half depth; the sites of most neighbours first.
+        x, y, z of a new atom for each new column: the site with most neighbours in the column, and
+        of these the nearest to half depth. Sites with most neighbours are first.
 
     Raises
     ------
@@ -232,18 +233,18 @@ def _column_members(structure, xy):
 
 
 def alter_surface(structure, change, site):
-    """Take atoms from a surface column of a Pt particle, or put one on a new site.
+    """Remove atoms from a surface column of a Pt particle, or add one on a new site.
 
     Parameters
     ----------
     structure : Structure
         A particle on its support, as `pt_ceo2` builds it.
     change : {"removed-1", "removed-2", "single", "added"}
-        One atom of the column removed, two removed, all but one removed (from its upper end, which
-        the beam meets first), or an atom added.
+        One atom of the column removed, two removed, all but one removed, or an atom added. Atoms
+        are removed from the end of the column that the beam reaches first.
     site : array-like of float
-        (x, y) of the column in Angstrom, or (x, y, z) of the atom to add, as `surface_sites` gives
-        them.
+        (x, y) of the column in Angstrom, or (x, y, z) of the atom to add, as `surface_sites`
+        returns them.
 
     Returns
     -------
@@ -253,8 +254,8 @@ def alter_surface(structure, change, site):
     Raises
     ------
     ValueError
-        For an unknown change, a site without a column, a column too short to lose that many atoms,
-        or an atom nearer than 2 Angstrom to another.
+        If the change is unknown, the site has no column, the column has too few atoms, or the new
+        atom is nearer than 2 Angstrom to another.
 
     Examples
     --------
@@ -275,7 +276,7 @@ def alter_surface(structure, change, site):
     removed = len(members) - 1 if change == "single" else int(change[-1])
     if not 0 < removed < len(members):
         raise ValueError(
-            f"The Pt column at {site[:2].tolist()} holds {len(members)} atoms: {change!r} would "
+            f"The Pt column at {site[:2].tolist()} has only {len(members)} atoms: {change!r} would "
             "leave none. Take a site from surface_sites."
         )
     return replace(

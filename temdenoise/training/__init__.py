@@ -1,1 +1,1 @@
-"""Training of networks: skorch, ready-made batches and a budget; knows no estimator."""
+"""Training of networks with skorch, ready-made batches and a budget; independent of estimators."""

@@ -1,8 +1,8 @@
-"""Batches of patches, drawn afresh for every step, on the device that trains.
+"""Batches of patches, drawn anew for every step, on the device of the training.
 
 An item is ``(noisy, {"target": ..., "unit": ...})``: images in counts per bin, of shape (batch, 1,
-size, size), what the network shall make of them, and in ``unit`` (batch, 1, 1, 1) how many counts
-per bin one unit of the original images is.
+size, size), their targets, and in ``unit``, of shape (batch, 1, 1, 1), the counts per bin of one
+unit of the original images.
 """
 
 import math
@@ -18,7 +18,7 @@ from temdenoise.training.splines import spline_sample
 
 @dataclass(kw_only=True)
 class Batches(torch.utils.data.Dataset):
-    """What all kinds of batches have; batch k depends on the seed and k alone.
+    """Base class of all batches; batch k depends only on the seed and k.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Batches(torch.utils.data.Dataset):
         Batches in an epoch.
     seed : int
     first : int, default=0
-        Number of the first batch, set by the training.
+        Number of the first batch. The training sets it.
     """
 
     batch_size: int
@@ -59,14 +59,14 @@ class Batches(torch.utils.data.Dataset):
 class CleanBatches(Batches):
     """Patches cut from clean images, rotated, flipped, zoomed and stretched, with fresh noise.
 
-    Noise that knows its sums (``noise.on_bins``) is drawn on the network's grid: the sum of Poisson
-    counts over a bin is Poisson again, so that is exact. Any other is drawn on the pixels.
+    Noise with a method ``on_bins`` is drawn on the network's bins. This is exact, because the sum
+    of Poisson counts over a bin is a Poisson count. Any other noise is drawn on the pixels.
     """
 
     coefficients: torch.Tensor  # from `spline_coefficients`
     zoom: float  # side of a bin in pixels of the images
     noise: object
-    rotation: float = 180.0  # degrees either way
+    rotation: float = 180.0  # degrees in either direction
     zoom_range: tuple = (1.0, 1.0)  # factor on the side of a bin
     stretch: float = 0.0  # of the aspect ratio, either way
 
@@ -87,7 +87,7 @@ class CleanBatches(Batches):
         return noisy, {"target": scaled, "unit": self._area * _gain(scaled, clean)}
 
     def _places(self, generator):
-        """Draw images and patches of them; return indices, and a function of places (y, x)."""
+        """Draw images and patches; return the indices, and a function that gives places (y, x)."""
         device = self.coefficients.device
 
         def uniform(low, high):
@@ -99,7 +99,7 @@ class CleanBatches(Batches):
         angle = uniform(-1, 1) * math.radians(self.rotation)
         step = self.zoom * uniform(*self.zoom_range)
         flip = torch.where(uniform(-1, 1) < 0, -1.0, 1.0)
-        # the patch's inscribed circle stays inside the image; its corners may see mirrored pixels
+        # the patch's inscribed circle is inside the image; its corners may hold mirrored pixels
         centres = []
         for length in shape:
             margin = (step * self.size / 2).clamp_max((length - 1) / 2)
@@ -107,7 +107,7 @@ class CleanBatches(Batches):
         stretched = self._stretch(uniform) if self.stretch else None
 
         def places(finer):
-            """Centres of bins, or of pixels `finer` times as small."""
+            """Centres of bins, or of pixels that are `finer` times smaller."""
             n = self.size * finer
             offset = torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2
             offset = offset / finer if finer > 1 else offset
@@ -121,7 +121,7 @@ class CleanBatches(Batches):
         return index, places
 
     def _stretch(self, uniform):
-        """Lengthen along a random direction what is shortened across it: areas stay."""
+        """Stretch along a random direction and shrink across it, so that areas do not change."""
         half = uniform(0, math.log1p(self.stretch)) / 2
         twice = uniform(0, 2 * math.pi)  # the direction's angle
         mean, along, shear = half.cosh(), half.sinh() * twice.cos(), half.sinh() * twice.sin()
@@ -145,7 +145,7 @@ class CleanBatches(Batches):
 
 
 def _gain(scaled, clean):
-    """How much brighter the noise made the clean images, for each of them."""
+    """Factor by which the noise model scaled each clean image."""
     means = [c.mean((-2, -1), keepdim=True).clamp_min(1e-12) for c in (scaled, clean)]
     return means[0] / means[1]
 
@@ -283,7 +283,7 @@ class ThinnedBatches(Batches):
 
 
 class DrawnBatches(torch.utils.data.Dataset):
-    """Batches drawn once, the same for all epochs."""
+    """Batches that are drawn once and used in all epochs."""
 
     def __init__(self, batches):
         self.batches = [batches[k] for k in range(len(batches))]

@@ -1,7 +1,7 @@
-"""Callbacks that lead a training.
+"""Callbacks that control a training.
 
-What a callback decides follows from the history and the budget alone, so that a training resumed
-from a checkpoint goes on exactly as it would have.
+The decisions of a callback depend only on the history and the budget. Therefore a training that is
+resumed from a checkpoint continues exactly as without the interruption.
 """
 
 import math
@@ -46,7 +46,7 @@ class ValidationScore(Callback):
 
 
 class StopWhenNotFinite(Callback):
-    """Stop at a loss that is NaN or infinite, before its weights are validated and kept."""
+    """Stop at a NaN or infinite loss, before the weights are validated and kept."""
 
     def __init__(self, processes):
         self.processes = processes
@@ -60,7 +60,7 @@ class StopWhenNotFinite(Callback):
 
 
 class KeepBestWeights(Callback):
-    """Keep the averaged weights of the epoch with the best score, copied."""
+    """Keep a copy of the averaged weights of the epoch with the best score."""
 
     def __init__(self, score):
         self.score = score
@@ -72,16 +72,16 @@ class KeepBestWeights(Callback):
 
 
 class Budget(Callback):
-    """Count steps and seconds, over interruptions too; say how much of the budget is used.
+    """Count steps and seconds, also over interruptions, and give the used share of the budget.
 
     Parameters
     ----------
     n_steps : int
-        Steps in all.
+        Total number of steps.
     max_seconds : float or None
-        Time in all; training stops after the batch that exceeds it.
+        Total time. Training stops after the batch that exceeds it.
     processes : Alone or Several, optional
-        If there are several, the main one's clock counts.
+        With several processes, the clock of the main process is used.
     """
 
     def __init__(self, n_steps, max_seconds=None, processes=None):
@@ -104,7 +104,7 @@ class Budget(Callback):
 
     @property
     def used(self):
-        """Share of the budget that is used, 0 to 1."""
+        """Used share of the budget, 0 to 1."""
         share = self.steps / self.n_steps
         if self.max_seconds is not None:
             share = max(share, self.seconds / self.max_seconds)
@@ -112,7 +112,7 @@ class Budget(Callback):
 
     @property
     def seconds_left(self):
-        """Time left at the rate so far."""
+        """Remaining time at the rate so far."""
         return self.seconds / self.used - self.seconds if self.used else math.inf
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: D102
@@ -176,7 +176,7 @@ class PlateauSchedule(Callback):
             factor=0.5,
             patience=3,
         )
-        for row in net.history:  # of a training that is resumed
+        for row in net.history:  # not empty if a training is resumed
             self.schedule_.step(row[self.score.name])
 
     def on_epoch_end(self, net, **kwargs):  # noqa: D102
@@ -191,7 +191,7 @@ class EarlyStopping(Callback):
         self.score = score
 
     def is_due(self, history):
-        """Whether the epochs so far are the end of the training."""
+        """Whether the training ends after the epochs so far."""
         best = [row.get(self.score.best, False) for row in history]
         return any(best) and best[::-1].index(True) >= self.patience
 
@@ -201,6 +201,6 @@ class EarlyStopping(Callback):
 
 
 def finished_rows(history, score):
-    """Rows of the epochs that were finished, without their batches."""
+    """Rows of the finished epochs, without their batches."""
     finished = [row for row in history if score.name in row]
     return [{k: v for k, v in row.items() if k != "batches"} for row in finished]

@@ -1,4 +1,4 @@
-"""What a training that was stopped goes on from."""
+"""Checkpoints, from which an interrupted training continues."""
 
 import contextlib
 import json
@@ -10,14 +10,14 @@ from skorch.callbacks import Callback
 
 from temdenoise.training.callbacks import finished_rows
 
-# What a checkpoint holds.
+# Contents of a checkpoint.
 _STATE = (
     "settings", "seeds", "module", "averaged", "optimizer", "best", "history", "steps", "seconds",
 )  # fmt: skip
 
 
 class Checkpoint(Callback):
-    """Write all there is to resume from after every epoch; never a half-written file.
+    """Write a checkpoint after every epoch; the file is never incomplete.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class Checkpoint(Callback):
     budget : Budget
     best : KeepBestWeights
     settings : dict of str
-        What must be the same for a training to be resumed.
+        Settings that must be the same to resume a training.
     seeds : list of int
-        What the weights, patches and noise were drawn from.
+        Seeds of the weights, patches and noise.
     """
 
     def __init__(self, path, budget, best, settings, seeds):
@@ -59,7 +59,7 @@ class Checkpoint(Callback):
                 os.remove(partial)
 
     def resume(self, net, state):
-        """Put a net where `state`, from `read_checkpoint`, says."""
+        """Set a net to the `state` from `read_checkpoint`."""
         net.bare_module.load_state_dict(state["module"])
         net.averaged_.load_state_dict(state["averaged"])
         net.optimizer_.load_state_dict(state["optimizer"])
@@ -69,14 +69,14 @@ class Checkpoint(Callback):
 
 
 def read_checkpoint(path, settings, device):
-    """Read the state of a training, None if there is no file.
+    """Read the state of a training; None if there is no file.
 
     Raises
     ------
     FileNotFoundError
-        If even the folder of the file does not exist.
+        If the folder of the file does not exist.
     ValueError
-        If the file is damaged, or of a training with other settings.
+        If the file is damaged, or belongs to a training with other settings.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -88,11 +88,11 @@ def read_checkpoint(path, settings, device):
         return None
     try:
         with zipfile.ZipFile(path) as archive:
-            if (entry := archive.testzip()) is not None:  # torch does not look at the checksums
+            if (entry := archive.testzip()) is not None:  # torch does not test the checksums
                 raise ValueError(f"checksum of {entry}")
         state = torch.load(path, map_location=device, weights_only=True)
         known = {key: state[key] for key in _STATE}["settings"]
-    except Exception as error:  # whatever unpickling random bytes raises
+    except Exception as error:  # unpickling a damaged file can raise any error
         raise ValueError(
             f"{path} is no checkpoint or is damaged ({type(error).__name__}): remove it to start "
             "anew, or give another path."

@@ -1,4 +1,4 @@
-"""The training itself: from batches to a network with its best weights."""
+"""The training: from batches to a network with its best weights."""
 
 import warnings
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from temdenoise.training.report import CSVLog, ProgressBar
 
 
 class Training:
-    """One training: its processes, its device, its seeds, and what it goes on from.
+    """One training: its processes, device and seeds, and its checkpoint.
 
     Parameters
     ----------
@@ -26,19 +26,20 @@ class Training:
     random_state : None, int or RandomState
         Determines weights, patches and noise.
     settings : callable
-        Returns a dict of str: what must be the same for a training to be continued from its
-        checkpoint. Called only if there is to be one.
+        Returns a dict of str: settings that must be the same to continue a training from its
+        checkpoint. It is called only for a training with a checkpoint.
 
     Attributes
     ----------
     device : torch.device
     seeds : (int, int, int)
-        Of the weights, the batches to train on (in this process) and those to validate with.
+        Seeds of the weights, of the training batches (in this process) and of the validation
+        batches.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        If the checkpoint is damaged or of another training, or its folder does not exist.
+        If the checkpoint is damaged or belongs to another training, or its folder does not exist.
     """
 
     def __init__(self, options, *, random_state, settings):
@@ -69,18 +70,19 @@ class Training:
         Parameters
         ----------
         make_network : callable
-            Returns the network to train, a torch.nn.Module; called with torch's seed set.
+            Returns the network to train, a torch.nn.Module. It is called after torch's seed is set.
         batches, validation : Batches
-            To train on and to validate with.
+            Batches for training and for validation.
         loss : callable
             ``loss(prediction, target)`` returns a scalar tensor.
         score : Score
-            What decides which weights are kept.
+            Score that decides which weights are kept.
 
         Returns
         -------
         net : DenoisingNet
-            Its module holds the best weights. It has let go of the data and all that trained it.
+            The net. Its module has the best weights. It no longer holds the data, the optimizer and
+            the callbacks of the training.
         history : list of dict
             A row for each epoch.
 
@@ -124,12 +126,12 @@ class Training:
                     diverged = error
         with warnings.catch_warnings():
             if not processes.is_main:
-                warnings.simplefilter("ignore")  # one of all says it
+                warnings.simplefilter("ignore")  # only one of the processes warns
             self._explain_early_end(best, diverged, budget, is_finished())
         return self._finished(net, module, best, score)
 
     def _all_callbacks(self, budget, best, patience, checkpoint, score):
-        """Callbacks in the order in which they need each other; the last two end the training."""
+        """Callbacks in the order of their dependence; the last two end the training."""
         options, processes = self.options, self.processes
         if options.schedule == "plateau":
             rate = cb.PlateauSchedule(options.learning_rate, score)
@@ -180,7 +182,7 @@ class Training:
         ).initialize()
 
     def _finished(self, net, module, best, score):
-        """Put the best weights into the network; let go of all that trained it."""
+        """Put the best weights into the network; drop everything that only the training needs."""
         weights = {k: v.cpu() for k, v in best.weights_.items()}
         module.load_state_dict(self.processes.from_main(weights))
         module.eval()
@@ -188,13 +190,13 @@ class Training:
         net.set_params(callbacks=None, budget=None, train_split=None, loss=None)
         net.callbacks_ = []
         net.optimizer_.state.clear()
-        del net.averaged_  # its best state is what the network now holds
+        del net.averaged_  # its best state is now in the network
         if self.processes.count > 1:
             net.forget_processes()
         return net, history
 
     def _explain_early_end(self, best, diverged, budget, finished):
-        """Warn that training ended early; raise if there is nothing to keep."""
+        """Warn if the training ended early; raise an error if there are no weights to keep."""
         kept = hasattr(best, "weights_")
         if diverged is not None:
             rate = self.options.learning_rate
@@ -217,7 +219,7 @@ class Training:
 
 @contextmanager
 def _fastest_algorithms():
-    """Let a GPU try which algorithms are fastest, once for all batches as they have one shape."""
+    """Let a GPU find the fastest algorithms, once for all batches, which have one shape."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark
     cudnn.benchmark = not cudnn.deterministic

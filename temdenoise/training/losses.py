@@ -1,30 +1,30 @@
-"""What a training makes small: losses by name."""
+"""Losses by name."""
 
-# Least mean counts per bin in the relative error: below, an image without any electron would
+# Smallest mean counts per bin in the relative error. Otherwise an image without any electron would
 # outweigh all others.
 _LEAST_MEAN = 0.05
-# Least rate per bin whose logarithm is taken.
+# Smallest rate per bin in the logarithm.
 _LEAST_RATE = 1e-2
 
 
 def relative_mse(prediction, target):
     """Squared error relative to the image's mean, times the root of the mean counts.
 
-    At low dose all errors are larger: without the weight they would drown the rest.
+    Relative errors are larger at low dose. Without the weight they would outweigh the others.
     """
     mean = target.mean((-2, -1), keepdim=True).clamp_min(_LEAST_MEAN)
     return (((prediction - target) / mean).square() * mean.sqrt()).mean()
 
 
 def mse(prediction, target):
-    """Mean squared error, which counts images of high dose most."""
+    """Mean squared error, in which images of high dose have the largest weight."""
     return (prediction - target).square().mean()
 
 
 def poisson(prediction, target):
-    """Negative Poisson log-likelihood of counts, without what does not depend on the prediction."""
+    """Negative Poisson log-likelihood of counts, without terms independent of the prediction."""
     rate = prediction.clamp_min(_LEAST_RATE)
-    # A straight line below the least rate, which leads back up whatever the counts are.
+    # Below the smallest rate the loss is a straight line that leads back up, for any counts.
     below = (_LEAST_RATE - prediction).clamp_min(0)
     return (rate - target * rate.log() + below * (1 + target / _LEAST_RATE)).mean()
 
@@ -41,5 +41,5 @@ LOSSES = {"relative_mse": relative_mse, "mse": mse, "poisson": poisson, "gaussia
 
 
 def find_loss(loss):
-    """Return the function that a name stands for, or a callable itself."""
+    """Return the loss of this name, or a callable itself."""
     return LOSSES[loss] if isinstance(loss, str) else loss

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal, for the kernels of convolutions."""
+"""Muon, an optimizer with orthogonalised momentum, for the kernels of convolutions."""
 
 from collections import defaultdict
 
@@ -6,23 +6,23 @@ import torch
 
 from temdenoise._device import use_bfloat16
 
-# Coefficients of the quintic iteration: five steps bring singular values from (0.01, 1) to about 1.
+# Coefficients of the quintic iteration. Five steps bring singular values in (0.01, 1) close to 1.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
-# Root-mean-square size of a step over the learning rate, so that the best rate is about Adam's.
+# Root-mean-square size of a step over the learning rate. With it the best rate is about Adam's.
 _STEP_SIZE = 0.4
-# What is smaller is set to zero: in matrices of norm 1, and in the momentum. Kernels of channels
-# that died fade away step by step, and processors multiply the smallest of numbers, or get them as
-# products, ten times slower than others.
+# Smaller values are set to zero, in matrices of norm 1 and in the momentum. The momentum of unused
+# channels becomes smaller and smaller, and CPUs are ten times slower with the smallest (subnormal)
+# numbers.
 _FAINT, _FAINTEST = 1e-7, 1e-30
 
 
 def orthogonalize(matrices):
-    """Bring the singular values of matrices (..., m, n) near 1, all at once, without finding them.
+    """Bring all singular values of matrices (..., m, n) close to 1 without computing them.
 
-    Five steps of a Newton-Schulz iteration with the coefficients of Jordan et al. (2024): singular
-    values end between about 0.7 and 1.2, which serves an optimizer as well as exactly 1. GPUs that
-    are fast at it compute in bfloat16.
+    Five steps of a Newton-Schulz iteration with the coefficients of Jordan et al. (2024) bring the
+    singular values to between about 0.7 and 1.2. For an optimizer this is as good as exactly 1.
+    GPUs that are fast at bfloat16 use it.
     """
     a, b, c = _QUINTIC
     high = matrices.shape[-2] > matrices.shape[-1]
@@ -30,7 +30,7 @@ def orthogonalize(matrices):
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-20)
     x = x.masked_fill(x.abs() < _FAINT, 0)
     if use_bfloat16("auto", x.device) and x.is_cuda:
-        x = x.bfloat16()  # as its authors do: precise enough, and many times faster there
+        x = x.bfloat16()  # as the authors do: precise enough, and many times faster on such GPUs
     for _ in range(_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
@@ -38,11 +38,11 @@ def orthogonalize(matrices):
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for kernels, Adam for what is not a matrix; decoupled weight decay for both.
+    """Muon for kernels, Adam for all other parameters; decoupled weight decay for both.
 
     K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). A kernel is
-    seen as the matrix (outputs, inputs x height x width). Its step has about the
-    root-mean-square size of Adam's, so the two share one learning rate.
+    treated as the matrix (outputs, inputs x height x width). The root-mean-square size of its step
+    is about that of Adam's, so the two use the same learning rate.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class Muon(torch.optim.Optimizer):
     lr : float, default=1e-3
         Learning rate.
     momentum : float, default=0.95
-        Of Muon, in Nesterov's form.
+        Momentum of Muon, in Nesterov's form.
     betas : (float, float), default=(0.9, 0.99)
-        Of Adam.
+        Decay rates of Adam.
     weight_decay : float, default=0
     """
 
@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
                     continue
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 if parameter.ndim >= 2 and len(parameter) > 1:
-                    # A GPU takes kernels of one shape at once, a processor one by one in its cache.
+                    # A GPU takes all kernels of one shape at once, a CPU one by one in its cache.
                     alone = parameter.device.type == "cpu"
                     alike[parameter if alone else parameter.shape].append(parameter)
                 else:

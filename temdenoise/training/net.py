@@ -1,4 +1,4 @@
-"""A skorch net for denoising: batches come ready made, weights are averaged."""
+"""A skorch net for denoising, with ready-made batches and averaged weights."""
 
 import torch
 from skorch import NeuralNet
@@ -31,11 +31,11 @@ class DenoisingNet(NeuralNet):
     loss : callable
         ``loss(prediction, target)`` returns a scalar tensor.
     budget : Budget
-        When it is used up, the epoch ends.
+        The epoch ends when the budget is used up.
     autocast : bool, default=False
         Convolve in bfloat16.
     averaging : float, default=0.998
-        Decay of the exponential moving average of the weights that is validated and kept.
+        Decay of the exponential moving average of the weights. This average is validated and kept.
     """
 
     def __init__(self, *args, loss, budget, autocast=False, averaging=0.998, **kwargs):
@@ -57,23 +57,23 @@ class DenoisingNet(NeuralNet):
     @torch.no_grad()
     def _average(self, averages, weights, n_averaged):
         n = float(n_averaged)
-        decay = min(self.averaging, (1 + n) / (10 + n))  # short memory while all is still moving
-        if averages[0].is_floating_point():  # they come one dtype at a time
+        decay = min(self.averaging, (1 + n) / (10 + n))  # short memory at the start
+        if averages[0].is_floating_point():  # each call gets averages of one dtype
             torch._foreach_lerp_(averages, weights, 1 - decay)
         else:
             torch._foreach_copy_(averages, weights)
 
     @property
     def bare_module(self):
-        """The network being trained."""
+        """The network in training."""
         return self.module_
 
     def get_iterator(self, dataset, training=False):
-        """Hand out the batches as they are."""
+        """Return the batches unchanged."""
         return _FreshBatches(dataset, self.budget) if training else dataset.batches
 
     def infer(self, x, **fit_params):
-        """Apply the network being trained, or its average during validation."""
+        """Apply the network in training, or its average during validation."""
         module = self.module_ if self.module_.training else self.averaged_.module
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             return module(x)

@@ -1,4 +1,4 @@
-"""What a training needs to know beside its network, batches and loss."""
+"""Options of a training besides its network, batches and loss."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from temdenoise.training.report import check_log
 
 @dataclass(kw_only=True)
 class TrainingOptions:
-    """How to train: the flat parameters of a trained denoiser that have to do with it.
+    """The parameters of a trained denoiser that concern its training.
 
-    They have the names and meanings that `temdenoise.denoisers.TrainedDenoiser` documents.
+    `temdenoise.denoisers.TrainedDenoiser` documents their names and meanings.
     """
 
     max_epochs: int = 30
@@ -33,12 +33,12 @@ class TrainingOptions:
 
     @property
     def n_steps(self):
-        """Steps in all."""
+        """Total number of steps."""
         return self.max_epochs * self.steps_per_epoch
 
     @property
     def max_seconds(self):
-        """Time in all, None if it is not limited."""
+        """Total time in s, None if it is not limited."""
         return None if self.max_minutes is None else self.max_minutes * 60
 
     @property
@@ -49,16 +49,16 @@ class TrainingOptions:
         return {"muon": Muon, "adam": torch.optim.AdamW}[self.optimizer]
 
     def checked_log(self):
-        """Path of the log, if there is to be one and it can be written."""
+        """Path of the log, checked; None without a log."""
         return None if self.log_file is None else check_log(self.log_file)
 
     def named_callbacks(self):
-        """Callbacks of the user, each with a name that none of ours has.
+        """Callbacks of the user. Their names differ from those of the library's callbacks.
 
         Raises
         ------
         TypeError
-            If there is something else among them.
+            If one of them is not a callback.
         ValueError
             If two have the same name.
         """

@@ -1,4 +1,4 @@
-"""Several processes that share one training: one for each GPU, or for each processor."""
+"""Several processes that share one training: one for each GPU, or for each CPU."""
 
 import torch
 from skorch.hf import AccelerateMixin
@@ -22,10 +22,10 @@ class Alone:
 
 
 class Several:
-    """The processes that ``accelerate launch`` (or ``torchrun``) started, seen from one of them.
+    """One of the processes that ``accelerate launch`` (or ``torchrun``) started.
 
-    What decides how a training goes on (time, validation PSNR, a loss that is no number) must be
-    the same in all, or one would wait for ever for what another does not do.
+    All processes must take the same decisions on the training (from time, validation PSNR, or a NaN
+    loss). Otherwise one would wait forever for another.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Several:
     Raises
     ------
     ValueError
-        If one device is given for all.
+        If a single device is given for all processes.
     ImportError
         If accelerate is not installed.
     """
@@ -42,8 +42,8 @@ class Several:
     def __init__(self, device):
         if device not in ("auto", "cpu"):
             raise ValueError(
-                f"device={device!r} cannot be given with accelerate=True, where each process has a "
-                "device of its own: use 'auto' or 'cpu'."
+                f"device={device!r} cannot be given with accelerate=True, where each process has "
+                "its own device. Use 'auto' or 'cpu'."
             )
         try:
             from accelerate import Accelerator
@@ -51,7 +51,7 @@ class Several:
             raise ImportError(
                 "accelerate=True needs accelerate: pip install 'temdenoise[accelerate]'."
             ) from error
-        # skorch puts everything onto the device itself
+        # skorch moves everything to the device itself
         self.accelerator = Accelerator(cpu=device == "cpu", device_placement=False)
         device = self.accelerator.device
         self.device = torch.device("cpu") if device.type == "cpu" else device  # not "cpu:0"
@@ -60,7 +60,7 @@ class Several:
         self.is_main = self.accelerator.is_main_process
 
     def from_main(self, value):
-        """Return the main process's value, anything that pickles."""
+        """Return the main process's value, which can be any object that pickles."""
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
@@ -74,7 +74,7 @@ class SharedNet(AccelerateMixin, DenoisingNet):
     """A net whose gradients are averaged over all processes."""
 
     def _initialize_accelerator(self):
-        # neither the average of the weights nor the loss has gradients to share
+        # the average of the weights and the loss have no gradients to share
         modules, criteria = self._modules, self._criteria
         self._modules, self._criteria = ["module"], []
         try:
@@ -84,13 +84,13 @@ class SharedNet(AccelerateMixin, DenoisingNet):
 
     @property
     def bare_module(self):
-        """The network without what exchanges its gradients."""
+        """The network without the wrapper that exchanges its gradients."""
         return self.accelerator.unwrap_model(self.module_)
 
     def forget_processes(self):
-        """Let go of the processes, which cannot be pickled, once the training is over."""
+        """Drop the processes, which cannot be pickled, after the training."""
         self.accelerator = None
 
 
 def silent(text):
-    """Print nothing: a sink for skorch's own table of the epochs."""
+    """Print nothing; this replaces skorch's own table of the epochs."""

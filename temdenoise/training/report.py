@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a line on the screen, a table on disk."""
+"""Reports of a running training: a line on the screen, a table on disk."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from skorch.callbacks import Callback
 from temdenoise._files import replacing
 from temdenoise.training.callbacks import finished_rows
 
-# First columns of the table, in this order; the rest is the score and what callbacks of the user
-# recorded.
+# First columns of the table, in this order. Columns with the score and the records of the user's
+# callbacks follow.
 _COLUMNS = ("epoch", "seconds", "learning_rate", "train_loss", "valid_loss")
-# What skorch notes for itself.
+# Columns that skorch uses internally.
 _NO_COLUMNS = ("dur", "train_batch_count", "valid_batch_count")
 
 
@@ -31,7 +31,7 @@ class ProgressBar(Callback):
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
         self.bar_ = tqdm(
             total=1.0, desc="train", bar_format=layout, postfix=clock(math.inf),
-            # begun where a resumed training was, tqdm would be silent until as much is done again
+            # with an initial value, tqdm would not update until the same amount is done again
             initial=self.budget.used, miniters=0,
         )  # fmt: skip
         self.value_ = "no score yet"
@@ -62,7 +62,7 @@ class ProgressBar(Callback):
 
 
 def clock(seconds):
-    """Time left in words, as h:mm:ss where it is known."""
+    """Remaining time in words, as h:mm:ss if it is known."""
     if not math.isfinite(seconds):
         return "estimating time left"
     seconds = int(seconds)
@@ -70,17 +70,17 @@ def clock(seconds):
 
 
 class CSVLog(Callback):
-    """Keep a table of the epochs on disk, complete after each of them.
+    """Keep a table of the epochs on disk, complete after each epoch.
 
-    The whole file is written each time, so that it never holds half a row, nor an epoch twice after
-    a training was resumed.
+    The whole file is written each time. Therefore it never holds half a row, and no epoch twice
+    after a training was resumed.
 
     Parameters
     ----------
     path : pathlib.Path
         The file, from `check_log`.
     budget : Budget
-        Knows the seconds.
+        Budget with the elapsed seconds.
     score : Score
     """
 
@@ -110,12 +110,12 @@ class CSVLog(Callback):
 
 
 def check_log(path):
-    """Refuse a log that cannot be written, or that would replace something else; return its path.
+    """Refuse a log that cannot be written, or would replace another file; return its path.
 
     Raises
     ------
     FileNotFoundError
-        If its folder does not exist.
+        If the folder of the log does not exist.
     FileExistsError
         If there is a file that is not such a log.
     """

@@ -1,4 +1,4 @@
-"""What a training is judged by on its validation batches."""
+"""Scores of a network on the validation batches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from temdenoise.training.net import compared
 
 @dataclass(frozen=True)
 class Score:
-    """A number for each validation image, whose mean decides which weights are kept.
+    """A number for each validation image. The mean decides which weights are kept.
 
     Parameters
     ----------
     name : str
-        Its column in the history; ``name + "_best"`` tells the epochs that were best so far.
+        Column in the history. ``name + "_best"`` marks the epochs that were the best so far.
     function : callable
         ``function(prediction, y)``, with `y` of a batch, returns a tensor of one value per image.
     unit : str, default=""
-        For the progress bar.
+        Unit of the score, for the progress bar.
     greater_is_better : bool, default=True
         Which way it goes.
     keep_last : bool, default=False

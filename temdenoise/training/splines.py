@@ -1,18 +1,18 @@
-"""Cubic splines through clean images, evaluated anywhere on the device that trains."""
+"""Cubic splines through clean images, evaluated at any place on the device of the training."""
 
 import numpy as np
 import torch
 
-# Pixels whose splines are computed at once.
+# Number of pixels whose splines are computed at once.
 _AT_ONCE = 2**22
 
 
 def spline_coefficients(images, device="cpu"):
     """Cubic B-spline coefficients of a stack of images, as a float32 tensor of its shape.
 
-    They solve a system of equations along each axis, the same for all rows or columns. With its
-    inverse they are two products of matrices, which for images of some hundred pixels a side is
-    quicker than solving, and which a GPU does as well.
+    The coefficients solve a system of equations along each axis, the same for all rows or columns.
+    With its inverse they are two matrix products. For images of some hundred pixels a side this is
+    faster than solving, and a GPU can do it.
     """
     rows, columns = (_spline_filter(n).float().to(device) for n in images.shape[1:])
     coefficients = torch.empty(images.shape, dtype=torch.float32, device=device)
@@ -31,28 +31,28 @@ def _spline_filter(n):
     for k, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
         samples[pixel, _mirrored(pixel + k, n)] += weight
     inverse = torch.linalg.inv(samples)
-    # It fades away from the diagonal, down to numbers so small that processors are slow at them.
+    # The values decay away from the diagonal, down to numbers so small that CPUs are slow.
     return inverse.masked_fill(inverse.abs() < 1e-12, 0)
 
 
 def _mirrored(index, n):
-    """Bring indices into 0 ... n - 1 by mirroring about the first and the last of n pixels."""
+    """Map indices to 0 ... n - 1 by mirroring about the first and the last of n pixels."""
     period = max(2 * (n - 1), 1)
     index = torch.remainder(index, period)
     return torch.minimum(index, period - index).clamp_max(n - 1)
 
 
 def spline_sample(coefficients, index, y, x):
-    """Evaluate splines at any place: what a clean image is between its pixels.
+    """Evaluate splines at any place, also between the pixels of a clean image.
 
     Parameters
     ----------
     coefficients : torch.Tensor, shape (n_images, height, width)
         From `spline_coefficients`.
     index : torch.Tensor of int64, shape (n,)
-        Which image.
+        Number of the image.
     y, x : torch.Tensor, shape (n, rows, columns)
-        Places in pixels; beyond the borders the image is mirrored.
+        Places in pixels. The image is mirrored beyond its borders.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""What the classical methods are made of."""
+"""Parts of the classical methods."""

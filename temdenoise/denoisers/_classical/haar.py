@@ -1,11 +1,11 @@
 """Unnormalised Haar transform of images of any size, undecimated or decimated.
 
 Every coefficient is a sum (scaling coefficient) or a difference of two sums (detail) of pixels,
-each pixel counted once: of Poisson counts the sums are Poisson counts again, at every scale. That
-is what makes the risk estimate of `temdenoise.denoisers._classical.purelet` exact.
+each pixel counted once. Sums of Poisson counts are Poisson counts, at every scale. Therefore the
+risk estimate of `temdenoise.denoisers._classical.purelet` is exact.
 
-No image is padded here. The undecimated transform keeps those windows that lie inside the image, at
-every position, and its inverse averages over the windows that hold a pixel, fewer at the borders.
+No image is padded here. The undecimated transform uses the windows at all positions inside the
+image. Its inverse averages over all windows that hold a pixel, which are fewer at the borders.
 """
 
 import numpy as np

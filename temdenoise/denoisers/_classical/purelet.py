@@ -28,10 +28,10 @@ _SPREAD = 12.0
 _LEAST_VARIANCE = 1e-12
 
 # Combinations of functions (of unit norm) with a squared norm below this are left out: functions
-# that are nearly alike on the image need not be so on others.
+# that are nearly equal on this image may differ on others.
 _RCOND = 1e-2
 
-# A function smaller than this beside the largest is left out: it can only do harm.
+# A function smaller than this, compared with the largest, is left out: it can only do harm.
 _LEAST_NORM = 1e-6
 
 # Sets of functions, and how many they are for a band of an image (not of a line).
@@ -41,8 +41,8 @@ _N_FUNCTIONS = {"pointwise": 2, "interscale": 5, "neighbours": 7}
 # coefficients follow the noise.
 _WINDOWS_EACH = 20
 
-# Windows of trusted pixels that a scale of a masked image must have to be estimated at all:
-# functions that few pixels were asked about may do anything in the others.
+# A scale of a masked image is estimated only with at least this number of windows of trusted
+# pixels: few pixels do not determine functions for the others.
 _LEAST_WINDOWS = 4
 
 # The estimated details may have this many times the energy of the noisy ones. Of counts they have
@@ -104,7 +104,7 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
         believable = bool(coefficients @ gram @ coefficients <= _MOST_ENERGY * energy)
         if believable:
             break
-        # In an image of few pixels that is chance, at the coarsest scale, that of fewest windows.
+        # In an image of few pixels this can be chance at the coarsest scale, with fewest windows.
         coarsest = max(scale for scale, name in enumerate(sets) if name)
         sets = sets[:coarsest] + [None] * (len(sets) - coarsest)
     # The finest scale of a few pixels may fail by chance as well, which says nothing of the noise.

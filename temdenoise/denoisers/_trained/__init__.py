@@ -1,1 +1,1 @@
-"""What the trained methods share."""
+"""Code shared by the trained methods."""

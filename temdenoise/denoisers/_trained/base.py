@@ -1,4 +1,4 @@
-"""What all trained methods have: parameters, training, application, storage."""
+"""Base of all trained methods: parameters, training, application, storage."""
 
 import os
 from numbers import Integral, Real
@@ -30,14 +30,14 @@ _NOT_IN_CHECKPOINT = (
 class TrainedDenoiser(ScaledDenoiser):
     """Base class of the denoisers that train a network.
 
-    It owns the parameters of training and application, and `fit`, ``transform``, storage and
-    gradient. A method defines what is its own: ``__init__(self, *, own, **training)``,
-    ``_parameter_constraints`` of its own parameters, and
+    It has the parameters of training and application, and `fit`, ``transform``, storage and
+    gradient. A method defines ``__init__(self, *, own, **training)``, ``_parameter_constraints`` of
+    its own parameters, and
 
     - ``_make_network()``: a new torch.nn.Module that maps counts per bin (n, 1, rows, columns) to
       estimates of the same shape;
     - ``_make_batches(X, y, part)``: `temdenoise.training.batches.Batches` of the images of a
-      `Part`, which says on what bins, how many, and with which seed;
+      `Part`, which has the bins, the number of batches, and the seed;
     - ``_loss``: a name in `temdenoise.training.losses`, or a method ``_loss(prediction, target)``
       that returns a scalar tensor;
     - ``_stored``: names of the parameters without which its weights cannot be used.
@@ -53,8 +53,8 @@ class TrainedDenoiser(ScaledDenoiser):
     steps_per_epoch : int, default=50
         Steps in an epoch. Every step draws a new batch.
     max_minutes : float, optional
-        Minutes after which training stops, if the epochs are not over before. The learning rates
-        follow whichever is nearer its end, so results depend on the machine's speed.
+        Minutes after which training stops, if the epochs are not finished before. The learning
+        rates follow the limit that is nearer, so results depend on the machine's speed.
     batch_size : int, default=16
         Patches in a step.
     patch_size : int, default=400
@@ -90,9 +90,10 @@ class TrainedDenoiser(ScaledDenoiser):
         is given them again.
     accelerate : bool, default=False
         Share the training among the processes that ``accelerate launch`` started, one for each GPU.
-        Each draws `batch_size` patches of its own in every step, and their gradients are averaged.
-        All end with the same weights. Only the main one writes files and shows progress. In a
-        process started otherwise it trains alone. Needs ``pip install 'temdenoise[accelerate]'``.
+        Each draws its own `batch_size` patches in every step, and the gradients are averaged. All
+        have the same weights at the end. Only the main process writes files and shows progress. A
+        process that was started in another way trains alone. Needs ``pip install
+        'temdenoise[accelerate]'``.
     orientations : {1, 2, 4, 8}, default=4
         Denoising averages over this many orientations of the image: as it is; turned by 180
         degrees; all quarter turns; those mirrored too.
@@ -103,7 +104,7 @@ class TrainedDenoiser(ScaledDenoiser):
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
         Determines weights, patches and noise. On a CPU a refit is bit-identical unless
-        `max_minutes` cuts it short.
+        `max_minutes` ends it early.
     verbose : bool, default=False
         Show a progress bar, when training and when denoising more than a handful of images.
 
@@ -112,15 +113,15 @@ class TrainedDenoiser(ScaledDenoiser):
     network_ : torch.nn.Module
         The network with the best averaged weights.
     net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`. It holds the network,
-        but neither the images nor the state of the optimizer.
+        The trained net, for inspection. It does not exist after `from_pretrained`. It holds the
+        network, but neither the images nor the state of the optimizer.
     history_ : list of dict
         Losses, validation score and duration of each epoch that was finished.
     bins_ : object
         The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
         in pm, and ``zoom``, the range of factors on it in training.
     info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
+        The ``info`` that `save_pretrained` stored with the weights; only after `from_pretrained`.
     """
 
     _parameter_constraints: dict = {
@@ -296,8 +297,8 @@ class TrainedDenoiser(ScaledDenoiser):
         Warns
         -----
         PixelSizeWarning
-            If nobody says the pixel size and the method needs it, or if the keyword is not what the
-            images say.
+            If the method needs the pixel size and it is not known, or if the keyword differs from
+            the pixel size of the images.
         """
         self._check_parameters()
         pixel_size = self._frames_pixel_size(X, y, pixel_size)
@@ -458,7 +459,7 @@ class TrainedDenoiser(ScaledDenoiser):
     def pixel_gradient(self, image, pixel, *, pixel_size=None):
         """Differentiate one denoised pixel with respect to the noisy image.
 
-        `temdenoise.inspection.equivalent_filter` calls it, and says what it means.
+        `temdenoise.inspection.equivalent_filter` calls this method and explains the result.
 
         Parameters
         ----------
@@ -542,15 +543,15 @@ class TrainedDenoiser(ScaledDenoiser):
         Parameters
         ----------
         name_or_path : str or path-like, default=None
-            A name of weights in the package, or a folder written by `save_pretrained`. Of the two,
-            the package's: write "./general" for a folder of that name. ``"hf://owner/name"`` is a
-            Hugging Face repository that holds what `save_pretrained` wrote,
+            A name of weights in the package, or a folder written by `save_pretrained`. A name of
+            the package comes first: write "./general" for a folder of that name.
+            ``"hf://owner/name"`` is a Hugging Face repository with the files of `save_pretrained`,
             ``"hf://owner/name@revision"`` a certain branch, tag or commit of it. Its two files are
             downloaded once and kept in the user's cache. By default the weights that this method
             has in the package, if it has any.
         network : callable or torch.nn.Module, optional
-            The network of the weights, if they are not of one of the package's: what was given as
-            ``network`` for the training.
+            The network of the weights, if it is not one of the package: the ``network`` of the
+            training.
         device : str, default="auto"
             As the parameter of the class.
 

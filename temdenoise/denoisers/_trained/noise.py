@@ -1,18 +1,18 @@
-"""The noise model of a trained method: checked, and as JSON holds it."""
+"""The noise model of a trained method: checks, and its form in JSON."""
 
 from temdenoise import noise as models
 from temdenoise._calls import qualified_name
 
 
 def check_noise(noise):
-    """Refuse a noise model with parameters out of range, or of a gain still to be found.
+    """Refuse a noise model that is not fitted, or whose parameters are out of range.
 
     Raises
     ------
     ValueError
         If a parameter is out of range.
     NotFittedError
-        If the model is to be fitted first.
+        If the model must be fitted first.
     """
     if hasattr(noise, "_validate_params"):
         noise._validate_params()
@@ -21,7 +21,7 @@ def check_noise(noise):
 
 
 def to_stored(noise):
-    """Return what JSON holds of a noise model; of one of the user's own, its name alone."""
+    """Return the form of a noise model for JSON; for a user's own class only its name."""
     if noise is None:
         return None
     name = type(noise).__name__
@@ -33,7 +33,7 @@ def to_stored(noise):
 
 
 def from_stored(stored):
-    """Return the noise model that `to_stored` described; None for one of the user's own."""
+    """Return the noise model from the form of `to_stored`; None for a user's own class."""
     if not isinstance(stored, dict) or "class" not in stored:
         return None
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}

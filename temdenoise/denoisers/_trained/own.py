@@ -1,4 +1,4 @@
-"""Networks, losses and noise of the user's own: checked before they are used, and named."""
+"""Networks, losses and noise models of users: checks before use, and names."""
 
 import copy
 
@@ -7,17 +7,17 @@ from sklearn.base import BaseEstimator
 
 from temdenoise._calls import qualified_name
 
-# Side of the image, in bins, that a network of one's own is tried on.
+# Side of the image, in bins, on which a user's network is tested.
 _SIDE = 64
 
 
 def build(network):
-    """Return a new module: of a factory what it makes, of a module a copy.
+    """Return a new module: the result of a factory, or a copy of a module.
 
     Raises
     ------
     TypeError
-        If it is no torch.nn.Module.
+        If it is not a torch.nn.Module.
     """
     is_module = isinstance(network, torch.nn.Module)
     module = copy.deepcopy(network) if is_module else network()
@@ -82,7 +82,7 @@ def check_network(make_network):
         If the network changes the shape, returns NaN, or has nothing to train.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        module = make_network()  # shapes alone: no memory
+        module = make_network()  # only shapes, without memory
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"The network must be a torch.nn.Module, got {type(module).__name__}.")
     if type(module).__module__.startswith("temdenoise."):
@@ -105,7 +105,7 @@ def check_network(make_network):
 
 
 def name_of(value):
-    """Name a parameter's value, the same in every process: no addresses in memory."""
+    """Name a parameter's value without addresses in memory, so that processes agree."""
     if isinstance(value, torch.nn.Module):
         return f"{qualified_name(type(value))}: {value!r}"
     if callable(value) and not isinstance(value, BaseEstimator):

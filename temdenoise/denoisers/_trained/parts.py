@@ -1,4 +1,4 @@
-"""What a trained method makes its batches from."""
+"""The parts of the images from which a trained method makes its batches."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 
 from temdenoise.denoisers._trained.bins import Bins
 
-# Batches of validation, drawn once and the same for all epochs.
+# Number of batches for validation. They are drawn once and used in all epochs.
 _VALIDATION_BATCHES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The images to train on, or those to validate with: all that batches need but the images."""
+    """Settings of the training or the validation batches, without the images."""
 
     name: str  # "train" or "valid"
     bins: Bins
@@ -51,7 +51,7 @@ class Part:
         }
 
     def _patch_bins(self):
-        """Side of a patch in bins: what was asked for, or what the images hold."""
+        """Side of a patch in bins: `patch_size`, or less for smaller images."""
         side = self.zoom * (self.bins.zoom[1] if self.bins.any_size else 1.0)
         fits = int(min(self.shape) * 1.01 / side)
         if fits < 1:
@@ -90,7 +90,7 @@ def number_of_batches(steps_per_epoch):
 
 
 def fingerprint(pixel_size, binning, *stacks):
-    """Tell the data of a training from others."""
+    """Fingerprint of the data of a training."""
     digest = hashlib.sha256(repr((pixel_size, binning)).encode())
     for stack in stacks:
         if stack is not None:

@@ -10,12 +10,13 @@ from temdenoise._lengths import check_pixel_size
 from temdenoise._masking import fill_masked
 from temdenoise.noise import thin_counts
 
-# Enough electrons to tell scales apart, few enough pixels to try many.
+# Enough electrons to distinguish scales, and few enough pixels to try many.
 _CROP, _MAX_IMAGES = 768, 8
 _LOW, _HIGH, _STEP = 2.5, 12.0, 1.06  # pm, pm, factor
 # Standard deviations by which the best candidate must predict electrons better than an even image.
 _CONVINCING = 4.0
-# An unusual seed: counts that a user thinned with a usual one must not be split by the same stream.
+# An unusual seed: a user may have thinned the counts with a usual seed, and must not get the same
+# split.
 _SEED = 741_592_653
 
 
@@ -31,15 +32,15 @@ def estimate_pixel_size(denoiser, X, mask=None, candidates=None):
 
 
 def search(denoiser, X, mask=None, candidates=None):
-    """Return the best candidate (pm), and None or a sentence: why not to believe it."""
+    """Return the best candidate (pm), and None or the reason why it cannot be trusted."""
     refine = candidates is None
     candidates = _default(denoiser.bins_.size) if refine else np.ravel(candidates)
     candidates = [check_pixel_size(c) for c in candidates]
     if not candidates:
         raise ValueError("candidates must hold at least one pixel size, in pm.")
     for c in candidates:
-        denoiser.bins_.factor(c)  # refuses what is too coarse
-    # Not the whole factors that serve neighbouring candidates alike: they would tie.
+        denoiser.bins_.factor(c)  # refuses pixels that are too coarse
+    # Factors are not rounded here. With whole factors, neighbouring candidates would be equal.
     factors = [max(1.0, denoiser.bins_.size / c) for c in candidates]
 
     step = max(1, len(X) // _MAX_IMAGES)
@@ -53,8 +54,8 @@ def search(denoiser, X, mask=None, candidates=None):
         seen = ~hidden.all(axis=(1, 2))
         if not seen.any():
             raise ValueError(
-                "mask hides the middle of every image: the pixel size cannot be found from them, "
-                "give it in pm."
+                "mask hides the middle of every image, so the pixel size cannot be found. Give "
+                "pixel_size in pm."
             )
         X, hidden = np.where(hidden, 0, X)[seen], hidden[seen]
     if not (X == np.round(X)).all():
@@ -67,7 +68,7 @@ def search(denoiser, X, mask=None, candidates=None):
     network = denoiser._tiled_network()
 
     def gain(k):
-        """How much better than an even image a candidate predicts, and how much that scatters."""
+        """Advantage of a candidate's prediction over an even image, and its standard error."""
         better = variance = 0.0
 
         def estimate(a):
@@ -93,13 +94,13 @@ def search(denoiser, X, mask=None, candidates=None):
     doubt = None
     if len(factors) > 1 and not gains[best][0] > _CONVINCING * gains[best][1]:
         doubt = (
-            "At no pixel size the denoised image predicts electrons better than an even one: there "
-            "is nothing in the images to tell the scale by."
+            "At no pixel size the denoised image predicts electrons better than an even one. The "
+            "images hold no detail that shows their scale."
         )
     elif refine and best in (0, len(factors) - 1):
         doubt = (
             f"The pixel size that fits best, {candidates[best]:.3g} pm, is at the end of the range "
-            f"tried ({candidates[0]:.3g} to {candidates[-1]:.3g} pm): the right one may lie beyond."
+            f"tried ({candidates[0]:.3g} to {candidates[-1]:.3g} pm). The true one may be outside."
         )
     return candidates[best], doubt
 

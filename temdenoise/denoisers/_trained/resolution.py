@@ -7,7 +7,7 @@ _TOLERATED = 0.05
 
 
 def check_resolution(X, zoom):
-    """Refuse clean images whose detail the bins cannot hold: a forgotten or wrong pixel size."""
+    """Refuse clean images with finer detail than the bins: their pixel size must be wrong."""
     sample = X[:: max(1, len(X) // 16)].astype(np.float64)
     sample = sample - sample.mean(axis=(1, 2), keepdims=True)
     window = np.hanning(sample.shape[1])[:, None] * np.hanning(sample.shape[2])

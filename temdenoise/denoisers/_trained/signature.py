@@ -10,9 +10,9 @@ _AFTER = ("Attributes", "See Also", "Notes", "References", "Examples")
 def merge_signature(cls, base):
     """Show the parameters of `base` in the signature of a subclass's ``__init__``.
 
-    ``__init__(self, *, own, **training)`` hands `training` on to `base`. scikit-learn reads the
-    parameters of an estimator from the signature, so there they stand one by one. What the subclass
-    names itself comes first and with its own default.
+    ``__init__(self, *, own, **training)`` passes `training` to `base`. scikit-learn reads the
+    parameters of an estimator from the signature, so the signature must list each of them. The
+    subclass's own parameters come first, with their own defaults.
     """
     init = cls.__dict__.get("__init__")
     if init is None:

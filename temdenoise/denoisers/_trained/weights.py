@@ -15,13 +15,13 @@ from temdenoise.denoisers._trained import hub
 
 FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-# Format 1 knew one class, and other names for its parameters.
+# Format 1 had only one class, and other names for its parameters.
 _FIRST_CLASS = "SBDDenoiser"
 _FIRST_NAMES = {
     "architecture": "network", "scales": "n_scales", "pixel_size": "training_pixel_size",
     "scale": "zoom",
 }  # fmt: skip
-# How weights may be stored; loaded, they are float32 again.
+# Precisions of stored weights. Loaded weights are float32.
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -94,7 +94,7 @@ def save(est, path, *, overwrite, info, dtype):
 
 
 def _stored(state, dtype):
-    """Tensors as they go to disk: weights in `dtype`, the few factors of norms in full."""
+    """Tensors for the file: weights in `dtype`, the few factors of norms in full precision."""
     import torch
 
     stored = {}
@@ -120,7 +120,7 @@ def _plain(value):
 
 
 def _write(path, contents):
-    """Write files into a folder so that none is ever there in part."""
+    """Write files into a folder so that a partial file never has the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
     try:
@@ -174,7 +174,7 @@ def load(cls, name_or_path, *, network, device):
 
 
 def stored_value(value):
-    """Return what JSON holds of a parameter: a network or loss of one's own by its name alone."""
+    """Return the form of a parameter for JSON; for a user's network or loss only its name."""
     if callable(value):
         return {"own": qualified_name(value)}
     return value
@@ -185,8 +185,8 @@ def _damaged(folder):
 
 
 def _find(name_or_path):
-    """Folder of the package's weights of that name, of a repository's, or the user's folder."""
-    # a folder that happens to have the name must not take the place of the package's weights
+    """Folder of the package's weights of this name, of a repository, or of the user."""
+    # a user's folder of the same name must not replace the package's weights
     if isinstance(name_or_path, str) and name_or_path in bundled():
         folder = files("temdenoise.denoisers").joinpath("weights", name_or_path)
     elif isinstance(name_or_path, str) and name_or_path.startswith(hub.PREFIX):
@@ -247,7 +247,7 @@ def _network(est, weights, dtype, folder):
     from safetensors.torch import load as deserialise
 
     try:
-        # shapes alone until they are known to fit: no random draw, and no memory on false promises
+        # only shapes until these are known to fit: no random draw, and no memory for wrong sizes
         with torch.device("meta"):
             network = est._make_network()
         state = deserialise(weights)
@@ -258,7 +258,7 @@ def _network(est, weights, dtype, folder):
         if expected != {k: v.shape for k, v in state.items()}:
             raise ValueError("names or shapes of the tensors differ")
         network.to_empty(device="cpu").load_state_dict(state)  # float32 whatever was stored
-        # as in training: the order of the sums, and so the last digit, depends on it
+        # as in training, because the order of sums, and so the last digit, depends on it
         network.to(memory_format=torch.channels_last)
     except (RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise ValueError(

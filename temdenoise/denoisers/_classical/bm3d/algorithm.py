@@ -22,8 +22,8 @@ from temdenoise.denoisers._classical.bm3d.transforms import (
 
 _BLOCK = 8  # side of the blocks, in pixels; less along an axis that is shorter
 _THRESHOLD = 2.7  # of coefficients, in standard deviations of the noise
-# The variance the second stage takes the noise to have: somewhat less than the true one leaves fine
-# detail that the first estimate has lost.
+# Variance of the noise in the second stage. It is slightly below the true one, to keep fine detail
+# that the first estimate has lost.
 _WIENER_VARIANCE = 0.8
 # Mean squared difference per pixel, in the first estimate, up to which blocks count as similar.
 _MAX_DISTANCE = 2.5
@@ -32,7 +32,7 @@ _KAISER_BETA = 2.0  # of the window that fades blocks out towards their corners
 
 @dataclass(frozen=True)
 class Profile:
-    """What trades speed for quality.
+    """Parameters that trade speed for quality.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ def bm3d(image, profile):
 
 
 class _Layout:
-    """Where the blocks of an image lie, and what both stages do with that."""
+    """Places of the blocks of an image, and the steps that both stages share."""
 
     def __init__(self, shape, profile, device):
         self.shape = tuple(shape)

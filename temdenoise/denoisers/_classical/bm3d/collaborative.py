@@ -5,7 +5,8 @@ import torch
 
 from temdenoise.denoisers._classical.bm3d.transforms import haar_matrix, overlap_add
 
-# Blocks filtered at once: on a processor what its cache holds, elsewhere what keeps it busy.
+# Number of blocks filtered at once: on a CPU as many as fit in its cache, on a GPU enough to keep
+# it busy.
 _BLOCKS_AT_ONCE = {"cpu": 1 << 13}
 _BLOCKS_AT_ONCE_ELSEWHERE = 1 << 20
 
