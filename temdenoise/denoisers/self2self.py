@@ -73,6 +73,9 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
     }
     _stored = ("drop_rate", "n_predictions", "binning")
 
+    # The mean over random parts is no function of the image that could be differentiated.
+    pixel_gradient = None
+
     def __init__(
         self,
         *,

@@ -69,6 +69,9 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
     }
     _stored = ("network", "base_channels", "share", "n_draws", "binning")
 
+    # The mean over thinned inputs is no function of the image that could be differentiated.
+    pixel_gradient = None
+
     def __init__(
         self,
         *,

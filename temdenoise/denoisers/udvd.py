@@ -61,6 +61,9 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
     }
     _stored = ("network", "n_frames", "base_channels", "binning")
 
+    # A frame's estimate depends on other frames as well.
+    pixel_gradient = None
+
     def __init__(
         self,
         *,
