@@ -9,6 +9,7 @@ from temdenoise import LowPassDenoiser, WindowedFourierDenoiser, psnr
 from temdenoise._band_limit import find_band_limit, find_binning
 from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers import windowed_fourier
+from temdenoise.images import ImageStack
 from temdenoise.networks.windowed_fourier import (
     windowed_fourier_threshold,
     windowed_fourier_wiener,
@@ -77,9 +78,14 @@ def test_soft_threshold_shortens_amplitudes():
 def test_pixel_size_makes_lengths_nanometres(lattices):
     _, noisy = lattices
     in_pixels = WindowedFourierDenoiser(binning=3, window_size=(90, 120)).fit(noisy)
-    in_nm = WindowedFourierDenoiser(binning=0.03, window_size=[0.9, 1.2]).fit(noisy)
+    in_nm = WindowedFourierDenoiser(binning=0.03, window_size=[0.9, 1.2], unit="nm").fit(noisy)
     expected = in_pixels.transform(noisy)
     np.testing.assert_array_equal(in_nm.transform(noisy, pixel_size=10), expected)
+    np.testing.assert_array_equal(in_nm.transform(ImageStack(noisy, 10)), expected)
+    with pytest.raises(ValueError, match="unit='nm' needs the pixel size: give pixel_size in pm"):
+        in_nm.transform(noisy)
+    # lengths in pixels stay what they are, whatever the pixel size
+    np.testing.assert_array_equal(in_pixels.transform(noisy, pixel_size=10), expected)
     # "auto" is 0.025 nm then: four pixels of 6.22 pm.
     auto = WindowedFourierDenoiser().fit(noisy).transform(noisy, pixel_size=6.22)
     four = WindowedFourierDenoiser(binning=4).fit(noisy).transform(noisy)
@@ -162,15 +168,19 @@ def test_bad_parameters(lattices, options, message):
 
 def test_bad_pixel_size(lattices):
     _, noisy = lattices
-    denoiser = WindowedFourierDenoiser(binning=0.02).fit(noisy)
+    denoiser = WindowedFourierDenoiser(binning=0.02, unit="nm").fit(noisy)
     with pytest.raises(ValueError, match="0.02 nm at pixel_size=30 pm is 0.667 pixels"):
         denoiser.transform(noisy, pixel_size=30)
-    with pytest.raises(TypeError, match="pixel_size"):
+    with pytest.raises(ValueError, match="WindowedFourierDenoiser cannot find the pixel size"):
         denoiser.transform(noisy, pixel_size="auto")
+    with pytest.raises(TypeError, match="pixel_size must be a number"):
+        denoiser.transform(noisy, pixel_size="6 pm")
     for wrong in (0.03, 1e-6):
-        with pytest.raises(
-            ValueError, match=f"larger than the images of .*pixel_size={wrong:g} in pm"
-        ):
-            WindowedFourierDenoiser().fit(noisy).transform(noisy, pixel_size=wrong)
+        with pytest.raises(ValueError, match="is it in nm or Angstrom"):
+            denoiser.transform(noisy, pixel_size=wrong)
+    with pytest.raises(ValueError, match="larger than the images of .*is pixel_size=1 in pm"):
+        WindowedFourierDenoiser().fit(noisy[:, :20, :20]).transform(
+            noisy[:, :20, :20], pixel_size=1
+        )
     with pytest.raises(ValueError, match=r"A bin of 500 pixels is larger .* pixels\.$"):
         WindowedFourierDenoiser(binning=500).fit(noisy).transform(noisy)
