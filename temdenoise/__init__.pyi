@@ -1,6 +1,7 @@
 __version__: str
 
 __all__ = [
+    "AlignedSumDenoiser",
     "AutoDenoiser",
     "BM3DDenoiser",
     "ImageStack",
@@ -87,6 +88,7 @@ from .datasets import (
     make_ptceo2_surface,
 )
 from .denoisers import (
+    AlignedSumDenoiser,
     AutoDenoiser,
     BM3DDenoiser,
     LowPassDenoiser,

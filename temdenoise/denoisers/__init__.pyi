@@ -1,4 +1,5 @@
 __all__ = [
+    "AlignedSumDenoiser",
     "AutoDenoiser",
     "BM3DDenoiser",
     "LowPassDenoiser",
@@ -12,6 +13,7 @@ __all__ = [
 ]
 
 from ._trained.base import TrainedDenoiser
+from .aligned_sum import AlignedSumDenoiser
 from .auto import AutoDenoiser
 from .bm3d import BM3DDenoiser
 from .lowpass import LowPassDenoiser
