@@ -11,7 +11,7 @@ _FARTHEST = 0.25
 _CLEAR = 6.0
 # Peaks closer than this to the highest one, in standard deviations, are as good: of a lattice, they
 # are a period apart, and the smallest movement is the likely one.
-_AS_GOOD = 3.0
+_AS_GOOD = 2.0
 # A bin of more counts than these standard deviations above the mean is a hot pixel's.
 _HOT = 6.0
 # Pixels by which the shifts between frames may contradict each other.
@@ -20,8 +20,10 @@ _AGREE = 2.0
 _PARTS = 4
 # Windows along the side of a region whose agreement is judged as a whole.
 _REGION = 8
-# Two scenes differ if their windows' mean squared difference is more than this share of what it is
-# where they have nothing in common: noise and a rest of misalignment are less.
+# Regions are of two scenes if their mean squared difference is this many standard deviations of the
+# noise, and more than this share of what it is where they have nothing in common: a rest of
+# misalignment is less.
+_CLEAR_DIFFERENCE = 5.0
 _DIFFERENT = 0.3
 
 
@@ -406,16 +408,22 @@ def _shifted(frame, hidden, shift):
 def _where_same(aligned, shares, level, window):
     """Shares of the frames, 0 where they are not of the scene of the middle frame."""
     bins = _Bins(aligned.frames, shares, window)
+    bins.leave_out_events(aligned.order, level)
     bins.leave_out_other_scenes()
-    kept = bins.leave_out_events(aligned.order, level)
     return [
-        share * bins.to_pixels(keep) if not keep.all() else share
-        for share, keep in zip(shares, kept, strict=True)
+        share if same.all() else share * bins.to_pixels(same)
+        for share, same in zip(shares, bins.same, strict=True)
     ]
 
 
 class _Bins:
-    """Counts and exposures of frames in bins, a few to a window."""
+    """Counts and exposures of frames in bins, a few to a window.
+
+    Attributes
+    ----------
+    same : bool ndarray of shape (n_frames, rows, columns)
+        Where a frame is of the scene of the middle one, the first.
+    """
 
     def __init__(self, frames, shares, window):
         self.factor = max(1, round(window / _PARTS))
@@ -431,42 +439,42 @@ class _Bins:
     def leave_out_other_scenes(self):
         """Leave a frame out in regions where it and the middle one have little in common."""
         for j in range(1, len(self.counts)):
-            self.same[j] = ~self._other_scene(j)
+            self.same[j] &= ~self._other_scene(j)
 
     def _other_scene(self, j):
-        seen = (self.exposure[0] > 0) & (self.exposure[j] > 0)
-        exposures = np.where(seen, self.exposure[[0, j]], 0)
-        counts = _window_sums(np.where(seen, self.counts[[0, j]], 0))
-        exposures = _window_sums(exposures)
-        enough = (exposures > 0).all(axis=0)
-        area = np.where(enough, exposures, 1)
-        a, b = np.where(enough, counts / area, 0)
-        noise = np.where(enough, (counts / area**2).sum(axis=0), 0)
+        """Where frame `j` is of another scene: a lattice that moved or turned, say.
+
+        Single bins cannot tell, but the mean over a region can: of the squared difference of two
+        counts, less their sum, noise leaves nothing.
+        """
+        seen = (self.exposure[0] > 0) & (self.exposure[j] > 0) & self.same[j]
+        exposure = np.where(seen, self.exposure[[0, j]], 1)
+        a, b = np.where(seen, self.counts[[0, j]] / exposure, 0)
+        noise_a, noise_b = np.where(seen, self.counts[[0, j]] / exposure**2, 0)
 
         def over_region(values):
-            return ndimage.uniform_filter(values, _PARTS * _REGION, mode="constant")
+            return ndimage.uniform_filter(values, _PARTS * _REGION, mode="constant") / share
 
-        n = np.maximum(over_region(enough.astype(float)), 1e-9)
-        mean_a, mean_b = over_region(a) / n, over_region(b) / n
-        difference = over_region((a - b) ** 2 - noise) / n
-        # Squared difference of two scenes that have nothing in common.
-        unlike = (over_region(a**2) + over_region(b**2) - over_region(noise)) / n
-        unlike = np.maximum(unlike - mean_a**2 - mean_b**2, 0)
-        # Windows overlap: those of a region are as many as fit side by side.
-        independent = np.maximum(n * _REGION**2, 1)
-        scatter = np.sqrt(2 / independent) * over_region(noise) / n
-        beyond_noise = difference > _CLEAR_DIFFERENCE * scatter
-        return beyond_noise & (difference > _DIFFERENT * unlike)
+        share = np.maximum(
+            ndimage.uniform_filter(seen.astype(float), _PARTS * _REGION, mode="constant"), 1e-9
+        )
+        difference = over_region((a - b) ** 2 - noise_a - noise_b)
+        # What it is of two scenes that have nothing in common.
+        unlike = over_region(a**2 - noise_a) - over_region(a) ** 2
+        unlike += over_region(b**2 - noise_b) - over_region(b) ** 2
+        n = np.maximum(share * (_PARTS * _REGION) ** 2, 1)
+        noise = np.sqrt(2 / n) * over_region(noise_a + noise_b)
+        other = (difference > _CLEAR_DIFFERENCE * noise) & (difference > _DIFFERENT * unlike)
+        # Near the border the verdict is that of the nearest whole region.
+        half = _PARTS * _REGION // 2
+        rows, columns = (
+            np.clip(np.arange(n), min(half, n // 2), max(n - half, n // 2)) for n in other.shape
+        )
+        return other[np.ix_(rows, columns)]
 
     def leave_out_events(self, order, level):
-        """Find which frames are like the middle one, window by window.
-
-        Returns
-        -------
-        kept : bool ndarray of shape (n_frames, rows, columns)
-        """
-        exposure = np.where(self.same, self.exposure, 0)
-        counts = np.where(self.same, self.counts, 0)
+        """Leave frames out, window by window, whose counts differ from those of the others."""
+        exposure, counts = self.exposure, self.counts
         total, whole = counts.sum(axis=0), exposure.sum(axis=0)
         candidates = _candidates(order)
         # Windows that a bin is in, times what is tried in each: none passes by chance but rarely.
@@ -486,18 +494,14 @@ class _Bins:
             evidence = ndimage.maximum_filter(evidence, _PARTS, mode="constant", origin=_OPPOSITE)
             better = evidence > best
             best[better], chosen[better] = evidence[better], number
-        kept = self.same.copy()
         for number, inside in enumerate(candidates):
-            kept[:, chosen == number] &= inside[:, None]
-        return kept
+            self.same[:, chosen == number] = inside[:, None]
 
     def to_pixels(self, bins):
         pixels = bins.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
         return pixels[: self.shape[0], : self.shape[1]]
 
 
-# Standard deviations from which a region differs.
-_CLEAR_DIFFERENCE = 5.0
 # `scipy.ndimage` centres even windows half a bin off, to opposite sides for sum and maximum.
 _OPPOSITE = -1 if _PARTS % 2 == 0 else 0
 

@@ -146,7 +146,7 @@ class AlignedSumDenoiser(ScaledDenoiser):
                 "denoiser=sklearn.frozen.FrozenEstimator(fitted)."
             )
         try:
-            self.denoiser_ = inner.fit(X)
+            self.denoiser_ = inner.fit(X, None)  # a frozen one asks for y
         except InvalidParameterError as error:
             # Name the parameter as it is reached from here.
             message = str(error).replace("The '", "The 'denoiser__", 1)

@@ -12,6 +12,8 @@ from temdenoise.tiling import apply_tiled
 _BINS = 2**24
 # Side of the tiles, in bins. Larger windows take larger tiles.
 _TILE = 768
+# Side of a tile, in halos, at least: most of what it computes is to be used.
+_HALOS = 6
 
 
 def time_step(n_frames):
@@ -79,7 +81,7 @@ class MovieFilter:
         return apply_tiled(
             lambda tile: self._tile(tile, dose),
             bins,
-            tile=max(_TILE, 6 * halo),
+            tile=max(_TILE, _HALOS * halo),
             halo=halo,
             multiple=multiple if multiple <= halo else 1,
         )
