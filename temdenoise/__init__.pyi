@@ -1,6 +1,7 @@
 __version__: str
 
 __all__ = [
+    "AlignedSumDenoiser",
     "AutoDenoiser",
     "UDVDDenoiser",
     "ThinnedDenoiser",
@@ -93,6 +94,7 @@ from .datasets import (
     make_ptceo2_surface,
 )
 from .denoisers import (
+    AlignedSumDenoiser,
     AutoDenoiser,
     BlindSpotDenoiser,
     BM3DDenoiser,

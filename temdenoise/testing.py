@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
 
+from temdenoise._align import FramesWarning
 from temdenoise._calls import takes
 from temdenoise.base import BaseDenoiser
 from temdenoise.images import ImageStack, PixelSizeWarning
@@ -25,6 +26,8 @@ def check_denoiser(estimator, *, verbose=False):
     All denoisers of this package pass these checks. They test the arguments and results of ``fit``,
     ``transform`` and ``score``, masks with NaN under them, images that know their pixel size,
     errors for bad input, parameters, identical refits, pickling, and cross-validation.
+    For methods that use the neighbours of a movie's frames (``_context``), frames further away must
+    have no influence.
 
     Parameters
     ----------
@@ -87,6 +90,7 @@ def _run(name, rule, case):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PixelSizeWarning)
+            warnings.simplefilter("ignore", FramesWarning)  # the images are no movie
             rule(case)
     except AssertionError as error:
         raise AssertionError(f"{name}. {error}") from error
@@ -216,6 +220,28 @@ def _one_by_one(case):
         _close(denoiser.transform(case.noisy[i : i + 1])[0], denoised[i], f"Image {i} differs.")
 
 
+def _far_frames(case):
+    reach = case.estimator._context
+    if not reach:  # those are checked one by one
+        return
+    denoiser = case.fitted
+    movie = _movie(2 * reach + 4)
+    denoised = denoiser.transform(movie)
+    for k in (0, reach + 1, len(movie) - 1):
+        other = movie.copy()
+        far = np.abs(np.arange(len(movie)) - k) > reach
+        other[far] = np.random.default_rng(1).poisson(3 * _DOSE, size=other[far].shape)
+        again = denoiser.transform(other)[k]
+        _close(again, denoised[k], f"Frames more than {reach} away (_context) changed frame {k}.")
+
+
+def _movie(n_frames):
+    """Return a lattice that drifts by a pixel a frame, with shot noise."""
+    scene = _lattices(1, 48, 40 + n_frames)[0]
+    rates = np.stack([scene[:, k : k + 40] for k in range(n_frames)])
+    return ImageStack(np.random.default_rng(0).poisson(rates).astype(np.float32), _PIXEL_SIZE)
+
+
 def _sizes(case):
     denoiser, least = case.fitted, case.estimator._min_size
     for shape in ((1, 1, 1), (2, 1, 30), (2, 30, 1), (1, 101, 67)):
@@ -313,6 +339,7 @@ _RULES = {
     "images that know their pixel size come back as such": _pixel_sizes,
     "all real dtypes, layouts and lists are taken, and give the same": _kinds_of_arrays,
     "images do not depend on the others of their stack": _one_by_one,
+    "frames further away than the context have no influence": _far_frames,
     "images of any size are denoised": _sizes,
     "images that cannot be right raise ValueError that says what is wrong": _bad_images,
     "what is masked may hold anything, NaN too, and has no influence": _masks,

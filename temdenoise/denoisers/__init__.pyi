@@ -1,4 +1,5 @@
 __all__ = [
+    "AlignedSumDenoiser",
     "AutoDenoiser",
     "UDVDDenoiser",
     "ThinnedDenoiser",
@@ -16,6 +17,7 @@ __all__ = [
 ]
 
 from ._trained.base import TrainedDenoiser
+from .aligned_sum import AlignedSumDenoiser
 from .auto import AutoDenoiser
 from .blind_spot import BlindSpotDenoiser
 from .bm3d import BM3DDenoiser

@@ -2,15 +2,16 @@
 
 import math
 from contextlib import nullcontext
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._band_limit import find_binning
-from temdenoise._jobs import map_images, one_torch_thread
+from temdenoise._jobs import map_images, one_torch_thread, side_by_side
 from temdenoise.base import ScaledDenoiser
 from temdenoise.binning import bin_counts, unbin
+from temdenoise.denoisers._classical.movie_filter import MovieFilter, time_step
 from temdenoise.tiling import apply_tiled
 
 # Side of a bin, in nm: a little less than half the period of the finest detail that an
@@ -22,6 +23,8 @@ _WINDOWS = (72, 96)
 _TILE = 1536
 # Bins up to this number of pixels may be larger than the image.
 _MANY_PIXELS = 16
+# Frames of a movie whose spectra tell its bins.
+_LOOKED_AT = 8
 
 
 class WindowedFourierDenoiser(ScaledDenoiser):
@@ -41,13 +44,19 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         coefficients are reduced by the amplitude of the threshold. "wiener": a second pass weights
         each coefficient by the signal's share of the power, ``s / (s + noise)``, from the hard
         estimate.
+    n_frames : int, default=1
+        Frames of a movie that a window reaches over. With more than one, windows are blocks in
+        rows, columns and time, and what stays or drifts from frame to frame stands out more: 9 for
+        movies, 20 for those in which nothing happens. The drift need not be known.
     threshold : float, default=0.8
         Smallest power of a kept coefficient, in units of ``log(n**2 / 2)`` times the power of the
         noise, for windows of n x n bins. At 1, about one coefficient of noise passes per window.
+        For blocks of t frames it is ``log(t * n**2 / 2)``.
     binning : "auto" or float, default="auto"
         Side of a bin, in the unit of `unit`. It may be a fraction of pixels, see
         `temdenoise.binning.bin_counts`. "auto": 0.025 nm, in whole pixels, if the pixel size is
-        known; otherwise the largest that each image's spectrum allows, at most 6 pixels.
+        known; otherwise the largest that each image's spectrum allows, at most 6 pixels (of a
+        movie: what the spectra of the images in `fit` allow).
     window_size : "auto", float or tuple of float, default="auto"
         Side of the windows, in the unit of `unit`. The estimates of several sizes are averaged.
         "auto": 72 and 96 bins.
@@ -60,9 +69,19 @@ class WindowedFourierDenoiser(ScaledDenoiser):
     ----------
     dose_ : float
         Mean counts per pixel of the images seen in `fit`. The filter itself learns nothing.
+    binning_ : int
+        Side of the bins, in pixels, that the spectra of the images in `fit` allow: what a movie of
+        unknown pixel size is binned by. Only with ``n_frames > 1`` and ``binning="auto"``.
 
     Notes
     -----
+    With ``n_frames > 1``, ``X`` is a movie, in the order of time. An estimate depends on up to
+    ``n_frames - 1`` frames on either side, twice as many with ``mode="wiener"``. Blocks at the ends
+    of the movie hold fewer frames, and so do all blocks of a shorter movie: the estimates are less
+    precise there, in a movie of one frame about those of one image. Frames may differ in dose. An
+    event that lasts fewer frames than a block is smeared over it, unless it stands out of the noise
+    by itself. Memory does not grow with the length of the movie beyond input and output.
+
     The noise follows from the mean count: X must be electron counts, not values proportional to
     them. Windows overlap by two thirds, and images are mirrored at their borders. Images are
     processed in tiles of 1536 bins. This limits the memory besides input and output to about a
@@ -86,6 +105,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
 
     _parameter_constraints: dict = {
         "mode": [StrOptions({"wiener", "hard", "soft"})],
+        "n_frames": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, 0, None, closed="left")],
         "binning": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "window_size": [
@@ -102,6 +122,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         self,
         *,
         mode="wiener",
+        n_frames=1,
         threshold=0.8,
         binning="auto",
         window_size="auto",
@@ -109,6 +130,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         device="auto",
     ):
         self.mode = mode
+        self.n_frames = n_frames
         self.threshold = threshold
         self.binning = binning
         self.window_size = window_size
@@ -120,11 +142,20 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         tags.input_tags.positive_only = True
         return tags
 
+    @property
+    def _context(self):
+        # A block either way, in each pass, and whole steps: the blocks of a part of a movie are
+        # then those of the whole.
+        passes, step = 2 if self.mode == "wiener" else 1, time_step(self.n_frames)
+        return -(-passes * (self.n_frames - 1) // step) * step
+
     def _transform(self, X, mask, pixel_size):
         from temdenoise._device import choose_device
 
         device = choose_device(self.device)
         unit = self._unit(pixel_size)
+        if self.n_frames > 1:
+            return self._transform_movie(X, pixel_size, unit, device)
 
         def denoise_into(out, image):
             factor = self._bin_factor(image, pixel_size, unit)
@@ -134,6 +165,35 @@ class WindowedFourierDenoiser(ScaledDenoiser):
             out[:] = unbin(rates[None], factor, image.shape)[0]
 
         return map_images(denoise_into, X, n_jobs=None if device.type == "cpu" else 1)
+
+    def _transform_movie(self, X, pixel_size, unit, device):
+        shape = X.shape[1:]
+        if self.binning == "auto" and pixel_size is None:
+            factor = _checked(self.binning_, shape, None)
+        else:
+            factor = self._bin_factor(X[0], pixel_size, unit)
+        windows = self._window_sizes(factor / unit)
+        movie_filter = MovieFilter(
+            # Wider windows would only repeat the image and its mirror image.
+            windows=[min(n, 2 * math.ceil(max(shape) / factor)) for n in windows],
+            n_frames=self.n_frames,
+            threshold=self.threshold,
+            mode=self.mode,
+            halo=self._context,
+            device=device,
+        )
+        denoised = np.empty_like(X)
+
+        def denoise_into(part, wanted):
+            rates = movie_filter(bin_counts(X[part], factor)) / factor**2
+            inside = slice(wanted.start - part.start, wanted.stop - part.start)
+            denoised[wanted] = unbin(rates[inside], factor, shape)
+
+        n_bins = math.prod(math.ceil(n / factor) for n in shape)
+        parts = movie_filter.parts(len(X), n_bins)
+        n_jobs = None if device.type == "cpu" else 1
+        side_by_side(lambda part: denoise_into(*part), parts, n_jobs=n_jobs)
+        return denoised
 
     def _unit(self, pixel_size):
         """Return the number of pixels in the unit of bins and windows."""
@@ -149,6 +209,10 @@ class WindowedFourierDenoiser(ScaledDenoiser):
     def _fit(self, X, y, mask):
         super()._fit(X, y, mask)
         self._window_sizes(1.0)  # refuses values that are wrong for any pixel size
+        vars(self).pop("binning_", None)
+        if self.n_frames > 1 and self.binning == "auto":
+            some = X[:: -(-len(X) // _LOOKED_AT)]
+            self.binning_ = int(np.median([find_binning(image) for image in some]))
 
     def _bin_factor(self, image, pixel_size, unit):
         """Side of a bin in pixels."""
