@@ -75,7 +75,7 @@ def test_out_of_memory_more_than_once(trained, hungry, counts):
 def test_memory_for_no_tile_at_all(hungry, counts):
     with (
         pytest.warns(RuntimeWarning, match="out of memory"),
-        pytest.raises(MemoryError, match="not even with tiles of 56 bins: free memory"),
+        pytest.raises(MemoryError, match="not even with tiles of 56 bins. Free memory"),
     ):
         hungry(0).transform(counts)
     # of an image smaller than the smallest tile there is nothing to cut

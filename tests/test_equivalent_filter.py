@@ -236,7 +236,7 @@ def test_any_estimator_may_differentiate_itself(noisy):
         est, image, (7, 5), transform_params=params, method="finite_differences", step=0.01
     )
     np.testing.assert_allclose(near.weights, result.weights, atol=1e-3)
-    with pytest.raises(ValueError, match=r"holds \['mask'\]; automatic .* knows power only"):
+    with pytest.raises(ValueError, match=r"holds \['mask'\]; automatic .* takes only power"):
         equivalent_filter(est, image, (7, 5), transform_params={"mask": None})
     est.pixel_gradient = lambda image, pixel: (0.0, image[0])
     with pytest.raises(ValueError, match=r"gradient of shape \(20,\) for an image of \(20, 20\)"):
@@ -284,7 +284,7 @@ def test_bad_arguments(noisy, arguments, options, error, message):
 def test_what_automatic_differentiation_does_not_know(unet, noisy):
     with pytest.raises(ValueError, match="for finite differences"):
         equivalent_filter(unet, noisy, (1, 2), radius=3)
-    with pytest.raises(ValueError, match="knows pixel_size"):
+    with pytest.raises(ValueError, match="takes only pixel_size"):
         equivalent_filter(unet, noisy, (1, 2), transform_params={"mask": None})
     with pytest.raises(ValueError, match="Negative"):
         equivalent_filter(unet, noisy - 1, (1, 2))
@@ -320,7 +320,7 @@ def test_images_that_know_their_pixel_size(noisy, method):
     options = {"method": method, "radius": 2.0 if method == "finite_differences" else None}
     if method == "autograd":
         est = SBDDenoiser.from_pretrained()
-        with pytest.warns(PixelSizeWarning, match="takes them for 6.22 pm"):
+        with pytest.warns(PixelSizeWarning, match="assumes 6.22 pm"):
             without = equivalent_filter(est, noisy, (24, 20), **options)
     else:
         est = LowPassDenoiser(cutoff=0.3, unit="1/angstrom").fit(noisy)

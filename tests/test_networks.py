@@ -249,7 +249,7 @@ def test_build_network():
     network = build_network("unet", scales=3, base_channels=5)
     assert isinstance(network, UNet)
     assert (network.scales, network.base_channels) == (3, 5)
-    with pytest.raises(ValueError, match=r"no architecture 'vgg'; choose one of .*'unet'"):
+    with pytest.raises(ValueError, match=r"no architecture 'vgg'. Choose one of .*'unet'"):
         build_network("vgg")
     with pytest.raises(TypeError, match="width"):
         build_network("unet", width=3)

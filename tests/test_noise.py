@@ -263,7 +263,10 @@ def test_draw_noise_of_any_model(clean):
     np.testing.assert_array_equal(scaled, expected[1])
     assert noisy.dtype == scaled.dtype == np.float32
     wrong = Shifted()
-    for result, message in ((clean[:2], "must keep the shape"), (clean * np.inf, "NaN or inf")):
+    for result, message in (
+        (clean[:2], "must not change the shape"),
+        (clean * np.inf, "NaN or inf"),
+    ):
         wrong.sample = lambda clean, result=result: result
         with pytest.raises(ValueError, match=f"Shifted.sample returned .*{message}|{message}"):
             draw_noise(wrong, clean)

@@ -96,7 +96,7 @@ def test_frames_binned_by_two(general, frames):
     binned = sum(noisy[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
     truth = sum(np.asarray(clean)[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
     assert binned.pixel_size is None
-    with pytest.warns(PixelSizeWarning, match="takes them for 6.22 pm, those of the training"):
+    with pytest.warns(PixelSizeWarning, match="assumes 6.22 pm, those of the training"):
         wrong = general.transform(binned)
     right = general.transform(ImageStack(binned, 2 * 6.22))
     assert right.pixel_size == 12.44
@@ -158,14 +158,14 @@ def test_what_is_assumed_is_said_once_for_each_line(frames):
     assert [w.category for w in caught] == [PixelSizeWarning] * 3
     assert {w.filename for w in caught} == {__file__}
     assert len({w.lineno for w in caught}) == 3
-    assert "SBDDenoiser does not know the pixel size of the images and takes them for 6.22 pm" in (
+    assert "SBDDenoiser does not know the pixel size of the images and assumes 6.22 pm" in (
         str(caught[0].message)
     )
 
 
 def test_fitted_on_images_of_unknown_size_it_does_not_ask_again():
     images = np.asarray(lattices(4, 40, 40))
-    with pytest.warns(PixelSizeWarning, match=r"takes them for 24.9 pm \(training_pixel") as caught:
+    with pytest.warns(PixelSizeWarning, match=r"assumes 24.9 pm \(training_pixel") as caught:
         denoiser = tiny(max_epochs=1).fit(images)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -181,7 +181,7 @@ def test_fitted_on_images_of_unknown_size_it_does_not_ask_again():
 
 
 def test_methods_that_do_not_need_it_do_not_ask(frames):
-    noisy = np.asarray(frames[0])[:1, :64, :64]
+    noisy = np.tile(np.asarray(frames[0])[:, :64, :64], (2, 1, 1))
     for name in set(NAMES) - {"SBDDenoiser", "AutoDenoiser"}:
         quick(name).fit(noisy).transform(noisy)
     AutoDenoiser(device="cpu").fit(noisy).transform(noisy)  # falls back, and `choose` says why
@@ -200,7 +200,7 @@ def test_a_network_for_a_range_of_pixel_sizes_does_not_ask():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pixel_sizes_in_nm_or_angstrom(frames, name):
-    X = np.asarray(frames[0])[:1, :64, :64]
+    X = np.tile(np.asarray(frames[0])[:, :64, :64], (2, 1, 1))  # a movie, for those that need one
     if name == "SBDDenoiser":
         denoiser = SBDDenoiser.from_pretrained(device="cpu")
     else:
