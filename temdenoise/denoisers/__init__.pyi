@@ -2,6 +2,7 @@ __all__ = [
     "AlignedSumDenoiser",
     "AutoDenoiser",
     "BM3DDenoiser",
+    "FramesWarning",
     "LowPassDenoiser",
     "NLMDenoiser",
     "PURELETDenoiser",
@@ -13,7 +14,7 @@ __all__ = [
 ]
 
 from ._trained.base import TrainedDenoiser
-from .aligned_sum import AlignedSumDenoiser
+from .aligned_sum import AlignedSumDenoiser, FramesWarning
 from .auto import AutoDenoiser
 from .bm3d import BM3DDenoiser
 from .lowpass import LowPassDenoiser
