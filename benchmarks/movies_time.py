@@ -1,11 +1,11 @@
-"""Denoise a movie with time and without: PSNR of a static scene that drifts, in minutes.
+"""Denoise a movie with time and without: PSNR of a static scene that drifts.
 
     python benchmarks/movies_time.py [--n-frames 40] [--dose 0.45] [--size 512] [--seed 0]
 
-A simulated image of Pt on CeO2 is shifted by 0 to 1.5 px a frame, by cubic splines, and gets Poisson
-noise. Nothing happens in such a movie, which flatters all methods that use time. "known drift" is
-the same sum with the drift that was simulated, rounded to pixels, and nothing left out: what
-measuring the drift and looking for changes cost. Ends with one JSON line.
+A simulated image of Pt on CeO2 is shifted by 0 to 1.5 px a frame, by cubic splines, and gets
+Poisson noise. Nothing happens in such a movie, which flatters all methods that use time. "known
+drift" is the same sum with the drift that was simulated, rounded to pixels, and nothing left out:
+what measuring the drift and looking for changes cost. Ends with one JSON line.
 """
 
 import argparse

@@ -6,6 +6,7 @@ __all__ = [
     "Self2SelfDenoiser",
     "BlindSpotDenoiser",
     "BM3DDenoiser",
+    "FramesWarning",
     "LowPassDenoiser",
     "NLMDenoiser",
     "PURELETDenoiser",
@@ -17,7 +18,7 @@ __all__ = [
 ]
 
 from ._trained.base import TrainedDenoiser
-from .aligned_sum import AlignedSumDenoiser
+from .aligned_sum import AlignedSumDenoiser, FramesWarning
 from .auto import AutoDenoiser
 from .blind_spot import BlindSpotDenoiser
 from .bm3d import BM3DDenoiser
