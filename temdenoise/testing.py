@@ -208,6 +208,8 @@ def _kinds_of_arrays(case):
         plain.astype(object), np.asfortranarray(plain), padded[:, ::2, ::2], plain.tolist(),
     ):  # fmt: skip
         _same(denoiser.transform(other), bare, "The kind of array changed the result.")
+    ones = plain > 0
+    _same(denoiser.transform(ones), denoiser.transform(ones.astype(float)), "bool images differ.")
     _same(denoiser.transform(case.noisy.astype(np.uint16)), expected, "The dtype matters.")
 
 
@@ -283,6 +285,12 @@ def _masks(case):
         denoised = denoiser.transform(spoiled, mask=case.mask)
         _same(denoised, expected, f"{what} under the mask changed the estimate.")
     assert np.isfinite(expected).all()
+    if not case.estimator._context:
+        of_one = np.zeros(case.noisy.shape, dtype=bool)
+        of_one[2] = case.mask
+        denoised = denoiser.transform(case.noisy, mask=of_one)
+        _close(denoised[2], expected[2], "A mask of one image differs from that of all.")
+        _close(denoised[3], denoiser.transform(case.noisy)[3], "A mask spoils another image.")
     nothing = denoiser.transform(case.noisy, mask=np.zeros_like(case.mask))
     _same(nothing, denoiser.transform(case.noisy), "A mask of nothing changed the estimate.")
     spoiled = case.fit_on.copy()

@@ -10,7 +10,6 @@ from conftest import lattice_images
 from scipy import ndimage, signal
 from skimage.filters import butterworth
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
@@ -20,20 +19,28 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from temdenoise import (
     AlignedSumDenoiser,
     AutoDenoiser,
+    BlindSpotDenoiser,
     BM3DDenoiser,
     LowPassDenoiser,
     NLMDenoiser,
     PoissonNoise,
     PURELETDenoiser,
     SBDDenoiser,
+    Self2SelfDenoiser,
+    ThinnedDenoiser,
+    UDVDDenoiser,
     VSTDenoiser,
     WienerDenoiser,
     WindowedFourierDenoiser,
 )
 from temdenoise.images import ImageStack
+from temdenoise.testing import check_denoiser
 
-# The images here are no movie: what is said of their frames is right.
-pytestmark = pytest.mark.filterwarnings("ignore::temdenoise._align.FramesWarning")
+# One epoch of two small steps.
+QUICK = {
+    "max_epochs": 1, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40,
+    "precision": "float32", "device": "cpu", "random_state": 0,
+}  # fmt: skip
 
 # Name -> (denoiser, grid of one parameter whose candidates differ).
 DENOISERS = {
@@ -72,15 +79,18 @@ DENOISERS = {
         ),
         {"base_channels": [2, 4]},
     ),
+    "blind-spot": (
+        BlindSpotDenoiser(base_channels=2, orientations=1, **QUICK), {"blind_spot": [1, 3]}
+    ),
+    "udvd": (UDVDDenoiser(base_channels=2, orientations=1, **QUICK), {"n_frames": [1, 3]}),
+    "thinned": (
+        ThinnedDenoiser(base_channels=4, n_draws=2, orientations=1, **QUICK), {"n_draws": [0, 2]}
+    ),
+    "self2self": (Self2SelfDenoiser(n_predictions=2, **QUICK), {"drop_rate": [0.2, 0.5]}),
 }  # fmt: skip
 
 # Test -> methods it is not for, and why.
-_MOVIES = dict.fromkeys(
-    ["windowed Fourier in time", "aligned sum"],
-    "uses the neighbours of a frame; temdenoise.testing asks how far it looks",
-)
 NOT_FOR = {
-    "test_images_are_denoised_one_by_one": _MOVIES,
     "test_mask_shields_from_bad_pixels": {
         "windowed Fourier in time": "what a mask hides in a frame is filled in its neighbours too",
         "aligned sum": "what a mask hides in a frame is seen in its neighbours",
@@ -92,7 +102,11 @@ NOT_FOR = {
 }
 
 # test_pixel_size_of_images.py has the rules of who is told what about the pixel size.
-pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.images.PixelSizeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::temdenoise.images.PixelSizeWarning"),
+    pytest.mark.filterwarnings("ignore::temdenoise.denoisers.FramesWarning"),
+    pytest.mark.filterwarnings("ignore:. images share one network"),
+]
 
 
 @pytest.fixture(params=DENOISERS)
@@ -123,19 +137,9 @@ def grid(request, denoiser):
     return DENOISERS[request.node.callspec.params["denoiser"]][1]
 
 
-def test_shape_dtype_and_no_change_in_place(denoiser, noisy):
-    before = noisy.copy()
-    noisy.setflags(write=False)
-    parameters = denoiser.get_params()
-    assert denoiser.fit(noisy) is denoiser
-    denoised = denoiser.transform(noisy)
-    assert denoised.dtype == np.float32
-    assert denoised.shape == noisy.shape
-    assert np.isfinite(denoised).all()
-    assert denoised.flags.writeable
-    assert not np.shares_memory(denoised, noisy)
-    np.testing.assert_array_equal(noisy, before)
-    assert denoiser.get_params() == parameters
+def test_contract(denoiser):
+    """The rules that anyone can check a denoiser of their own by."""
+    check_denoiser(denoiser)
 
 
 def test_it_denoises(fitted, noisy, clean):
@@ -146,111 +150,10 @@ def test_it_denoises(fitted, noisy, clean):
     np.testing.assert_allclose(denoised.mean(axis=(1, 2)), noisy.mean(axis=(1, 2)), rtol=0.03)
 
 
-def test_dtypes_give_the_same(denoiser, fitted, noisy):
-    # test_base.py has all dtypes: they are converted in one place
-    expected = fitted.transform(noisy)
-    np.testing.assert_array_equal(fitted.transform(noisy.astype(object)), expected)
-    X = noisy.astype(np.uint8)
-    np.testing.assert_array_equal(clone(denoiser).fit(X).transform(X), expected)
-
-
-def test_bool_images(fitted, noisy):
-    X = noisy > 0
-    np.testing.assert_array_equal(fitted.transform(X), fitted.transform(X.astype(float)))
-
-
-def test_layouts_give_the_same(fitted, noisy):
-    expected = fitted.transform(noisy)
-    padded = np.zeros((6, 96, 80))
-    padded[:, ::2, ::2] = noisy
-    np.testing.assert_array_equal(fitted.transform(padded[:, ::2, ::2]), expected)
-    np.testing.assert_array_equal(fitted.transform(np.asfortranarray(noisy)), expected)
-    np.testing.assert_array_equal(fitted.transform(noisy.tolist()), expected)
-
-
-def test_images_that_know_their_pixel_size_come_back_as_such(fitted, noisy):
-    for size in (6.22, None):
-        denoised = fitted.transform(ImageStack(noisy, size))
-        assert isinstance(denoised, ImageStack)
-        assert denoised.pixel_size == size
-    assert fitted.transform(noisy).pixel_size is None
-    assert np.isfinite(fitted.score(ImageStack(noisy, 6.22)))
-
-
-def test_images_are_denoised_one_by_one(fitted, noisy):
-    denoised = fitted.transform(noisy)
-    for i in range(len(noisy)):
-        np.testing.assert_allclose(
-            fitted.transform(noisy[i : i + 1])[0], denoised[i], rtol=1e-5, atol=1e-6
-        )
-    np.testing.assert_allclose(fitted.transform(noisy[::-1])[::-1], denoised, rtol=1e-5, atol=1e-6)
-
-
-def test_any_size(fitted):
-    for shape in ((1, 1, 1), (2, 1, 30), (2, 30, 1), (1, 2, 3), (1, 101, 67)):
-        X = np.random.default_rng(0).poisson(0.45, size=shape)
-        denoised = fitted.transform(X)
-        assert denoised.shape == shape
-        assert np.isfinite(denoised).all()
-
-
 def test_constant_images_stay(fitted):
     for level in (0.0, 1.0, 1000.0):
         X = np.full((2, 33, 21), level)
         np.testing.assert_allclose(fitted.transform(X), X, rtol=1e-4, atol=1e-6)
-
-
-def test_bad_images(fitted, noisy, clean):
-    # test_base.py has all that can be wrong with a stack: it is found in one place
-    bad = noisy.copy()
-    bad[3, 2, 1] = np.nan
-    for call in (fitted.fit, fitted.transform, fitted.fit_transform, fitted.score):
-        with pytest.raises(ValueError, match="X contains NaN: nan at image 3, row 2, column 1"):
-            call(bad)
-    for call in (fitted.fit, fitted.fit_transform, fitted.score):
-        with pytest.raises(ValueError, match="y contains NaN: nan at image 3, row 2, column 1"):
-            call(clean, bad)
-
-
-def test_negative_counts(denoiser, fitted, noisy):
-    noisy[3, 2, 1] = -1
-    if get_tags(denoiser).input_tags.positive_only:
-        for method in (denoiser.fit, fitted.transform):
-            with pytest.raises(ValueError, match="-1.0 at image 3, row 2, column 1"):
-                method(noisy)
-    else:
-        assert np.isfinite(denoiser.fit(noisy).transform(noisy)).all()
-    with pytest.raises(ValueError, match="cannot be negative"):
-        fitted.score(noisy)  # clean images with a negative rate have no Poisson noise
-
-
-def test_bad_target(denoiser, noisy, clean):
-    with pytest.raises(ValueError, match="same shape"):
-        denoiser.fit(noisy, clean[:2])
-    with pytest.raises(ValueError, match="y"):
-        denoiser.fit(noisy, np.arange(len(noisy)))
-
-
-def test_not_fitted(denoiser, noisy):
-    with pytest.raises(NotFittedError):
-        denoiser.transform(noisy)
-    with pytest.raises(NotFittedError):
-        denoiser.score(noisy)
-
-
-def test_parameters_are_validated_in_fit(denoiser, noisy):
-    class Wrong:
-        pass
-
-    for name in denoiser.get_params():
-        wrong = clone(denoiser).set_params(**{name: Wrong()})  # no check before fit
-        with pytest.raises((ValueError, TypeError), match=name):
-            wrong.fit(noisy)
-
-
-def test_parameters_are_keyword_only(denoiser):
-    with pytest.raises(TypeError):
-        type(denoiser)("something")
 
 
 def test_fit_again_is_identical(denoiser, fitted, noisy):
@@ -267,11 +170,6 @@ def test_pickle_and_joblib(fitted, noisy, tmp_path):
     loaded = joblib.load(tmp_path / "denoiser.joblib")
     np.testing.assert_array_equal(loaded.transform(noisy), expected)
     assert loaded.score(noisy) == fitted.score(noisy)
-
-
-def test_score_is_repeatable(fitted, noisy, clean):
-    assert fitted.score(clean) == fitted.score(clean)
-    assert isinstance(fitted.score(noisy, clean), float)
 
 
 def test_mask_shields_from_bad_pixels(fitted, noisy, clean):
@@ -295,23 +193,6 @@ def test_mask_shields_from_bad_pixels(fitted, noisy, clean):
         fitted.transform(noisy, mask=mask.T)
     with pytest.raises(ValueError, match="dtype bool"):
         fitted.transform(noisy, mask=mask.astype(float))
-
-
-def test_anything_may_hide_under_the_mask(denoiser, fitted, noisy, clean):
-    mask = np.zeros(noisy.shape, dtype=bool)
-    mask[:, :12, :15] = True
-    mask[1, 30:] = True
-    hidden = np.resize([np.nan, np.inf, -np.inf, -7.0, 1e300], noisy.shape)
-    spoiled, spoiled_clean = (np.where(mask, hidden, X) for X in (noisy, clean))
-    expected = denoiser.fit(noisy, mask=mask).transform(noisy, mask=mask)
-    assert np.isfinite(expected).all()
-    again = clone(denoiser).fit(spoiled, mask=mask)
-    np.testing.assert_array_equal(again.transform(spoiled, mask=mask), expected)
-    assert again.score(spoiled, spoiled_clean, mask=mask) == denoiser.score(noisy, clean, mask=mask)
-    assert np.isfinite(again.score(spoiled_clean, mask=mask))  # noise is drawn on these
-    np.testing.assert_array_equal(clone(denoiser).fit_transform(spoiled, mask=mask), expected)
-    with pytest.raises(ValueError, match="NaN"):
-        fitted.transform(spoiled)
 
 
 def test_threads_change_nothing(fitted, noisy):

@@ -16,7 +16,6 @@ from temdenoise import (
     psnr,
 )
 from temdenoise.noise import thin_counts
-from temdenoise.testing import check_denoiser
 from temdenoise.training.batches import FrameBatches, ThinnedBatches
 from temdenoise.training.losses import find_loss
 
@@ -36,12 +35,6 @@ def movie(n=6, side=60, dose=2.0, seed=0):
     """Noisy and clean frames of lattices, with pixels of 15 pm."""
     clean = lattice_images(n, side, side, level=dose)
     return ImageStack(np.random.default_rng(seed).poisson(clean), 15.0), clean
-
-
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.filterwarnings("ignore:6 images share one network")
-def test_contract(name):
-    check_denoiser(METHODS[name])
 
 
 # --- what the blind-spot network cannot see -------------------------------------------------------
