@@ -44,13 +44,9 @@ def check_denoiser(estimator, *, verbose=False):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from temdenoise.base import BaseDenoiser
+    >>> from temdenoise import LowPassDenoiser
     >>> from temdenoise.testing import check_denoiser
-    >>> class MeanDenoiser(BaseDenoiser):
-    ...     def _transform(self, X, mask):
-    ...         return np.broadcast_to(X.mean(axis=(1, 2), keepdims=True), X.shape)
-    >>> check_denoiser(MeanDenoiser())
+    >>> check_denoiser(LowPassDenoiser(cutoff=0.06))
     """
     for name, check in denoiser_checks(estimator):
         if verbose:

@@ -322,7 +322,8 @@ def test_pixel_size_of_the_call_reaches_the_metric(images):
     with config_context(enable_metadata_routing=True):
         scorer = make_denoising_scorer("atom_recall").set_score_request(pixel_size=True)
         keywords = {"scoring": scorer, "cv": 2, "params": {"pixel_size": 12.5}}
-        routed = cross_validate(LowPassDenoiser(cutoff=0.32), noisy, clean, **keywords)
+        in_angstrom = LowPassDenoiser(cutoff=0.32, unit="1/angstrom")
+        routed = cross_validate(in_angstrom, noisy, clean, **keywords)
     # 0.32 per Angstrom at 12.5 pm per pixel is 0.04 cycles per pixel.
     fixed = make_denoising_scorer(partial(atom_recall, pixel_size=12.5))
     plain = cross_validate(LowPassDenoiser(cutoff=0.04), noisy, clean, scoring=fixed, cv=2)

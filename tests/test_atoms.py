@@ -207,7 +207,7 @@ def test_pixel_size_sets_the_scale():
 
 def test_an_absurd_pixel_size_is_questioned():
     image = render(np.array([100.0]), np.array([150.0]), sigma=8.0)
-    with pytest.warns(UserWarning, match="pixel_size=622 pm .*is it in pm"):
+    with pytest.warns(UserWarning, match="pixel_size=622 pm .*Is pixel_size in pm"):
         find_atoms(image, pixel_size=622.0)
     assert len(find_atoms(image, pixel_size=622.0, sigma=8.0)) == 1  # nothing hangs on it
     with pytest.raises(ValueError, match="is it in nm"):

@@ -169,10 +169,10 @@ def test_a_half_that_was_denoised_to_nothing(counts):
 def test_an_absurd_pixel_size_is_questioned_once(counts, polarity):
     a, b = thin_counts(counts, random_state=0)
     options = {"pixel_size": 622.0, "polarity": polarity}
-    with pytest.warns(UserWarning, match="is it in pm") as caught:
+    with pytest.warns(UserWarning, match="Is pixel_size in pm") as caught:
         confirm_atoms_from_halves(a, b, scene(TRUE), scene(TRUE), **options)
     assert [warning.filename for warning in caught] == [__file__]
-    with pytest.warns(UserWarning, match="is it in pm") as caught:
+    with pytest.warns(UserWarning, match="Is pixel_size in pm") as caught:
         confirm_atoms(Dreamer(), np.stack([counts] * 2), **options)
     assert [warning.filename for warning in caught] == [__file__]
 

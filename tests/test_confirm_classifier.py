@@ -34,8 +34,8 @@ def scenes(n_images, seed):
 
 @pytest.fixture(scope="module")
 def denoiser():
-    # a blur of 5 px: with the pixel size, its cutoff is in 1/Angstrom
-    return LowPassDenoiser(cutoff=0.53).fit(np.ones((1, *SHAPE)))
+    # a blur of 5 px
+    return LowPassDenoiser(cutoff=0.53, unit="1/angstrom").fit(np.ones((1, *SHAPE)))
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_no_column(classifier):
 def test_an_absurd_pixel_size_is_questioned_once(denoiser):
     unfitted = AtomClassifier(denoiser, pixel_size=622.0)
     with (
-        pytest.warns(UserWarning, match="is it in pm") as caught,
+        pytest.warns(UserWarning, match="Is pixel_size in pm") as caught,
         pytest.raises(ValueError, match="too few"),
     ):
         unfitted.fit(np.ones((2, 64, 64)))

@@ -348,7 +348,7 @@ def test_command_line_simulates(capsys):
     [
         (["--images=no.tif"], "there is no file 'no.tif'"),
         (["--images=no.tif", "--n-images=2"], "not allowed with"),
-        (["--images=no.tif", "--optics=varied"], "--optics is for images that are simulated"),
+        (["--images=no.tif", "--optics=varied"], "--optics is for simulated images"),
         (["--metrics=snr"], "'snr' is none of psnr"),
         (["-o", "scores.txt"], "must end in .csv"),
         (["-o", "no/scores.csv"], "there is no folder 'no'"),
@@ -367,7 +367,7 @@ def test_command_line_asks_for_a_pixel_size(tmp_path, clean, capsys):
     path = tmp_path / "clean.npy"
     np.save(path, clean)
     assert main(["evaluate", "--images", str(path)]) == 2
-    assert "does not say its pixel size" in capsys.readouterr().err
+    assert "has no pixel size" in capsys.readouterr().err
     argv = ["evaluate", "--images", str(path), "--pixel-size=20", "--method=sbd", "--device=cpu"]
     assert main(argv) == 0
     assert "sbd on 6 images" in capsys.readouterr().out

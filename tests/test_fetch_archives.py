@@ -88,7 +88,7 @@ def test_lying_zip_header_does_not_get_past_the_limit(tmp_path, site):
 
 def test_full_disk_is_said_before_anything_is_written(tmp_path, mirror, monkeypatch):
     monkeypatch.setattr(_unpack.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**5))
-    with pytest.raises(OSError, match=r"only 0\.0001 GB are free; make room"):
+    with pytest.raises(OSError, match=r"only 0\.0001 GB are free. Make room"):
         fetch(mirror, tmp_path)
     assert not list(tmp_path.rglob("*.tif"))
 

@@ -201,7 +201,7 @@ def test_npz(tmp_path, stack):
     back = read_stack(tmp_path / "named.npz", mmap=True)
     np.testing.assert_array_equal(back, stack)
     assert back.pixel_size == 19.53
-    with pytest.raises(ValueError, match=r"2 arrays \(a, b\); name the images 'data'"):
+    with pytest.raises(ValueError, match=r"2 arrays \(a, b\). Name the images 'data'"):
         read_stack(tmp_path / "two.npz")
 
 
@@ -314,7 +314,7 @@ def test_too_many_axes_series_and_wrong_dtypes(tmp_path, stack):
     with pytest.raises(ValueError, match=r"shape \(4,\)"):
         read_stack(tmp_path / "b.npy")
     np.save(tmp_path / "c.npy", np.zeros((4, 4), complex))
-    with pytest.raises(ValueError, match="complex128; only real"):
+    with pytest.raises(ValueError, match="complex128, but images must be real"):
         read_stack(tmp_path / "c.npy")
     np.save(tmp_path / "d.npy", np.array([[None, {}]]), allow_pickle=True)
     np.savez(tmp_path / "d.npz", data=np.array([[None, {}]]))

@@ -252,7 +252,7 @@ def test_bad_options(counts, clean, options, error, message):
 
 
 def test_an_absurd_pixel_size_is_questioned_once(counts, clean):
-    with pytest.warns(UserWarning, match="is it in pm") as caught:
+    with pytest.warns(UserWarning, match="Is pixel_size in pm") as caught:
         likelihood_map(counts, clean, pixel_size=622.0, radius=5, vacuum=LEVEL)
     assert [warning.filename for warning in caught] == [__file__]
 

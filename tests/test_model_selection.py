@@ -87,7 +87,7 @@ def test_groups_train_on_equally_many_images():
     )
     assert three.n_train.tolist() == [3, 3, 3]
     assert three.n_test.tolist() == [1, 1, 1]
-    with pytest.raises(ValueError, match="Group 'b' has 4 images that are not held out, 5 are"):
+    with pytest.raises(ValueError, match="Group 'b' has 4 images that are not held out, but 5 are"):
         generalization_matrix(MeanImageDenoiser(), images, groups, test_size=0.3, n_per_group=5)
 
 

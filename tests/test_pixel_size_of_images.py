@@ -24,7 +24,11 @@ from temdenoise.datasets import make_ptceo2
 from temdenoise.denoisers import TrainedDenoiser
 from temdenoise.images import ImageStack, PixelSizeWarning
 
-NAMES = [name for name in temdenoise.denoisers.__all__ if name != "TrainedDenoiser"]
+NAMES = [
+    name
+    for name in temdenoise.denoisers.__all__
+    if name.endswith("Denoiser") and name != "TrainedDenoiser"
+]
 QUICK = {"max_epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "patch_size": 32, "device": "cpu"}
 
 

@@ -192,7 +192,7 @@ def test_too_small_a_disk_is_noticed_before_the_work(tmp_path):
     # 1 pm: 100 MB an image, 1.8 TB in all
     if shutil.disk_usage(tmp_path).free > 1.7e12:
         pytest.skip("needs a disk with less than 1.7 TB free")
-    with pytest.raises(OSError, match=r"1795\.500 GB are to be written still"):
+    with pytest.raises(OSError, match=r"1795\.500 GB remain to be written"):
         make_ptceo2(pixel_size=1, out=tmp_path / "set.npy")
     assert list(tmp_path.iterdir()) == []
 

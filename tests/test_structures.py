@@ -315,7 +315,7 @@ def test_impossible_changes_are_refused(model):
     columns, new = surface_sites(model)
     with pytest.raises(ValueError, match="change must be one of"):
         alter_surface(model, "removed-3", columns[0])
-    with pytest.raises(ValueError, match="holds 0 atoms"):
+    with pytest.raises(ValueError, match="has only 0 atoms"):
         alter_surface(model, "single", (5.0, 5.0))
     with pytest.raises(ValueError, match="from another"):
         alter_surface(model, "added", model.positions[-1] + [0.5, 0, 0])

@@ -53,13 +53,14 @@ class AutoDenoiser(ScaledDenoiser):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from temdenoise import AutoDenoiser, load_sample_movie
     >>> movie = load_sample_movie()
     >>> denoiser = AutoDenoiser().fit(movie.data)
     >>> choice = denoiser.choose(movie.data, pixel_size=movie.pixel_size)
     >>> print(choice.method, "because", choice.reason)
     sbd because the weights 'general' fit: 6.22 pm/px (1.94 to 33 pm/px) and ... electrons/px ...
-    >>> denoiser.choose(movie.data).method  # of unknown pixel size
+    >>> denoiser.choose(np.asarray(movie.data)).method  # of unknown pixel size
     'windowed-fourier'
     """
 
