@@ -89,13 +89,22 @@ DENOISERS = {
     "self2self": (Self2SelfDenoiser(n_predictions=2, **QUICK), {"drop_rate": [0.2, 0.5]}),
 }  # fmt: skip
 
+_SELF_SUPERVISED = dict.fromkeys(
+    ["blind-spot", "udvd", "thinned", "self2self"],
+    "two steps teach nothing, and the level is that of the frames it was fitted on; "
+    "test_self_supervised.py trains for longer",
+)
 # Test -> methods it is not for, and why.
 NOT_FOR = {
+    "test_it_denoises": _SELF_SUPERVISED,
     "test_mask_shields_from_bad_pixels": {
+        "udvd": "what a mask hides in a frame is filled in its neighbours too",
+        "self2self": "after two steps its estimates are anywhere",
         "windowed Fourier in time": "what a mask hides in a frame is filled in its neighbours too",
         "aligned sum": "what a mask hides in a frame is seen in its neighbours",
     },
     "test_constant_images_stay": {
+        **_SELF_SUPERVISED,
         "sbd": "a network estimates: that it returns a constant to within some per cent is all",
         "vst": "unbiased for counts with shot noise, of which a constant image has none",
     },
@@ -158,7 +167,7 @@ def test_constant_images_stay(fitted):
 
 def test_fit_again_is_identical(denoiser, fitted, noisy):
     first = fitted.transform(noisy)
-    np.testing.assert_array_equal(denoiser.fit(noisy[:2, :20, :20]).fit_transform(noisy), first)
+    np.testing.assert_array_equal(denoiser.fit(noisy[:3, :20, :20]).fit_transform(noisy), first)
     np.testing.assert_array_equal(denoiser.fit(noisy).transform(noisy), first)
     np.testing.assert_array_equal(clone(fitted).fit(noisy).transform(noisy), first)
 
@@ -202,7 +211,8 @@ def test_threads_change_nothing(fitted, noisy):
     torch.set_num_threads(2)
     try:
         np.testing.assert_array_equal(fitted.transform(noisy), expected)
-        np.testing.assert_array_equal(fitted.transform(noisy[:1]), expected[:1])
+        if not fitted._context:  # a movie's frame is another one without its neighbours
+            np.testing.assert_array_equal(fitted.transform(noisy[:1]), expected[:1])
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -220,6 +230,8 @@ def test_pipeline(denoiser, fitted, noisy, clean):
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["clean", "noisy and clean"])
 def test_grid_search(denoiser, grid, noisy, clean, pairs):
+    if not pairs and isinstance(denoiser, ThinnedDenoiser):
+        pytest.skip("it splits whole counts, which clean images are not")
     ((name, candidates),) = grid.items()
     # pairs in two processes; the parts of "auto" are there, and it fills their memory with weights
     n_jobs = 2 if pairs and not isinstance(denoiser, AutoDenoiser) else None
