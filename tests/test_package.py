@@ -105,9 +105,11 @@ def test_submodules_are_named_at_the_top():
 
 
 def test_stubs_are_installed():
+    source = Path(__file__).parents[1] / "setup.cfg"
     settings = ConfigParser()
-    settings.read(ROOT.parent / "setup.cfg", encoding="utf-8")
+    settings.read(source, encoding="utf-8")
     assert settings["options.package_data"]["*"].split() == ["*.pyi"]
+    assert (ROOT / "denoisers" / "__init__.pyi").is_file()
 
 
 def test_public_names_are_documented():
@@ -118,7 +120,7 @@ def test_public_names_are_documented():
 
 
 def test_version_is_that_of_the_citation():
-    citation = (ROOT.parent / "CITATION.cff").read_text(encoding="utf-8")
+    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {temdenoise.__version__}\n" in citation
 
 
