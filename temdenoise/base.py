@@ -65,6 +65,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _fits_on = "noisy"
     # Number of frames on either side on which the estimate of a frame depends.
     _context = 0
+    # A part of a movie must start at a multiple of this many frames to come out as in the whole.
+    _time_step = 1
 
     def __init_subclass__(cls, **kwargs):
         # `score` calls `transform`, so both take the same keywords in metadata routing.

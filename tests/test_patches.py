@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from temdenoise import PoissonNoise
 from temdenoise.binning import bin_counts
-from temdenoise.training.batches import CleanBatches, PairBatches
+from temdenoise.training.batches import CleanBatches, FrameBatches, PairBatches, ThinnedBatches
 from temdenoise.training.splines import spline_coefficients, spline_sample
 
 
@@ -213,3 +213,20 @@ def test_pairs_are_turned_and_mirrored_bins(pairs):
         assert len(matches) == 1
         seen.add(matches[0])
     assert seen == set(range(8))
+
+
+@pytest.mark.parametrize("shape", [(500, 512), (101, 130), (512, 403)])
+@pytest.mark.parametrize("binning", [5, 2.59, 4])
+def test_patches_fit_into_frames_of_any_size(shape, binning):
+    """A patch as large as the frames does not reach beyond their whole bins."""
+    frames = np.ones((1, *shape), dtype=np.float32)
+    wanted = int(min(shape) * 1.01 / binning) + 1
+    common = {
+        "size": wanted, "binning": binning, "batch_size": 3, "n_batches": 1, "seed": 0,
+        "device": torch.device("cpu"),
+    }  # fmt: skip
+    n = int(min(shape) / binning)
+    for batches in (FrameBatches(frames=frames, **common), ThinnedBatches(frames=frames, **common)):
+        assert batches[0][0].shape == (3, 1, n, n)
+    if isinstance(binning, int):
+        assert PairBatches(noisy=frames, target=frames, **common)[0][0].shape == (3, 1, n, n)

@@ -23,6 +23,7 @@ class Conversion:
     whole: bool = False  # whether electrons were recognised one by one
     floor: bool = False  # whether values below zero are raised to it
     n_raised: int = 0
+    n_converted: int = 0
 
     def __call__(self, frames):
         """Convert frames; values below zero from read noise are set to zero, and counted."""
@@ -36,6 +37,7 @@ class Conversion:
         if self.floor:
             below = counts < 0
             self.n_raised += int(np.count_nonzero(below))
+            self.n_converted += below.size
             counts[below] = 0
         return counts
 
@@ -101,10 +103,11 @@ def find_conversion(stack, mask, arguments, denoiser):
     counts_electrons = get_tags(denoiser).input_tags.positive_only and not with_read_noise
     if share > _TOLERATED and counts_electrons:
         *others, last = methods_with_read_noise()
+        alone = " without --n-frames" if arguments.n_frames else ""
         raise ValueError(
             f"after the gain the data are not Poisson: {share:.0%} of the noise's variance is read "
             f"noise ({read_noise:.2g} electrons at {mean:.2g} electrons per pixel); use --method "
-            f"{', '.join(others)} or {last}, which take read noise"
+            f"{', '.join(others)} or {last}{alone}, which take read noise"
         )
     return Conversion(
         gain=noise.gain_,

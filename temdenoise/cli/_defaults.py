@@ -4,7 +4,11 @@ import argparse
 
 
 class DefaultsHelpFormatter(argparse.HelpFormatter):
-    """Append the default of each argument marked by `say_default`."""
+    """Append the default of each argument marked by `say_default`; keep line breaks in help."""
+
+    def _split_lines(self, text, width):
+        split = super()._split_lines
+        return [line for part in text.split("\n") for line in split(part, width)]
 
     def _get_help_string(self, action):
         default = getattr(action, "find_default", lambda: None)()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from temdenoise.cli._defaults import DefaultsHelpFormatter
 from temdenoise.cli._methods import add_arguments, build, check_method
+from temdenoise.cli._parts import movie_parts
+from temdenoise.cli._prepare import prepare
 from temdenoise.cli._shared import (
     check_new,
     finite_float,
@@ -67,7 +69,7 @@ def add_parser(commands):
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--atoms", action="store_true", help="also write NAME_atoms.csv")
     parser.add_argument("--figure", action="store_true", help="also write NAME.png of frame 0")
-    add_arguments(parser)
+    add_arguments(parser, frames=True)
     parser.set_defaults(run=run)
 
 
@@ -79,6 +81,7 @@ def run(arguments):
         )
     if arguments.offset is not None and arguments.gain is None:
         raise ValueError("--offset goes with --gain")
+    _check_kept(arguments)
     # All that can be wrong with names is said before any work is done.
     for path in arguments.files:
         if not path.exists():
@@ -88,6 +91,23 @@ def run(arguments):
             _denoise_file(read(path), path, files, arguments)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from error
+
+
+def _check_kept(arguments):
+    """Refuse files to keep a training in that cannot be right."""
+    for name, path in (
+        ("--checkpoint", arguments.checkpoint),
+        ("--save-weights", arguments.save_weights),
+    ):
+        if path is not None and len(arguments.files) > 1:
+            raise ValueError(f"{name} is for one training: give one file to denoise, not several")
+    folder = arguments.save_weights
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{str(folder)!r} is a file; give a folder with --save-weights")
+    if folder.is_dir() and any(folder.iterdir()) and not arguments.overwrite:
+        raise FileExistsError(f"{str(folder)!r} is not empty; give another folder or --overwrite")
 
 
 def _plan_outputs(arguments):
@@ -150,25 +170,30 @@ def _denoise_file(stack, path, files, arguments):
     print(f"{path}: {n_images} x {height} x {width}", flush=True)
     denoiser = build(arguments)
     to_electrons = find_conversion(stack, mask, arguments, denoiser)
-    work = _prepare(denoiser, stack, mask, to_electrons, in_file, arguments)
+    work = prepare(denoiser, stack, mask, to_electrons, in_file, arguments)
     print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
     tables, first = [], []
 
     def denoised_images():
-        chunk = max(1, _CHUNK_PIXELS // (height * width))
+        parts = movie_parts(
+            n_images,
+            max(1, _CHUNK_PIXELS // (height * width)),
+            context=getattr(work.denoiser, "_context", 0),
+            step=getattr(work.denoiser, "_time_step", 1),
+        )
         with tqdm(total=n_images, unit="image", disable=None if n_images > 1 else True) as bar:
-            for begin in range(0, n_images, chunk):
-                part = slice(begin, begin + chunk)
+            for part, kept in parts:
                 hidden = None if mask is None else mask[part]
                 counts = to_electrons(stack[part])
                 keywords = only_taken(work.denoiser.transform, mask=hidden)
                 images = work.denoiser.transform(counts, **keywords, **work.params)
+                images = images[kept.start - part.start : kept.stop - part.start]
                 if not first:
                     first.extend([counts[0].copy(), images[0].copy()])
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
-                    for k, image in enumerate(wanted, start=begin):
+                    for k, image in enumerate(wanted, start=kept.start):
                         table = find_atoms(image, pixel_size=work.pixel_size)
                         tables.append(table if mask is None else _trusted(table, mask[k]))
                 yield from images
@@ -180,7 +205,12 @@ def _denoise_file(stack, path, files, arguments):
         shape=stack.shape,
         pixel_size=work.calibration,
         overwrite=arguments.overwrite,
-        metadata={"source": path.name, "method": work.method, **to_electrons.metadata},
+        metadata={
+            "source": path.name,
+            "method": work.method,
+            **work.metadata,
+            **to_electrons.metadata,
+        },
     )
     if "atoms" in files:
         write_table(files["atoms"], frames_table(tables, work.calibration))
@@ -190,60 +220,10 @@ def _denoise_file(stack, path, files, arguments):
         figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
         write_figure(files["figure"], figure)
     if to_electrons.n_raised:
-        share = to_electrons.n_raised / (n_images * height * width)
+        share = to_electrons.n_raised / to_electrons.n_converted
         print(f"  {share:.2%} of the pixels were below zero, by read noise, and set to zero")
     names = ", ".join(str(f) for f in files.values())
     print(f"  -> {names} ({time.perf_counter() - start:.1f} s)", flush=True)
-
-
-def _prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
-    """Fit the denoiser to one file, or let it choose its method; say which and why."""
-    import numpy as np
-    from sklearn.utils import Bunch
-
-    from temdenoise._calls import only_taken
-
-    pixel_size, origin = arguments.pixel_size, "as given"
-    if pixel_size is None:
-        pixel_size, origin = in_file, "from the file"
-    calibration = None if pixel_size == "auto" else pixel_size
-    # One method and scale for the whole movie, from a few frames spread over it.
-    picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), 4)).round().astype(int))
-    frames = to_electrons(np.stack([stack[k] for k in picked]))
-    hidden = None if mask is None else mask[picked]
-
-    method, why, pixel_size = arguments.method, "", calibration
-    if to_electrons.read_noise:
-        denoiser.set_params(read_noise=to_electrons.read_noise)
-    if method != "sbd":  # which is trained already
-        denoiser.fit(frames, **only_taken(denoiser.fit, mask=hidden))
-    if method == "auto":
-        wanted = "auto" if calibration is None else calibration
-        choice = denoiser.choose(frames, mask=hidden, pixel_size=wanted)
-        method, why = choice.method, f", for {choice.reason}"
-        denoiser, params = choice.denoiser, choice.params
-        if calibration is None:
-            pixel_size = params.get("pixel_size")
-    else:
-        if method == "sbd" and calibration is None:
-            pixel_size = float(denoiser.estimate_pixel_size(frames, mask=hidden))
-        params = only_taken(denoiser.transform, pixel_size=pixel_size)
-    if pixel_size is None:
-        scale = "pixel size unknown"
-    elif calibration is None:
-        # The scale that suits the network is no calibration: it enters no length in nm.
-        scale = f"{pixel_size:.3g} pm/px suits the network best (no lengths in nm)"
-    else:
-        scale = f"{pixel_size:.3g} pm/px {origin}"
-    return Bunch(
-        denoiser=denoiser,
-        method=method,
-        why=why,
-        params=params,
-        pixel_size=pixel_size,
-        calibration=calibration,
-        scale=scale,
-    )
 
 
 def _trusted(table, mask):

@@ -61,8 +61,8 @@ def add_parser(commands):
     parser.add_argument(
         "--groups",
         metavar="NAME",
-        help="also a row for each structure, defect ...: a column of the table that 'temdenoise "
-        "simulate' writes, for simulated images or images in its .npz file",
+        help="also a row for each value of structure, defect, support, thickness, defocus, "
+        "contrast ..., for simulated images or a .npz file of 'temdenoise simulate'",
     )
     parser.add_argument(
         "--n-realizations",

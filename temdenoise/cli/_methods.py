@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from temdenoise.cli._defaults import say_default
 from temdenoise.cli._shared import positive_float, positive_int
@@ -13,6 +15,7 @@ class Method:
 
     text: str
     make: Callable  # gets the package, returns the denoiser with its default parameters
+    trains: bool = False  # whether it trains a network on the frames to denoise
 
 
 # The first is the default.
@@ -34,15 +37,40 @@ METHODS = {
         lambda t: t.VSTDenoiser(denoiser=t.NLMDenoiser()),
     ),
     "bm3d": Method(
-        "block matching for Gaussian noise; for counts take vst-bm3d", lambda t: t.BM3DDenoiser()
+        "block matching for Gaussian noise (for counts take vst-bm3d)", lambda t: t.BM3DDenoiser()
     ),
     "nlm": Method(
-        "non-local means for Gaussian noise; for counts take vst-nlm", lambda t: t.NLMDenoiser()
+        "non-local means for Gaussian noise (for counts take vst-nlm)", lambda t: t.NLMDenoiser()
     ),
     "pure-let": Method("wavelet thresholds of least estimated risk", lambda t: t.PURELETDenoiser()),
     "wiener": Method("adaptive Wiener filter", lambda t: t.WienerDenoiser()),
     "lowpass": Method("low-pass filter", lambda t: t.LowPassDenoiser()),
+    "blind-spot": Method(
+        "network trained on the given frames, predicts each bin from its surroundings",
+        lambda t: t.BlindSpotDenoiser(random_state=0),
+        trains=True,
+    ),
+    "udvd": Method(
+        "network trained on the given movie, sees the neighbouring frames too",
+        lambda t: t.UDVDDenoiser(random_state=0),
+        trains=True,
+    ),
+    "thinned": Method(
+        "network trained on the given frames, predicts a part of the electrons from the rest",
+        lambda t: t.ThinnedDenoiser(random_state=0),
+        trains=True,
+    ),
+    "self2self": Method(
+        "network trained on the one given image",
+        lambda t: t.Self2SelfDenoiser(random_state=0),
+        trains=True,
+    ),
 }
+_TRAINED_HERE = [name for name, method in METHODS.items() if method.trains]
+# Methods with trained weights, which `adapt` can change.
+_WITH_WEIGHTS = ("auto", "sbd")
+# Methods whose parameter n_frames says how many frames they use.
+_WITH_TIME = ("windowed-fourier", "udvd")
 
 
 @dataclass(frozen=True)
@@ -51,16 +79,25 @@ class _Option:
     metavar: str
     help: str
     methods: dict  # method -> the parameter it is there
+    adapting: bool = False  # whether it goes with --adapt too
+    frames: bool = False  # whether it is about the frames of a file, so that only denoise has it
 
-    def described(self):
-        return f"{', '.join(self.methods)}: {self.help}"
+    def described(self, methods):
+        """Help: which of `methods` take it, and what it is."""
+        names = [name for name in methods if name in self.methods]
+        others = [name for name in methods if name not in self.methods]
+        if 0 < len(others) <= len(names) // 2:
+            names = [f"all but {', '.join(others)}"]
+        return f"{', '.join(names + ['--adapt'] * self.adapting)}: {self.help}"
 
-    def default(self):
-        """Defaults of the methods, in words."""
+    def default(self, methods):
+        """Defaults of those of `methods` that take it, in words."""
         import temdenoise
 
         values = {}
         for method, name in self.methods.items():
+            if method not in methods:
+                continue
             value = METHODS[method].make(temdenoise).get_params().get(name)
             if value is not None:
                 values.setdefault(str(value), []).append(method)
@@ -87,7 +124,10 @@ _OPTIONS = {
         positive_int,
         "PX",
         "side of the bins in px; auto: what the image allows",
-        {name: "binning" for name in ("windowed-fourier", "vst-bm3d", "vst-nlm", "pure-let")},
+        {
+            name: "binning"
+            for name in ("windowed-fourier", "vst-bm3d", "vst-nlm", "pure-let", *_TRAINED_HERE)
+        },
     ),
     "--threshold": _Option(
         positive_float, "T", "at 1 noise hardly passes", {"windowed-fourier": "threshold"}
@@ -130,37 +170,129 @@ _OPTIONS = {
             "windowed-fourier": "device",
             "vst-bm3d": "denoiser__device",
             "bm3d": "device",
+            **dict.fromkeys(_TRAINED_HERE, "device"),
         },
+    ),
+    "--n-frames": _Option(
+        positive_int,
+        "N",
+        "frames of a movie that are used together\n"
+        "windowed-fourier: any number, 9 for movies, 20 where nothing happens\n"
+        "udvd: 1, 3 or 5\n"
+        "others: sums of N aligned frames are denoised, N odd\n",
+        {name: "n_frames" for name in METHODS if name not in _TRAINED_HERE or name in _WITH_TIME},
+        frames=True,
+    ),
+    "--max-minutes": _Option(
+        positive_float,
+        "MIN",
+        "training lasts no longer",
+        dict.fromkeys(_TRAINED_HERE, "max_minutes"),
+        adapting=True,
+        frames=True,
+    ),
+    "--checkpoint": _Option(
+        Path,
+        "FILE",
+        "file that keeps the training after every epoch; a training that was stopped goes on from "
+        "it",
+        dict.fromkeys(_TRAINED_HERE, "checkpoint_file"),
+        frames=True,
+    ),
+    "--loss": _Option(
+        str,
+        "NAME",
+        "poisson, gaussian, mse or relative_mse",
+        dict.fromkeys(_TRAINED_HERE, "loss"),
+        frames=True,
+    ),
+    "--random-state": _Option(
+        int,
+        "SEED",
+        "seed of the training",
+        dict.fromkeys(_TRAINED_HERE, "random_state"),
+        adapting=True,
+        frames=True,
     ),
 }
 
 
-def add_arguments(parser):
-    """Add ``--method`` and the parameters of the methods."""
-    lines = "; ".join(f"{name}: {method.text}" for name, method in METHODS.items())
-    parser.add_argument("--method", choices=METHODS, help=f"{lines} (default: auto)")
+def add_arguments(parser, *, frames=False):
+    """Add ``--method`` and the parameters of the methods.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    frames : bool, default=False
+        Whether a method may be trained on, and adapted to, the frames of the file that it denoises.
+    """
+    methods = {name: m for name, m in METHODS.items() if frames or not m.trains}
+    options = {name: o for name, o in _OPTIONS.items() if frames or not o.frames}
+    lines = ["one of these (default: auto)", *(f"{n}: {m.text}" for n, m in methods.items())]
+    parser.add_argument("--method", choices=methods, metavar="NAME", help="\n".join(lines))
     group = parser.add_argument_group("parameters of the methods")
-    for name, option in _OPTIONS.items():
+    for name, option in options.items():
         action = group.add_argument(
-            name, type=option.type, metavar=option.metavar, help=option.described()
+            name, type=option.type, metavar=option.metavar, help=option.described(methods)
         )
-        say_default(action, option.default)
+        say_default(action, partial(option.default, methods))
+    if frames:
+        group.add_argument(
+            "--adapt",
+            action="store_true",
+            help="auto, sbd: first train the weights further on the frames (about a minute). They "
+            "are taken only if they predict held-back electrons better",
+        )
+        group.add_argument(
+            "--save-weights",
+            type=Path,
+            metavar="DIR",
+            help="with --adapt: folder for the adapted weights, to give as --weights another time",
+        )
+    parser.set_defaults(adapt=False, save_weights=None, method_options=tuple(options))
 
 
 def check_method(arguments):
     """Settle the method, and refuse parameters that it does not take."""
     if arguments.method is None:
         arguments.method = "auto" if arguments.weights is None else "sbd"
-    for name, option in _OPTIONS.items():
-        if _given(arguments, name) is not None and arguments.method not in option.methods:
+    method = arguments.method
+    if arguments.adapt and method not in _WITH_WEIGHTS:
+        raise ValueError(
+            f"--adapt goes with --method {' or '.join(_WITH_WEIGHTS)}, not with {method}"
+        )
+    if arguments.save_weights is not None and not arguments.adapt:
+        raise ValueError("--save-weights goes with --adapt")
+    given = _given(arguments)
+    for name in given:
+        option = _OPTIONS[name]
+        if method not in option.methods and not (option.adapting and arguments.adapt):
+            also = " or with --adapt" if option.adapting else ""
             raise ValueError(
-                f"{name} goes with --method {' or '.join(option.methods)}, not with "
-                f"{arguments.method}"
+                f"{name} goes with --method {' or '.join(option.methods)}{also}, not with {method}"
             )
+    if "--n-frames" in given:
+        _check_n_frames(given["--n-frames"], arguments)
+
+
+def _check_n_frames(n_frames, arguments):
+    if arguments.method == "udvd" and n_frames not in (1, 3, 5):
+        raise ValueError(f"--n-frames must be 1, 3 or 5 with --method udvd, got {n_frames}")
+    if arguments.method not in _WITH_TIME and n_frames % 2 == 0:
+        raise ValueError(
+            f"--n-frames must be odd with --method {arguments.method}, got {n_frames}: as many "
+            "frames before as after each are summed"
+        )
+    if arguments.adapt and n_frames > 1:
+        raise ValueError(
+            "--adapt goes without --n-frames: it adapts to the dose of single frames, not of sums"
+        )
 
 
 def build(arguments):
     """Return the denoiser; unless it is pretrained, it is still to be fitted to images.
+
+    Methods with trained weights take single frames, whatever ``--n-frames`` is: see `summed`.
 
     Parameters
     ----------
@@ -169,14 +301,24 @@ def build(arguments):
     """
     import temdenoise
 
+    method = arguments.method
     params = {
-        option.methods[arguments.method]: _given(arguments, name)
-        for name, option in _OPTIONS.items()
-        if _given(arguments, name) is not None
+        _OPTIONS[name].methods[method]: value
+        for name, value in _given(arguments).items()
+        if method in _OPTIONS[name].methods
     }
-    if arguments.method == "sbd":
+    n_frames = 1 if method in _WITH_TIME else params.pop("n_frames", 1)
+    if method == "sbd":
         return temdenoise.SBDDenoiser.from_pretrained(params.pop("weights", None), **params)
-    return METHODS[arguments.method].make(temdenoise).set_params(**params)
+    denoiser = METHODS[method].make(temdenoise).set_params(**params)
+    return denoiser if method in _WITH_WEIGHTS else summed(denoiser, n_frames)
+
+
+def summed(denoiser, n_frames):
+    """Return a denoiser of sums of aligned frames; of single frames, `denoiser` itself."""
+    from temdenoise import AlignedSumDenoiser
+
+    return denoiser if n_frames == 1 else AlignedSumDenoiser(denoiser=denoiser, n_frames=n_frames)
 
 
 def takes_read_noise(denoiser):
@@ -191,5 +333,10 @@ def methods_with_read_noise():
     return [name for name, method in METHODS.items() if takes_read_noise(method.make(temdenoise))]
 
 
-def _given(arguments, name):
-    return getattr(arguments, name.removeprefix("--").replace("-", "_"))
+def _given(arguments):
+    """Parameters of the methods that were given, by the names of their options."""
+    values = {
+        name: getattr(arguments, name.removeprefix("--").replace("-", "_"))
+        for name in arguments.method_options
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -5,6 +5,25 @@ from pathlib import Path
 
 from temdenoise.cli._shared import add_optics, check_new, positive_int, write_table
 
+# Headers of the tables in CSV files, with units.
+_HEADERS = {
+    "thickness": "thickness_angstrom",
+    "tilt_x": "tilt_x_deg",
+    "tilt_y": "tilt_y_deg",
+    "defocus": "defocus_nm",
+    "c3": "c3_um",
+    "vibration": "vibration_pm",
+    "c12": "c12_nm",
+    "phi12": "phi12_deg",
+    "c21": "c21_nm",
+    "phi21": "phi21_deg",
+    "c23": "c23_nm",
+    "phi23": "phi23_deg",
+    "x": "x_px",
+    "y": "y_px",
+    "occupancy": "occupancy_atoms",
+}
+
 
 def add_parser(commands):
     parser = commands.add_parser(
@@ -34,7 +53,7 @@ def add_parser(commands):
     add_optics(parser)
     parser.add_argument("--preset", default="quick", help="quick (default), default or paper")
     parser.add_argument("--random-state", type=int, metavar="SEED")
-    parser.add_argument("--n-jobs", type=int, metavar="N", help="processes; -1: one per core")
+    parser.add_argument("--n-jobs", type=int, metavar="N", help="processes; -1: one per CPU")
     parser.add_argument(
         "--device",
         default="cpu",
@@ -93,8 +112,8 @@ def run(arguments):
     else:
         output.mkdir(parents=True, exist_ok=True)
         write_stack(files[0], simulated.data, overwrite=arguments.overwrite)
-        write_table(files[1], simulated.frame)
-        write_table(files[2], columns)
+        write_table(files[1], simulated.frame.rename(columns=_HEADERS))
+        write_table(files[2], columns.rename(columns=_HEADERS))
     print(
         f"{len(simulated.data)} images of {simulated.data.shape[1]} x {simulated.data.shape[2]} "
         f"pixels, {simulated.pixel_size:.2f} pm/px -> " + ", ".join(map(str, files))

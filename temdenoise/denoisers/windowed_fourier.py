@@ -146,8 +146,12 @@ class WindowedFourierDenoiser(ScaledDenoiser):
     def _context(self):
         # A block either way, in each pass, and whole steps: the blocks of a part of a movie are
         # then those of the whole.
-        passes, step = 2 if self.mode == "wiener" else 1, time_step(self.n_frames)
+        passes, step = 2 if self.mode == "wiener" else 1, self._time_step
         return -(-passes * (self.n_frames - 1) // step) * step
+
+    @property
+    def _time_step(self):
+        return time_step(self.n_frames)
 
     def _transform(self, X, mask, pixel_size):
         from temdenoise._device import choose_device

@@ -54,6 +54,12 @@ class Batches(torch.utils.data.Dataset):
         """Return the batch of this number."""
         raise TypeError(f"{type(self).__name__} must define draw(number).")
 
+    def _fitting(self, height, width):
+        """Side of a patch, in bins and in pixels: `size`, or what images hold in whole bins."""
+        fits = max(1, int(min(height, width) / self.binning + 1e-9))
+        size = min(self.size, fits)
+        return size, min(height, width, math.ceil(size * self.binning - 1e-9))
+
 
 @dataclass(kw_only=True)
 class CleanBatches(Batches):
@@ -161,8 +167,8 @@ class PairBatches(Batches):
     def draw(self, number):
         """Return the batch of this number."""
         rng = np.random.default_rng([self.seed, number])
-        side = self.size * self.binning
         n, height, width = self.noisy.shape
+        _, side = self._fitting(height, width)
         patches = []
         for _ in range(self.batch_size):
             i, turns, mirrored = rng.integers(n), rng.integers(4), rng.integers(2)
@@ -210,12 +216,12 @@ class FrameBatches(Batches):
 
     def _patch(self, rng):
         """Return counts per bin (channels, size, size): frames, target, what is not trusted."""
-        side = math.ceil(self.size * self.binning - 1e-9)
         n, height, width = self.frames.shape
+        size, side = self._fitting(height, width)
         k, turns, mirrored, backwards = (rng.integers(m) for m in (n, 4, 2, 2))
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         bins = self._cut(k, slice(y, y + side), slice(x, x + side), backwards)
-        bins = np.rot90(bins[:, : self.size, : self.size], turns, axes=(1, 2))
+        bins = np.rot90(bins[:, :size, :size], turns, axes=(1, 2))
         return bins[..., ::-1] if mirrored else bins
 
     def _cut(self, k, rows, columns, backwards=False):
@@ -256,8 +262,8 @@ class ThinnedBatches(Batches):
     def draw(self, number):
         """Return the batch of this number."""
         rng = np.random.default_rng([self.seed, number])
-        side = math.ceil(self.size * self.binning - 1e-9)
         n, height, width = self.frames.shape
+        size, side = self._fitting(height, width)
         patches, gains = [], []
         for _ in range(self.batch_size):
             k, turns, mirrored = (rng.integers(m) for m in (n, 4, 2))
@@ -270,7 +276,7 @@ class ThinnedBatches(Batches):
             if self.trusted is not None:
                 parts.append(~self.trusted[place])
             bins = bin_counts(np.stack(parts), self.binning, rng.integers(2**31))
-            bins = np.rot90(bins[:, : self.size, : self.size], turns, axes=(1, 2))
+            bins = np.rot90(bins[:, :size, :size], turns, axes=(1, 2))
             patches.append(bins[..., ::-1] if mirrored else bins)
             gains.append(share / (1 - share))
         batch = torch.from_numpy(np.ascontiguousarray(np.stack(patches))).to(self.device)
