@@ -4,10 +4,11 @@
 
 Trains `BlindSpotDenoiser` on the middle frames of the static movie of self_supervised.py, 0.45
 e/px, far longer than it should be. After every epoch the averaged weights denoise the five middle
-frames. PSNR is that of the frames' bins of 31 pm, on the scale of one pixel, where it is some tenths
-of a dB above that of the pixels. What it costs not to stop is the difference between the best epoch
-and the last; what it costs not to know the truth is that between the best epoch and the one that
-the held-out loss chose. Writes the tables of the user guide; ends with one JSON line.
+frames. PSNR is that of the frames' bins of 31 pm, on the scale of one pixel, where it is some
+tenths of a dB above that of the pixels. What it costs not to stop is the difference between the
+best epoch and the last. What it costs not to know the truth is the difference between the best
+epoch and the one that the held-out loss chose. Writes the tables of the user guide; ends with one
+JSON line.
 """
 
 import argparse

@@ -51,7 +51,6 @@ from temdenoise import (
     ThinnedDenoiser,
     UDVDDenoiser,
     WindowedFourierDenoiser,
-    find_atoms,
     psnr,
 )
 from temdenoise.binning import bin_counts, unbin

@@ -27,10 +27,6 @@ _CLEAR_DIFFERENCE = 5.0
 _DIFFERENT = 0.3
 
 
-class FramesWarning(UserWarning):
-    """Frames of a movie cannot help each other: there is one, or their drift is not known."""
-
-
 def estimate_drift(movie, *, mask=None, reference=0, reach=4):
     """Measure by how much the scene moves from frame to frame.
 
@@ -315,35 +311,6 @@ def aligned_sum(movie, k, n_frames, drift, *, mask=None, level=0.01, window=20):
         counts += np.where(share > 0, counted, 0)
         frames += share
     return counts, frames
-
-
-def copies(movie, reach):
-    """Find frames that are equal to one of the `reach` frames before them.
-
-    Parameters
-    ----------
-    movie : ndarray of shape (n_frames, height, width)
-    reach : int
-
-    Returns
-    -------
-    found : list of (int, int)
-        The copy and what it is a copy of. Frames without counts are none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from temdenoise._align import copies
-    >>> copies(np.eye(3)[[0, 1, 1]][:, None], 2)
-    [(2, 1)]
-    """
-    found = []
-    for k in range(1, len(movie)):
-        for other in range(k - 1, max(-1, k - 1 - reach), -1):
-            if np.array_equal(movie[k], movie[other]) and movie[k].any():
-                found.append((k, other))
-                break
-    return found
 
 
 class _Aligned:

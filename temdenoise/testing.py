@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
 
-from temdenoise._align import FramesWarning
 from temdenoise._calls import takes
+from temdenoise._frames import FramesWarning
 from temdenoise.base import BaseDenoiser
 from temdenoise.images import ImageStack, PixelSizeWarning
 
@@ -242,9 +242,11 @@ def _movie(n_frames):
 
 def _sizes(case):
     denoiser, least = case.fitted, case.estimator._min_size
-    for shape in ((1, 1, 1), (2, 1, 30), (2, 30, 1), (1, 101, 67)):
-        if min(shape[1:]) < least:
+    fewest = 2 if case.estimator._context else 1  # a movie's frames may need neighbours
+    for size in ((1, 1), (1, 30), (30, 1), (101, 67)):
+        if min(size) < least:
             continue
+        shape = (fewest, *size)
         X = ImageStack(np.random.default_rng(0).poisson(_DOSE, size=shape), _PIXEL_SIZE)
         denoised = denoiser.transform(X)
         assert denoised.shape == shape

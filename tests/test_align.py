@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from temdenoise._align import Drift, aligned_sum, copies, estimate_drift
+from temdenoise._align import Drift, aligned_sum, estimate_drift
+from temdenoise._frames import copies
 
 
 def scene(height, width, shift=(0.0, 0.0), *, dose=0.45, period=17.0, particle=True, darker=0.0):

@@ -18,8 +18,9 @@ from temdenoise import (
     WindowedFourierDenoiser,
     psnr,
 )
-from temdenoise._align import FramesWarning, aligned_sum, estimate_drift
+from temdenoise._align import aligned_sum, estimate_drift
 from temdenoise.base import BaseDenoiser
+from temdenoise.denoisers import FramesWarning
 from temdenoise.testing import check_denoiser
 
 

@@ -15,6 +15,8 @@ from temdenoise import (
     UDVDDenoiser,
     psnr,
 )
+from temdenoise._frames import frames_around
+from temdenoise.denoisers import FramesWarning
 from temdenoise.noise import thin_counts
 from temdenoise.training.batches import FrameBatches, ThinnedBatches
 from temdenoise.training.losses import find_loss
@@ -105,7 +107,7 @@ def test_what_is_held_out(n, held_out, kind):
 
 
 def test_frames_cannot_be_held_out_of_one():
-    with pytest.raises(ValueError, match="two frames at least"):
+    with pytest.raises(ValueError, match="needs 2 frames at least"):
         clone(METHODS["blind-spot"]).set_params(held_out="frames").fit(movie(1)[0])
 
 
@@ -175,6 +177,48 @@ def test_a_movie_too_short():
         UDVDDenoiser(n_frames=5, **QUICK).fit(movie(3)[0])
     with pytest.raises(ValueError, match="set n_frames=5"):
         UDVDDenoiser(network="udvd", **QUICK).fit(movie(3)[0])
+
+
+def test_no_frame_stands_in_for_its_own_neighbours():
+    """At the ends of a movie too: a network that sees them whole would see the frame's noise."""
+    for n_frames in (2, 3, 4, 9):
+        for k in range(n_frames):
+            for context in (1, 2):
+                around = frames_around(k, context, n_frames)
+                assert len(around) == 2 * context + 1
+                assert around[context] == k
+                assert k not in around[:context] + around[context + 1 :]
+
+
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_blind_in_each_frame_of_a_movie(k):
+    noisy, _ = movie(4, 24)
+    denoiser = clone(METHODS["udvd"]).set_params(n_frames=5, binning=1, max_epochs=1)
+    denoiser.fit(np.concatenate([noisy, noisy[::-1] + 1]))
+    before = denoiser.transform(noisy)[k, 10, 7]
+    noisy[k, 10, 7] += 50
+    after = denoiser.transform(noisy)
+    assert after[k, 10, 7] == before
+    assert (after != denoiser.transform(movie(4, 24)[0])).sum() > 1
+
+
+def test_copies_of_frames_count_once():
+    noisy, _ = movie(6, 24)
+    doubled = ImageStack(np.repeat(noisy, 2, axis=0), noisy.pixel_size)
+    denoiser = clone(METHODS["udvd"]).set_params(n_frames=3)
+    with pytest.warns(FramesWarning, match="6 frames are copies of others .frame 1 of 0"):
+        twice = clone(denoiser).fit(doubled)
+    once = denoiser.fit(noisy)
+    with pytest.warns(FramesWarning, match="count once"):
+        rates = twice.transform(doubled)
+    np.testing.assert_array_equal(rates, np.repeat(once.transform(noisy), 2, axis=0))
+    with (
+        pytest.warns(FramesWarning, match="copies"),
+        pytest.raises(ValueError, match="All frames of X are copies of one"),
+    ):
+        denoiser.fit(noisy[[0, 0, 0]])
+    with pytest.raises(ValueError, match="X is one frame, without the neighbours"):
+        once.transform(noisy[:1])
 
 
 def test_the_published_video_network():

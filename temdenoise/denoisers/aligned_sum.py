@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
-from temdenoise._align import Drift, FramesWarning, aligned_sum, copies
+from temdenoise._align import Drift, aligned_sum
 from temdenoise._calls import only_taken
+from temdenoise._frames import FramesWarning, copies
 from temdenoise._jobs import side_by_side
 from temdenoise.base import ScaledDenoiser
 

@@ -5,6 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from temdenoise._calls import level_outside
+from temdenoise._frames import frames_around, without_copies
 from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
 
 
@@ -24,8 +26,8 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         minutes. "udvd" is the published network of two stages, with 2,123,664 weights for five
         frames; at full resolution (``binning=1``) it wants a GPU.
     n_frames : {1, 3, 5}, default=3
-        Number of frames that the network sees, the middle one included. "udvd" takes 5. At the ends
-        of a movie the last frame is repeated.
+        Number of frames that the network sees, the middle one included. "udvd" takes 5. Beyond the
+        ends of a movie frames of the other side stand in.
     base_channels : int, default=32
         Channels at the finest scale of "hybrid".
 
@@ -139,8 +141,25 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         return HybridVideoNet(n_frames=int(self.n_frames), base_channels=int(self.base_channels))
 
     def _make_batches(self, X, y, part):
+        if len(X) == 1 and self.n_frames > 1:
+            raise ValueError(
+                "All frames of X are copies of one: give the frames as they were recorded, or take "
+                "BlindSpotDenoiser."
+            )
         return self._frame_batches(X, y, part, context=self._context)
 
+    def _transform(self, X, mask, pixel_size):
+        if len(X) == 1 and self.n_frames > 1:
+            raise ValueError(
+                "X is one frame, without the neighbours that UDVDDenoiser needs: give the movie, "
+                "or take BlindSpotDenoiser."
+            )
+        originals = without_copies(X, stacklevel=level_outside())
+        distinct, where = np.unique(originals, return_inverse=True)
+        if len(distinct) == len(X):
+            return super()._transform(X, mask, pixel_size)
+        mask = None if mask is None else mask[distinct]
+        return super()._transform(X[distinct], mask, pixel_size)[where]
+
     def _seen(self, X, k):
-        order = np.arange(k - self._context, k + self._context + 1)
-        return X[np.clip(order, 0, len(X) - 1)]
+        return X[frames_around(k, self._context, len(X))]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from temdenoise._frames import frames_around
 from temdenoise.binning import bin_counts
 from temdenoise.noise import draw_noise
 from temdenoise.training.splines import spline_sample
@@ -186,9 +187,9 @@ class FrameBatches(Batches):
     """Patches cut from noisy frames, turned, mirrored and shifted by parts of a bin.
 
     Input and target are the same counts: for networks that cannot see what they predict. Of a movie
-    (`context` above 0) the input holds the frames before and after too, in channels; at its ends
-    the last frame is repeated. With a `drop_rate`, a second channel says which bins the input
-    holds.
+    (`context` above 0) the input holds the frames before and after too, in channels; beyond its
+    ends frames of the other side stand in. With a `drop_rate`, a second channel says which bins the
+    input holds.
     """
 
     frames: np.ndarray  # (n_images, height, width), counts per pixel
@@ -225,8 +226,8 @@ class FrameBatches(Batches):
         return bins[..., ::-1] if mirrored else bins
 
     def _cut(self, k, rows, columns, backwards=False):
-        order = range(k - self.context, k + self.context + 1)
-        order = np.clip(order[::-1] if backwards else order, 0, len(self.frames) - 1)
+        order = frames_around(k, self.context, len(self.frames))
+        order = order[::-1] if backwards else order
         targets = self.frames if self.targets is None else self.targets
         parts = [*self.frames[order, rows, columns], targets[k, rows, columns]]
         if self.trusted is not None:

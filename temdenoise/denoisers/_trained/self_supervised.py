@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._band_limit import find_binning
+from temdenoise._calls import level_outside
+from temdenoise._frames import without_copies
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import Bins
 from temdenoise.denoisers._trained.parts import split
@@ -84,16 +86,26 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
             return None
         if len(X) >= _ENOUGH_FRAMES:
             return "frames"
-        return "electrons" if (X == np.rint(X)).all() else "frames"
+        if (X == np.rint(X)).all():
+            return "electrons"
+        return "frames" if len(X) >= 2 * self._fewest_held_out else None
+
+    @property
+    def _fewest_held_out(self):
+        """Frames that can be held out: a movie's frame without neighbours tells nothing."""
+        return self._context + 1
 
     def _split(self, X, y, trusted, seed):
         kind = self._kind_held_out(X)
         if kind == "frames":
-            if len(X) == 1:
+            fewest = self._fewest_held_out
+            if len(X) < 2 * fewest:
                 raise ValueError(
-                    "held_out='frames' needs two frames at least: give more, or held_out=None."
+                    f"held_out='frames' needs {2 * fewest} frames at least, and X has {len(X)}: "
+                    "give more, or another held_out."
                 )
-            return split(self.validation_fraction, X, None, trusted)
+            fraction = max(self.validation_fraction, fewest / len(X))
+            return split(fraction, X, None, trusted)
         if kind is None:
             return (X, None, trusted), (X, None, trusted)
         kept, rest = thin_counts(X, 1 - _HELD_OUT, random_state=seed)
@@ -131,6 +143,10 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
         return network
 
     def _train(self, X, y, trusted, pixel_size):
+        # A copy that is held out, or is a frame's neighbour, would tell the network its noise.
+        distinct = np.unique(without_copies(X, stacklevel=level_outside()))
+        if len(distinct) < len(X):
+            X, trusted = X[distinct], None if trusted is None else trusted[distinct]
         net, history, bins = super()._train(X, y, trusted, pixel_size)
         network = net.module_
         if hasattr(network, "level") and self._kind_held_out(X) == "electrons":
