@@ -99,6 +99,9 @@ def paired_risk(
     Only the method of smallest risk is measured like this. The risks of the others are that plus
     their difference.
 
+    Counts that are not quite Poisson, or not independent of each other, shift the risks of all
+    methods alike, even to below zero. The differences hardly change.
+
     The standard error of a difference is from the shot noise of the electrons held out, with an
     upper bound of the correlation between draws. Of 20 frames or more it is from the spread over
     the frames, if this is larger.

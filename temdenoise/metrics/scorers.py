@@ -321,7 +321,7 @@ def make_upsnr_scorer(*, share=0.1, n_draws=4, binning="auto", random_state=0):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from temdenoise import LowPassDenoiser, load_sample_movie
     >>> from temdenoise.metrics import make_upsnr_scorer
-    >>> movie = load_sample_movie().data[:4, :256, :256]
+    >>> movie = load_sample_movie().data[:4, 60:316, 128:384]
     >>> grid = {"cutoff": [0.005, 0.02, 0.08]}
     >>> search = GridSearchCV(LowPassDenoiser(), grid, scoring=make_upsnr_scorer(n_draws=2), cv=2)
     >>> search.fit(movie).best_params_
