@@ -71,7 +71,7 @@ for ax, column, rows in zip(axes, ["risk", "difference"], [table, table[1:]], st
     ax.axvline(0, color="gray", lw=1)
     ax.margins(y=0.3)
 axes[0].set(xlabel="squared error / 0.001", title="errors")
-axes[1].set(xlabel="squared error less that of the low-pass / 0.001", title="differences")
+axes[1].set(xlabel="difference to the low-pass / 0.001", title="differences")
 plt.show()
 
 # %%

@@ -95,12 +95,12 @@ def paired_risk(
 
     On bins, the risk is that of a smooth curve through the bin means of the estimate, and the
     difference between this curve and the estimate is measured on pixels. What is left out is the
-    error of the curve inside the bins: some 6 % of the error at a lattice spacing of seven bins.
+    error of the curve inside the bins: some 7 % of the error at a lattice spacing of seven bins.
     Only the method of smallest risk is measured like this. The risks of the others are that plus
     their difference.
 
     Counts that are not quite Poisson, or not independent of each other, shift the risks of all
-    methods alike, even to below zero. The differences hardly change.
+    methods alike, even to below zero: one more reason to trust the differences alone.
 
     The standard error of a difference is from the shot noise of the electrons held out, with an
     upper bound of the correlation between draws. Of 20 frames or more it is from the spread over
