@@ -10,6 +10,10 @@ _WINDOW, _STRIDE = 64, 32
 # too weak in the periodogram can be strong in places, and finer bins only take more time.
 _MARGIN = 3.0
 _MAX_BINNING = 6
+# Side of a bin in pm that is come closest to: images hold nothing finer than twice that.
+_BIN = 31.1
+# Frames that tell the spectrum of all.
+_FEW = 8
 # Chance that shot noise alone shows anywhere in the periodogram: exp(-5), beside the number of its
 # coefficients.
 _CAUTION = 5.0
@@ -73,3 +77,23 @@ def find_binning(image, read_noise=0.0):
     # In images of few pixels bins of many would leave nothing to filter.
     largest = max(1, min(_MAX_BINNING, min(image.shape) // 8))
     return max(1, min(largest, int(0.5 / (_MARGIN * limit)))) if limit else largest
+
+
+def find_binning_of_stack(images, pixel_size=None):
+    """Whole number of pixels of a bin that loses no detail of a stack of images.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, height, width)
+        Electron counts.
+    pixel_size : float or None, default=None
+        Side of a pixel in pm. None: the spectrum of some images decides.
+
+    Returns
+    -------
+    binning : int
+        What comes closest to bins of 31.1 pm, or what the spectrum allows.
+    """
+    if pixel_size is not None:
+        return max(1, round(_BIN / pixel_size))
+    return min(find_binning(image) for image in images[:: max(1, len(images) // _FEW)])

@@ -1,5 +1,8 @@
 """Methods that learn from noisy frames alone."""
 
+import copy
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +22,10 @@ from temdenoise._frames import frames_around
 from temdenoise.denoisers import FramesWarning
 from temdenoise.noise import thin_counts
 from temdenoise.training.batches import FrameBatches, ThinnedBatches
+from temdenoise.training.loop import Training
 from temdenoise.training.losses import find_loss
+from temdenoise.training.options import TrainingOptions
+from temdenoise.training.scores import held_out_score
 
 QUICK = {
     "max_epochs": 1, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40,
@@ -363,6 +369,53 @@ def test_difference_of_errors_is_unbiased(trained):
     z = (np.array(found) - np.array(truths)) / np.array(errors)
     assert abs(z.mean()) < 3 / np.sqrt(len(z))
     assert np.abs(z).max() < 4
+
+
+def test_adapting_returns_the_best_epoch(trained):
+    """Its loss comes out again, on electrons that neither train nor decide about acceptance."""
+    from temdenoise.denoisers._trained import adapt
+
+    clean = lattice_images(3, 160, 160, level=2.0, contrast=0.9, period=26.0)
+    noisy = ImageStack(np.random.default_rng(0).poisson(clean).astype(np.float32), 6.22)
+    adapted = trained.adapt(noisy, n_steps=21, learning_rate=3e-2, max_minutes=5.0)
+    assert adapted.adaptation_.accepted
+    losses = [row["held_out_loss"] for row in adapted.adaptation_.history]
+    assert len(losses) == 7
+
+    seed = Training(TrainingOptions(device="cpu"), random_state=0, settings=dict).seeds[2]
+    X = np.asarray(noisy)
+    kept, accepting, shown, few, choosing = adapt._split(X, seed)
+    np.testing.assert_array_equal(kept + accepting, X)  # no electron twice, none lost
+    np.testing.assert_array_equal(shown[few] + choosing, kept[few])
+    assert accepting.sum() / X.sum() == pytest.approx(0.1, abs=0.01)
+    assert choosing.sum() / X.sum() == pytest.approx(0.045, abs=0.005)
+
+    batches = FrameBatches(
+        frames=shown[few], targets=choosing, gain=0.05 / 0.95, whole=True, batch_size=1, size=1,
+        binning=trained._factor(6.22), n_batches=3, seed=0, device=torch.device("cpu"),
+    )  # fmt: skip
+    score = held_out_score(find_loss("poisson")).function
+    with torch.no_grad():
+        found = [float(score(adapted.network_(counts), y)) for counts, y in batches]
+    assert np.mean(found) == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_what_cannot_be_improved_is_seldom_accepted(trained):
+    """Steps of no use, on frames without anything: one in twenty would be accepted by chance."""
+    perfect = copy.deepcopy(trained)
+    with torch.no_grad():
+        perfect.network_.head.weight.zero_()
+    z = []
+    for seed in range(6):
+        noisy = ImageStack(np.random.default_rng(seed).poisson(2.0, (2, 125, 125)), 6.22)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The adapted weights do not predict")
+            found = perfect.adapt(noisy, n_steps=7, learning_rate=1e-6, random_state=seed)
+        result = found.adaptation_
+        z.append(result.difference / result.standard_error)
+        assert result.accepted == (z[-1] < -1.645)
+    assert np.count_nonzero(np.array(z) < -1.645) <= 1
+    assert 0.3 < np.sqrt(np.mean(np.square(z))) < 1.8
 
 
 def test_adapting_needs_whole_counts(trained):

@@ -47,7 +47,7 @@ class AutoDenoiser(ScaledDenoiser):
     The weights fit if the pixel size is known, their bins are then 1 to 16 pixels wide, and the
     mean count of a bin is in the range of the training doses. The choice does not test whether the
     specimen is like those of the training. Look at the result, or compare methods by their risk on
-    your images (`temdenoise.metrics.upsnr_scorer`).
+    your images (`temdenoise.metrics.paired_risk`).
 
     All images of a call are denoised by the same method.
 

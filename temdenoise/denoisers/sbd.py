@@ -348,8 +348,12 @@ class SBDDenoiser(TrainedDenoiser):
 
         The electrons of the frames are split anew at every step, and the network learns to predict
         the one part from the other, as `temdenoise.ThinnedDenoiser` does, but from the weights that
-        it has. A tenth of the electrons is held out of that. The adapted weights are accepted only
-        if they predict these significantly better than the original ones.
+        it has. Two parts of the electrons take no part in that. The first part, a tenth of the
+        electrons of all frames, decides at the end whether the adapted weights are accepted: only
+        if they predict these electrons significantly better than the original weights (one-sided,
+        5 %). The second part, a twentieth of what is left in up to eight frames, decides after each
+        seventh of the steps whether the weights are the best so far. The two are independent, so
+        the choice of the best weights does not make the acceptance easier.
 
         Parameters
         ----------

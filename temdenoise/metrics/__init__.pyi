@@ -10,7 +10,9 @@ __all__ = [
     "atom_scores",
     "make_denoising_scorer",
     "make_multimetric_scorer",
+    "make_upsnr_scorer",
     "multimetric_scorer",
+    "paired_risk",
     "psnr",
     "psnr_scorer",
     "pure_risk",
@@ -34,6 +36,7 @@ from .image_quality import (
     unbiased_mse,
     upsnr,
 )
+from .paired import paired_risk
 from .risk import pure_risk
 from .scorers import (
     atom_f1_scorer,
@@ -42,6 +45,7 @@ from .scorers import (
     atom_recall_scorer,
     make_denoising_scorer,
     make_multimetric_scorer,
+    make_upsnr_scorer,
     multimetric_scorer,
     psnr_scorer,
     ssim_scorer,

@@ -12,13 +12,16 @@ from torch.nn.utils import parametrize
 from temdenoise._calls import level_outside
 from temdenoise._jobs import side_by_side
 from temdenoise.denoisers._trained.parts import Part
+from temdenoise.metrics._held_out import difference_of_image, mean_difference
 from temdenoise.noise import thin_counts
 
-# Share of the electrons that decides whether the adapted weights are better.
+# Share of the electrons that decides whether the adapted weights are accepted.
 _HELD_OUT = 0.1
+# Share of the others, in a few frames, that decides which epoch's weights are kept.
+_FOR_CHOICE = 0.05
 # Patches in a step.
 _BATCH_SIZE = 4
-# Epochs: after each the electrons held out are looked at.
+# Epochs: after each the electrons for the choice are looked at.
 EPOCHS = 7
 # Most frames that are looked at after each epoch; at the end all are.
 _FRAMES = 8
@@ -39,11 +42,12 @@ class Adaptation:
     difference : float
         Mean squared error of the adapted weights less that of the original ones, in (counts per
         pixel)**2 of the whole frames; below zero is better. It is unbiased: both are held against
-        electrons that neither has seen.
+        electrons that neither has seen, and that did not choose the epoch.
     standard_error : float
-        Of the difference, from the shot noise of the electrons held out.
+        Of the difference, from the shot noise of the electrons held out; of 20 frames or more from
+        the spread over the frames, if this is larger.
     history : list of dict
-        A row for each epoch, with ``held_out_loss``.
+        A row for each epoch, with ``held_out_loss`` on the electrons that choose the epoch.
     """
 
     accepted: bool
@@ -95,7 +99,7 @@ def adapt(est, X, trusted, factor, *, options, share, only_gains, random_state):
 
     training = Training(options, random_state=random_state, settings=dict)
     _, seed, held_out_seed = training.seeds
-    kept, rest = thin_counts(X, 1 - _HELD_OUT, random_state=held_out_seed)
+    kept, accepting, shown, few, choosing = _split(X, held_out_seed)
     part = Part(
         name="train", bins=est.bins_, pixel_size=est.bins_.size and est.bins_.size / factor,
         shape=X.shape[1:], patch_size=est.patch_size, batch_size=_BATCH_SIZE,
@@ -103,11 +107,10 @@ def adapt(est, X, trusted, factor, *, options, share, only_gains, random_state):
     )  # fmt: skip
     common = part.common | {"binning": factor}
     batches = ThinnedBatches(
-        frames=kept, share=share, trusted=trusted, device=training.device, **common
+        frames=shown, share=share, trusted=trusted, device=training.device, **common
     )
-    few = np.unique(np.linspace(0, len(X) - 1, min(len(X), _FRAMES)).round().astype(int))
     validation = FrameBatches(
-        frames=kept[few], targets=rest[few], gain=_HELD_OUT / (1 - _HELD_OUT),
+        frames=shown[few], targets=choosing, gain=_FOR_CHOICE / (1 - _FOR_CHOICE),
         trusted=None if trusted is None else trusted[few], device=training.device, whole=True,
         **common | {"n_batches": len(few)},
     )  # fmt: skip
@@ -117,7 +120,7 @@ def adapt(est, X, trusted, factor, *, options, share, only_gains, random_state):
         score=held_out_score(loss),
     )  # fmt: skip
     adapted = _baked(net.module_) if only_gains else net.module_
-    difference, error = _compare(est, adapted, kept, rest, trusted, factor)
+    difference, error = _compare(est, adapted, kept, accepting, trusted, factor)
     accepted = difference < -_CONVINCING * error
     if not accepted:
         warnings.warn(
@@ -129,6 +132,28 @@ def adapt(est, X, trusted, factor, *, options, share, only_gains, random_state):
         )
     network = adapted if accepted else copy.deepcopy(est.network_)
     return network, Adaptation(bool(accepted), difference, error, history)
+
+
+def _split(X, seed):
+    """Split the electrons: a part to accept by, a part to choose the epoch by, and the others.
+
+    Returns
+    -------
+    kept, accepting : ndarrays of the shape of `X`
+        Nine tenths of the electrons, and those that decide about acceptance alone.
+    shown : ndarray of the shape of `X`
+        What the training sees: `kept`, less what chooses the epoch.
+    few : ndarray of int
+        The frames in which electrons choose the epoch.
+    choosing : ndarray of shape (len(few), height, width)
+        These electrons.
+    """
+    rng = np.random.RandomState(seed)
+    kept, accepting = thin_counts(X, 1 - _HELD_OUT, rng)
+    few = np.unique(np.linspace(0, len(X) - 1, min(len(X), _FRAMES)).round().astype(int))
+    shown = kept.copy()
+    shown[few], choosing = thin_counts(kept[few], 1 - _FOR_CHOICE, rng)
+    return kept, accepting, shown, few, choosing
 
 
 def _start(network, only_gains):
@@ -150,25 +175,13 @@ def _baked(network):
     return network.requires_grad_(True)
 
 
-def _compare(est, adapted, kept, rest, trusted, factor):
+def _compare(est, adapted, kept, accepting, trusted, factor):
     """Paired difference of the squared errors on electrons held out, and its standard error."""
     networks = [est._tiled_network(network) for network in (est.network_, adapted)]
-    scale = np.float32(_HELD_OUT / (1 - _HELD_OUT))
-    better = variance = 0.0
-    n_pixels = 0
 
-    def estimates(k):
-        return [est._denoise(kept[k], factor, network) * scale for network in networks]
+    def compared(k):
+        rates = [est._denoise(kept[k], factor, net)[None] / (1 - _HELD_OUT) for net in networks]
+        where = None if trusted is None else trusted[k]
+        return difference_of_image(*rates, accepting[k][None], _HELD_OUT, where)
 
-    for k, (before, after) in enumerate(
-        side_by_side(estimates, range(len(kept)), n_jobs=networks[0].n_jobs)
-    ):
-        where = np.ones(before.shape, dtype=bool) if trusted is None else trusted[k]
-        change = (after - before)[where].astype(np.float64)
-        middle = (after + before)[where].astype(np.float64) / 2
-        # (after - b)**2 - (before - b)**2 of Poisson counts b whose rate is about `middle`
-        better += np.sum(2 * change * (middle - rest[k][where]))
-        variance += np.sum(4 * change**2 * np.maximum(middle, 0))
-        n_pixels += change.size
-    unit = _HELD_OUT**2 * max(n_pixels, 1)  # to the scale of all electrons, per pixel
-    return float(better / unit), float(np.sqrt(variance) / unit)
+    return mean_difference(side_by_side(compared, range(len(kept)), n_jobs=networks[0].n_jobs))

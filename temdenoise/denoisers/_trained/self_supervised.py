@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._band_limit import find_binning
+from temdenoise._band_limit import find_binning_of_stack
 from temdenoise._calls import level_outside
 from temdenoise._frames import without_copies
 from temdenoise.denoisers._trained.base import TrainedDenoiser
@@ -13,14 +13,10 @@ from temdenoise.denoisers._trained.bins import Bins
 from temdenoise.denoisers._trained.parts import split
 from temdenoise.noise import thin_counts
 
-# Side of a bin in pm that "auto" comes closest to: images hold nothing finer than twice that.
-_BIN = 31.1
 # Fewest frames of which whole ones are held out; of fewer, electrons are.
 _ENOUGH_FRAMES = 10
 # Share of the electrons that is held out.
 _HELD_OUT = 0.1
-# Frames that tell the spectrum of all.
-_FEW = 8
 
 
 class SelfSupervisedDenoiser(TrainedDenoiser):
@@ -72,10 +68,8 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
 
     def _make_bins(self, pixel_size, X):
         binning = self.binning
-        if binning == "auto" and pixel_size is not None:
-            binning = max(1, round(_BIN / pixel_size))
-        elif binning == "auto":
-            binning = min(find_binning(image) for image in X[:: max(1, len(X) // _FEW)])
+        if binning == "auto":
+            binning = find_binning_of_stack(X, pixel_size)
         return Bins(int(binning), None if pixel_size is None else binning * pixel_size)
 
     def _kind_held_out(self, X):
