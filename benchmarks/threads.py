@@ -1,12 +1,13 @@
 """What the threads of each method gain and cost, on an idle machine and beside busy processes.
 
-    python benchmarks/threads.py [--busy 0 1] [--repeats 5] [--output threads.json]
+    python benchmarks/threads.py [--busy 0 1] [--repeats 5] [--methods NAME ...]
 
-Every method denoises 4 frames of 512 x 512 pixels (simulated, 0.45 electrons/px in vacuum) with
-its defaults: as many threads as there are CPUs, each with one of torch's threads. Beside it, in the
-same run and in turns, the same with one thread. Wall and CPU time (of all threads) are the least of
-all repeats; ratios are defaults over one thread. "Busy" processes count in a loop meanwhile. Ends
-with one JSON line.
+Every method denoises 4 frames of 512 x 512 pixels (simulated, 0.45 electrons/px in vacuum; for BM3D
+alone with Gaussian noise of the same variance) with its defaults: as many threads as there are
+CPUs, each with one of torch's threads. Beside it, in the same run and in turns, the same with one
+thread. Wall and CPU time (of all threads) are the least of all repeats; ratios are defaults over
+one thread. "Busy" processes count in a loop meanwhile. Ten minutes of an otherwise idle machine at
+most; writes the tables of the user guide, and ends with one JSON line.
 """
 
 import argparse
@@ -20,10 +21,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _paper.report import Report
+from threadpoolctl import threadpool_limits
 
 import temdenoise as t
 from temdenoise.images import ImageStack
 
+RESULTS = Path(__file__).parent / "results"
+VACUUM = 0.45  # mean count of a pixel in vacuum
+COLUMNS = ["", "ms a frame", "with one thread", "times as fast", "times the CPU time"]
 METHODS = {
     "low-pass": lambda: t.LowPassDenoiser(),
     "Wiener": lambda: t.WienerDenoiser(),
@@ -36,10 +42,13 @@ METHODS = {
 }
 
 
-def frames():
-    """Four frames of 512 x 512 pixels."""
+def frames(gaussian=False):
+    """Four frames of 512 x 512 pixels, with shot noise or with Gaussian noise."""
     movie = t.load_sample_movie()
-    return ImageStack(np.asarray(movie.data[:4]), movie.pixel_size)
+    X = np.asarray(movie.data[:4])
+    if gaussian:
+        X = np.random.default_rng(0).normal(movie.clean[:4], np.sqrt(VACUUM))
+    return ImageStack(X, movie.pixel_size)
 
 
 @contextlib.contextmanager
@@ -69,7 +78,8 @@ def measure(denoiser, X, repeats):
     for _ in range(repeats + 1):  # the first round warms up
         for name, threads in (("defaults", n), ("one thread", 1)):
             torch.set_num_threads(threads)
-            times[name].append(timed(lambda: denoiser.transform(X)))
+            with threadpool_limits(threads, user_api="blas"):
+                times[name].append(timed(lambda: denoiser.transform(X)))
     torch.set_num_threads(n)
     return {
         name: [min(column) for column in zip(*rows[1:], strict=True)]
@@ -78,21 +88,27 @@ def measure(denoiser, X, repeats):
 
 
 def main():
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--busy", nargs="+", type=int, default=[0, 1], help="busy processes")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    X = frames()
-    results = {"cpus": os.cpu_count(), "frames": list(X.shape), "rows": []}
-    for n in arguments.busy:
+    parser.add_argument("--output", type=Path, default=RESULTS / "threads-cpu.json")
+    parser.set_defaults(device="cpu")
+    args = parser.parse_args()
+    report = Report(args, "threads", "Threads", ["repeats"])
+    results = {"cpus": os.cpu_count(), "rows": []}
+    for n in args.busy:
+        beside = {0: "On an idle machine", 1: "Beside one busy process"}
+        caption = beside.get(n, f"Beside {n} busy processes")
+        table = report.table(f"{caption}: 4 frames of 512 x 512 pixels.", COLUMNS)
         with busy(n):
-            for name in arguments.methods:
+            for name in args.methods:
+                X = frames(gaussian=name == "BM3D")
                 denoiser = METHODS[name]()
                 if not hasattr(denoiser, "network_"):
                     denoiser.fit(X)
-                found = measure(denoiser, X, arguments.repeats)
+                found = measure(denoiser, X, args.repeats)
                 (wall, cpu), (wall_one, cpu_one) = found["defaults"], found["one thread"]
                 row = {
                     "method": name,
@@ -103,16 +119,12 @@ def main():
                     "cpu_ratio": cpu / cpu_one,
                 }
                 results["rows"].append(row)
-                print(
-                    f"{n} busy  {name:17s} {1e3 * row['seconds_per_frame']:8.1f} ms/frame, "
-                    f"{row['faster']:.2f} times as fast as one thread, "
-                    f"{row['cpu_ratio']:.2f} of its CPU time",
-                    flush=True,
-                )
-    line = json.dumps(results)
-    if arguments.output:
-        arguments.output.write_text(line + "\n")
-    print(line)
+                times = [f"{1e3 * seconds / len(X):.0f}" for seconds in (wall, wall_one)]
+                ratios = [f"{row[key]:.2f}" for key in ("faster", "cpu_ratio")]
+                report.row(table, [name, *times, *ratios])
+                print(n, "busy:", *table["rows"][-1], flush=True)
+    report.finish()
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -3,19 +3,25 @@
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 import joblib
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
+from threadpoolctl import ThreadpoolController
 
 # Number of threads that code called in this thread may use.
 _here = threading.local()
 # torch's number of threads is also the default of future threads, so two threads must not set it
 # at the same time.
 _setting_threads = threading.Lock()
+# Seconds that an item must take to be worth threads. Shorter items mostly wait for each other's
+# Python code.
+_WORTH_THREADS = 0.015
 # Largest number of jobs in progress per process. It limits the memory if results are stored slowly.
 _AHEAD = 8
 
@@ -59,6 +65,9 @@ def side_by_side(function, items, *, n_jobs=None, progress=None):
     thread process their items one by one. A single item is processed in the thread of the caller,
     so that nested calls can work in parallel.
 
+    The caller works, too. The other threads begin as soon as an item takes longer than 15 ms; for
+    shorter ones they cost more than they gain.
+
     Parameters
     ----------
     function : callable
@@ -67,7 +76,7 @@ def side_by_side(function, items, *, n_jobs=None, progress=None):
     n_jobs : int or None
         See `count_threads`.
     progress : callable, optional
-        Called without arguments each time an item is done.
+        Called without arguments once for each item that is done, in the thread of the caller.
 
     Returns
     -------
@@ -83,23 +92,62 @@ def side_by_side(function, items, *, n_jobs=None, progress=None):
             if progress is not None:
                 progress()
         return results
+    waiting, results = deque(range(len(items))), {}
+    ending = threading.Event()
+    n_told = 0
 
-    def begin():
-        _here.n = 1
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(1)
+    def take_items(tell=None):
+        _use_one_thread()
+        while waiting:
+            try:
+                k = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                results[k] = function(items[k])
+            except BaseException:
+                waiting.clear()  # the first error ends the work
+                raise
+            if tell is not None:
+                tell()
 
-    with _torch_threads_kept():
-        pool = ThreadPoolExecutor(n, initializer=begin)
+    def tell():
+        nonlocal n_told
+        for _ in range(len(results) - n_told):
+            n_told += 1
+            if progress is not None:
+                progress()
+
+    def help_if_long():
+        n_left = len(items) - 1  # the caller has taken the first
+        while waiting and not ending.wait(_WORTH_THREADS):
+            if len(waiting) == n_left:  # no item was taken meanwhile
+                with ThreadPoolExecutor(n - 1) as pool:
+                    futures = [pool.submit(take_items) for _ in range(n - 1)]
+                for future in futures:
+                    future.result()
+                return
+            n_left = len(waiting)
+
+    before = getattr(_here, "n", None)
+    with _torch_threads_kept(), ThreadPoolExecutor(1) as watcher:
+        helped = watcher.submit(help_if_long)
         try:
-            futures = [pool.submit(function, item) for item in items]
-            for future in as_completed(futures):
-                future.result()  # raises at the first error, not after all the others
-                if progress is not None:
-                    progress()
-        finally:  # also after Ctrl-C: items that have not started are cancelled
-            pool.shutdown(cancel_futures=True)
-    return [future.result() for future in futures]
+            take_items(tell)
+        finally:  # also after Ctrl-C: items that have not begun are left
+            waiting.clear()
+            ending.set()
+            _here.n = before
+        helped.result()  # raises the error of another thread
+    tell()
+    return [results[k] for k in range(len(items))]
+
+
+def _use_one_thread():
+    """Let this thread, one of several, use one thread."""
+    _here.n = 1
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @contextmanager
@@ -142,8 +190,41 @@ def one_torch_thread():
             torch.set_num_threads(n)
 
 
+class _OneBlasThread:
+    """Let NumPy's matrix products use one thread, as long as this context is open anywhere.
+
+    The threads of a product wait for each other in a loop, so that on a busy machine two take four
+    times the CPU time of one.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.n_open = 0
+
+    def __enter__(self):
+        with self.lock:  # the setting belongs to the whole process
+            if self.n_open == 0:
+                self.limits = _libraries().limit(limits=1, user_api="blas")
+            self.n_open += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.n_open -= 1
+            if self.n_open == 0:
+                self.limits.restore_original_limits()
+
+
+@cache
+def _libraries():
+    """Libraries with threads of their own: looking for them takes milliseconds."""
+    return ThreadpoolController()
+
+
+_one_blas_thread = _OneBlasThread()
+
+
 def map_images(denoise_into, X, *more, n_jobs=None, progress=None):
-    """Denoise the images of a stack in parallel.
+    """Denoise the images of a stack in parallel, each with one thread of torch and of BLAS.
 
     Parameters
     ----------
@@ -163,7 +244,8 @@ def map_images(denoise_into, X, *more, n_jobs=None, progress=None):
     """
     denoised = np.empty_like(X)
     jobs = zip(denoised, X, *more, strict=True)
-    side_by_side(lambda job: denoise_into(*job), jobs, n_jobs=n_jobs, progress=progress)
+    with _one_blas_thread:
+        side_by_side(lambda job: denoise_into(*job), jobs, n_jobs=n_jobs, progress=progress)
     return denoised
 
 

@@ -69,9 +69,9 @@ def test_overlap_add_is_the_adjoint():
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(9, 7, generator=generator, dtype=torch.float64)
     blocks = transforms.all_blocks(image, (4, 2))
-    other = torch.randn(blocks.shape, generator=generator, dtype=torch.float64)
+    other = torch.randn(blocks.T.shape, generator=generator, dtype=torch.float64)
     added = transforms.overlap_add(other, (9, 7), (4, 2))
-    torch.testing.assert_close((blocks * other).sum(), (image * added).sum())
+    torch.testing.assert_close((blocks.T * other).sum(), (image * added).sum())
     assert torch.equal(blocks[2 * 6 + 3], image[2:6, 3:5].ravel())
 
 

@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController
 
 from temdenoise._jobs import count_threads, map_images, one_torch_thread, side_by_side
 
@@ -34,6 +35,18 @@ def test_results_come_in_the_order_of_the_items():
 def test_two_work_at_once():
     meeting = threading.Barrier(2, timeout=20)  # breaks unless both are there
     side_by_side(lambda k: meeting.wait(), range(2), n_jobs=2)
+
+
+def test_short_items_stay_in_the_thread_of_the_caller():
+    here = threading.current_thread()
+    threads = side_by_side(lambda k: threading.current_thread(), range(20), n_jobs=2)
+    assert set(threads) == {here}
+
+
+def test_one_long_item_among_short_ones_brings_help():
+    meeting = threading.Barrier(2, timeout=20)
+    # The fifth ends only when another thread takes the last.
+    side_by_side(lambda k: k in (4, 9) and meeting.wait(), range(10), n_jobs=2)
 
 
 def test_the_first_error_ends_the_work():
@@ -137,6 +150,20 @@ def test_one_torch_thread():
     with pytest.raises(OSError), one_torch_thread():
         raise OSError
     assert torch.get_num_threads() == 2
+
+
+def test_images_are_denoised_with_one_thread_of_blas():
+    libraries = ThreadpoolController().select(user_api="blas")
+
+    def n_threads():
+        return [library["num_threads"] for library in libraries.info()]
+
+    before, seen = n_threads(), []
+    with libraries.limit(limits=2):
+        allowed = n_threads()
+        map_images(lambda out, image: seen.append(n_threads()), np.zeros((2, 1, 1)))
+        assert n_threads() == allowed
+    assert seen == [[1] * len(before)] * 2
 
 
 def test_map_images_fills_a_new_stack():

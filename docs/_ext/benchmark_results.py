@@ -1,4 +1,4 @@
-"""Directive ``benchmark-results``: the tables of a file that benchmarks/paper_tables.py wrote.
+"""Directive ``benchmark-results``: the tables of a file that a benchmark wrote.
 
     .. benchmark-results:: figure-3.1-cpu
        :draw: curves

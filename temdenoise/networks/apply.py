@@ -67,7 +67,8 @@ class TiledNetwork:
 
     def __init__(self, network, *, device="auto", orientations=1, precision="auto"):
         self.device = choose_device(device)
-        self.network = fuse_for_inference(network).to(self.device)
+        with one_torch_thread():  # threads that copy a small tensor mostly wait for each other
+            self.network = fuse_for_inference(network).to(self.device)
         self.orientations = orientations
         self.takes_level = getattr(self.network, "takes_level", False)
         rounds = getattr(self.network, "tolerates_bfloat16", False)

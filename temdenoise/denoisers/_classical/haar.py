@@ -155,10 +155,12 @@ class Haar:
             return out
         half = 2**scale
         shape[axis] += half
-        out = np.zeros(shape, a.dtype)
+        out = np.empty(shape, a.dtype)
         out[_along(axis, None, -half)] = a
-        out[_along(axis, half, None)] += b
-        out /= 2 * self._cover(shape[axis], scale, axis)
+        # At the end only one window holds each coefficient.
+        out[_along(axis, -half, None)] = b[_along(axis, -half, None)]
+        out[_along(axis, half, -half)] += b[_along(axis, None, -half)]
+        out *= 0.5 / self._cover(shape[axis], scale, axis)
         return out
 
     def _cover(self, n, scale, axis):

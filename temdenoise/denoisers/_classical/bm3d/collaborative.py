@@ -114,8 +114,8 @@ def aggregate(total, weight, inverse, window, shape, block):
     -------
     image : Tensor of shape (height, width)
     """
-    blocks = total @ (inverse * window[:, None]).T
-    pixel_weight = overlap_add(weight[:, None] * window, shape, block)
+    blocks = (inverse * window[:, None]) @ total.T
+    pixel_weight = overlap_add(window[:, None] * weight, shape, block)
     return overlap_add(blocks, shape, block) / pixel_weight
 
 

@@ -44,27 +44,49 @@ def match_blocks(blocks, shape, *, step, radius, n_blocks):
         Sum of squared differences.
     """
     n_rows, n_columns = shape
-    values = blocks.view(n_rows, n_columns, -1)
-    half_norms = blocks.square().sum(1).mul_(0.5)
+    half_norms = blocks.square().sum(1).mul_(0.5).view(shape)
+    blocks = blocks.view(n_rows, n_columns, -1)
+    groups = _groups(reference_grid(n_columns, step), n_columns, radius)
     indices, distances = [], []
-    rows, columns = reference_grid(n_rows, step), reference_grid(n_columns, step)
-    for ys in _groups(rows):
-        top, bottom = max(0, ys[0] - radius), min(n_rows, ys[-1] + radius + 1)
-        for xs in _groups(columns):
-            left, right = max(0, xs[0] - radius), min(n_columns, xs[-1] + radius + 1)
-            width = right - left
-            own = _as_index((ys[:, None] - top) * width + (xs - left), blocks)
-            window = values[top:bottom, left:right].reshape(-1, blocks.shape[1])
-            norms = half_norms.view(n_rows, n_columns)[top:bottom, left:right].reshape(1, -1)
-            # |a - b|^2 / 2 = |a|^2 / 2 + (|b|^2 / 2 - a.b): the bracket suffices for the order.
-            order = torch.addmm(norms, window[own], window.T, alpha=-1)
-            order.scatter_(1, own[:, None], -torch.inf)  # the reference leads its stack
-            order, found = order.topk(n_blocks, dim=1, largest=False)
-            distance = (order + norms[0, own][:, None]).mul_(2)
-            distance[:, 0] = 0
-            indices.append((found // width + top) * n_columns + found % width + left)
-            distances.append(distance)
+    for ys, top, bottom in _groups(reference_grid(n_rows, step), n_rows, radius):
+        strip = slice(top, bottom)
+        found = _match_in_strip(blocks[strip], half_norms[strip], ys - top, groups, n_blocks)
+        indices.append(found[0].add_(top * n_columns))
+        distances.append(found[1])
     return torch.cat(indices), torch.cat(distances)
+
+
+def _match_in_strip(blocks, half_norms, ys, groups, n_blocks):
+    """Match the references in the rows `ys` of a strip of blocks (height, n_columns, n_values).
+
+    The groups of columns share all operations but the products: threads that denoise other images
+    wait for each other at every small operation.
+    """
+    height, n_columns, n_values = blocks.shape
+    counts = [len(ys) * len(xs) for xs, _, _ in groups]
+    places = np.concatenate([(ys[:, None] * n_columns + xs).ravel() for xs, _, _ in groups])
+    left, right = (np.repeat([group[k] for group in groups], counts) for k in (1, 2))
+    width = right - left
+    longest = height * int(width.max())
+    own = places // n_columns * width + places % n_columns - left
+    places, left, width, own = (
+        torch.from_numpy(each)[:, None].to(blocks.device) for each in (places, left, width, own)
+    )
+    references = blocks.view(-1, n_values)[places[:, 0]]
+    # |a - b|^2 / 2 = |a|^2 / 2 + (|b|^2 / 2 - a.b): the bracket suffices for the order.
+    order = blocks.new_empty(len(places), longest)
+    parts = zip(order.split(counts), references.split(counts), groups, strict=True)
+    for part, own_blocks, (_, first, end) in parts:
+        window = blocks[:, first:end].reshape(-1, n_values)
+        norms = half_norms[:, first:end].reshape(1, -1)
+        torch.addmm(norms, own_blocks, window.T, alpha=-1, out=part[:, : len(window)])
+        part[:, len(window) :] = torch.inf
+    order.scatter_(1, own, -torch.inf)  # the reference leads its stack
+    order, found = order.topk(n_blocks, dim=1, largest=False)
+    distance = order.add_(half_norms.view(-1)[places]).mul_(2)
+    distance[:, 0] = 0
+    row = found // width
+    return found.sub_(row * width).add_(left).add_(row.mul_(n_columns)), distance
 
 
 def count_similar(distance, limit):
@@ -91,9 +113,7 @@ def count_similar(distance, limit):
     return size
 
 
-def _groups(places):
-    return [places[i : i + _GROUP] for i in range(0, len(places), _GROUP)]
-
-
-def _as_index(places, like):
-    return torch.from_numpy(places.ravel()).to(like.device)
+def _groups(places, n_places, radius):
+    """Split places along an axis into groups, each with the bounds of its search window."""
+    groups = [places[i : i + _GROUP] for i in range(0, len(places), _GROUP)]
+    return [(g, max(0, g[0] - radius), min(n_places, g[-1] + radius + 1)) for g in groups]

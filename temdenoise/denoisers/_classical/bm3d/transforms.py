@@ -1,7 +1,6 @@
 """Small transforms as matrices, and blocks as vectors."""
 
 import numpy as np
-import torch
 
 # Low-pass analysis filter of the biorthogonal spline wavelet 1.5 (Cohen, Daubechies & Feauveau
 # 1992), whose high-pass partner is Haar's; times 128 / sqrt(2).
@@ -97,8 +96,8 @@ def overlap_add(blocks, shape, block):
 
     Parameters
     ----------
-    blocks : Tensor of shape (n_rows * n_columns, block height * block width)
-        One block for each place.
+    blocks : Tensor of shape (block height * block width, n_rows * n_columns)
+        One block for each place, as a column: this way sums run along contiguous memory.
     shape : tuple of int
         Height and width of the image.
     block : tuple of int
@@ -108,4 +107,9 @@ def overlap_add(blocks, shape, block):
     -------
     image : Tensor of shape (height, width)
     """
-    return torch.nn.functional.fold(blocks.T[None], shape, block)[0, 0]
+    n_rows, n_columns = (n - b + 1 for n, b in zip(shape, block, strict=True))
+    image = blocks.new_zeros(shape)
+    for k, pixels in enumerate(blocks.view(-1, n_rows, n_columns)):
+        y, x = divmod(k, block[1])
+        image[y : y + n_rows, x : x + n_columns] += pixels
+    return image
