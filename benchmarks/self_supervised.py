@@ -236,7 +236,7 @@ METHODS = {
     "sum of 9, SBD": Method(lambda x: sum_of(9).fit(x), 9, time=True),
     "SBD adapted": Method(adapted),
     "SBD adapted, gains only": Method(lambda x: adapted(x, only_gains=True)),
-    "sum of 5, SBD adapted": Method(lambda x: sum_of(5, adapted(x)).fit(x), 5, time=True),
+    "sum of 9, SBD adapted": Method(lambda x: sum_of(9, adapted(x)).fit(x), 9, time=True),
     "blind-spot": Method(lambda x: BlindSpotDenoiser(random_state=0).fit(x)),
     "thinned": Method(lambda x: ThinnedDenoiser(random_state=0).fit(x)),
     "UDVD, light": Method(lambda x: UDVDDenoiser(random_state=0).fit(x), 5, time=True),

@@ -79,12 +79,13 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
         base_channels=32,
         blind_spot=1,
         use_centre=False,
-        max_epochs=12,
+        max_epochs=20,
         steps_per_epoch=20,
         batch_size=4,
         patch_size=480,
         learning_rate=2e-3,
         schedule="linear",
+        early_stopping=5,
         orientations=8,
         **training,
     ):
@@ -95,6 +96,7 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
             patch_size=patch_size,
             learning_rate=learning_rate,
             schedule=schedule,
+            early_stopping=early_stopping,
             orientations=orientations,
             **training,
         )

@@ -79,11 +79,12 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
         base_channels=None,
         share=(0.05, 0.6),
         n_draws=8,
-        max_epochs=12,
+        max_epochs=40,
         steps_per_epoch=20,
         batch_size=4,
         learning_rate=1.2e-3,
         schedule="linear",
+        early_stopping=8,
         **training,
     ):
         super().__init__(
@@ -92,6 +93,7 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
             batch_size=batch_size,
             learning_rate=learning_rate,
             schedule=schedule,
+            early_stopping=early_stopping,
             **training,
         )
         self.network = network

@@ -72,12 +72,13 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         network="hybrid",
         n_frames=3,
         base_channels=32,
-        max_epochs=12,
+        max_epochs=20,
         steps_per_epoch=20,
         batch_size=4,
         patch_size=480,
         learning_rate=2e-3,
         schedule="linear",
+        early_stopping=5,
         orientations=8,
         **training,
     ):
@@ -88,6 +89,7 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
             patch_size=patch_size,
             learning_rate=learning_rate,
             schedule=schedule,
+            early_stopping=early_stopping,
             orientations=orientations,
             **training,
         )
