@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _paper.report import Report
-from self_supervised import RESULTS, Movie
+from self_supervised import N_FRAMES, RESULTS, Movie
 from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
@@ -59,7 +59,7 @@ def main():
     args = parser.parse_args()
     args.device = "cpu"
 
-    movie = Movie("static", 40, args.dose, args.seed, args.work)
+    movie = Movie("static", N_FRAMES, args.dose, args.seed, args.work)
     middle = slice(movie.middle - 2, movie.middle + 3)
     settings = ["n_frames", "max_epochs", "dose", "seed"]
     report = Report(args, "early-stopping", "Blind-spot networks trained for too long", settings)
