@@ -7,8 +7,8 @@ others (any level and scale). Unbiased errors need no clean image. To the next f
 pixels of (estimate - next frame)^2 - next frame, which holds the true changes between the frames.
 To electrons of the same frame that were held back, 15 % of them: the rest is denoised, and the
 methods are compared in pairs with the weights as they are (``temdenoise.metrics.paired_risk``).
-"adapted" are the weights after a minute of training on the frames themselves (see the user guide),
-less the electrons held back: they are trained twice. Ends with one JSON line.
+Methods that learn from the frames do so twice: from all electrons, and from those not held back.
+Ends with one JSON line.
 """
 
 import argparse
@@ -17,10 +17,17 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from sklearn.base import clone
 
-from temdenoise import LowPassDenoiser, SBDDenoiser, WindowedFourierDenoiser, read_stack
+from temdenoise import (
+    BlindSpotDenoiser,
+    LowPassDenoiser,
+    SBDDenoiser,
+    ThinnedDenoiser,
+    WindowedFourierDenoiser,
+    read_stack,
+)
 from temdenoise.metrics import paired_risk, unbiased_mse
-from temdenoise.noise import thin_counts
 
 KEPT = 0.85  # share of the electrons not held back
 
@@ -43,18 +50,6 @@ def vacuum_dispersion(counts, estimate, mask):
     return float(((counts - estimate)[flat] ** 2 / estimate[flat]).mean())
 
 
-def adapted(weights, counts, mask, pixel_size):
-    """Weights after further training: one part of each frame's electrons predicts the other."""
-    counts = np.where(mask, np.median(counts), counts)
-    share = 0.7
-    noisy, target = thin_counts(counts, share, random_state=0)
-    sbd = SBDDenoiser.from_pretrained(weights).set_params(
-        warm_start=True, training_pixel_size=pixel_size, binning="auto", patch_size=300,
-        batch_size=8, steps_per_epoch=20, max_epochs=5, learning_rate=2e-4, random_state=0,
-    )  # fmt: skip
-    return sbd.fit(noisy, target * (share / (1 - share)))
-
-
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -70,7 +65,6 @@ def main():
     reference = np.asarray(read_stack(args.reference), dtype=np.float32)
     mask = parse_mask(args.mask, counts.shape[1:])
     following = np.roll(counts, -1, axis=0)
-    kept, _ = thin_counts(counts, KEPT, random_state=6)
 
     def error(estimate):
         return float(np.mean(unbiased_mse(estimate, following, mask=mask)))
@@ -82,13 +76,21 @@ def main():
     pixel_size = float(pixel_size)
     filters = [LowPassDenoiser(cutoff=c).fit(counts) for c in np.geomspace(0.01, 0.08, 13)]
     gaussian = min(filters, key=lambda f: error(f.transform(counts, mask=mask)))
-    own = adapted(args.weights, kept, mask, pixel_size)
+    known = {"mask": mask, "pixel_size": pixel_size}
+
+    def learnt(denoiser):
+        """Learn from the frames and denoise them."""
+        return lambda x: clone(denoiser).fit(x, **known).transform(x, **known)
+
     methods = {
-        args.weights: lambda x: sbd.transform(x, mask=mask, pixel_size=pixel_size),
-        "adapted": lambda x: own.transform(x, mask=mask, pixel_size=pixel_size),
-        "windowed Fourier": lambda x: (
-            WindowedFourierDenoiser().fit(x).transform(x, mask=mask, pixel_size=pixel_size)
-        ),
+        args.weights: lambda x: sbd.transform(x, **known),
+        "adapted": lambda x: sbd.adapt(x, **known, max_minutes=None).transform(x, **known),
+        "adapted, gains only": lambda x: sbd.adapt(
+            x, **known, max_minutes=None, only_gains=True
+        ).transform(x, **known),
+        "blind-spot": learnt(BlindSpotDenoiser(random_state=0)),
+        "thinned": learnt(ThinnedDenoiser(random_state=0)),
+        "windowed Fourier": lambda x: WindowedFourierDenoiser().fit(x).transform(x, **known),
         "Gaussian, tuned on the next frames": lambda x: gaussian.transform(x, mask=mask),
         "constant": lambda x: np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape),
     }
@@ -108,36 +110,34 @@ def main():
             row["vacuum_dispersion"] = round(vacuum_dispersion(counts, estimate, mask), 4)
         print(name, row)
 
-    def adapted_anew(x):
-        return adapted(args.weights, x, mask, pixel_size).transform(
-            x, mask=mask, pixel_size=pixel_size
-        )
-
     risks = paired_risk(
-        methods | {"adapted": adapted_anew}, counts, mask=mask, share=1 - KEPT, n_draws=1,
-        random_state=6,
-    )  # fmt: skip
+        methods, counts, mask=mask, pixel_size=pixel_size, share=1 - KEPT, n_draws=1, random_state=6
+    )
     print(risks.to_string())
     for name, risk in risks.astype(float).round(6).iterrows():
         result[name]["held_back"] = {k: None if np.isnan(v) else v for k, v in risk.items()}
     if args.figure:
-        draw(counts, estimates[args.weights], reference, args.figure)
+        shown = [args.weights, "adapted", "blind-spot", "windowed Fourier"]
+        draw(
+            {"counts": counts, **{k: estimates[k] for k in shown}, "reference": reference},
+            args.figure,
+        )
     print(json.dumps(result))
 
 
-def draw(counts, denoised, reference, path):
-    """Counts, estimate and reference of each frame."""
+def draw(stacks, path):
+    """Draw the first three frames of each stack, a column for each."""
     from matplotlib.figure import Figure
 
-    n = min(len(counts), 5)
-    figure = Figure(figsize=(12, 4 * n), layout="constrained")
-    for axes, *images in zip(figure.subplots(n, 3), counts, denoised, reference, strict=False):
-        for axis, image, title in zip(
-            axes, images, ("counts", "denoised", "reference"), strict=True
-        ):
+    n = min(len(stacks["counts"]), 3)
+    figure = Figure(figsize=(4 * len(stacks), 4 * n), layout="constrained")
+    for column, (name, stack) in zip(
+        figure.subplots(n, len(stacks), squeeze=False).T, stacks.items(), strict=True
+    ):
+        for axis, image in zip(column, stack, strict=False):
             low, high = np.percentile(image, (0.5, 99.8))
             axis.imshow(image, cmap="gray", vmin=low, vmax=high)
-            axis.set_title(title)
+            axis.set_title(name)
             axis.set_axis_off()
     figure.savefig(path, dpi=60)
 

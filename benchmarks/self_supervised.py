@@ -10,7 +10,8 @@ up to 1.5 px a frame:
 - events: columns at the surface vanish and come back. In the middle frame six of them are missing:
   two for this frame alone, two for 3 frames, two for 9 frames.
 
-Both have 400 frames; a method gets the middle N of them. Everything is scored on the same frames, the middle ones.
+Both have 400 frames; a method gets the middle N of them. Everything is scored on the same frames,
+the middle ones.
 
 - PSNR (dB, data range 1 count) of the five middle frames, mean.
 - change kept: how much darker or brighter a method shows a missing column in the middle frame, as a
