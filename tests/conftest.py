@@ -5,6 +5,8 @@ import signal
 # are loaded, which read it once.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# Where a test asks for more threads, those that wait leave their core to the other worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402

@@ -360,7 +360,7 @@ def test_figure_5_3(assignment):
 
 
 def test_images_that_know_their_pixel_size():
-    sim = make_ptceo2(3)
+    sim = make_ptceo2(2, structure="PtNp3", query="thickness == 30")
     clean = ImageStack(sim.data, pixel_size=sim.pixel_size)
     plain = np.asarray(clean)
     assert (atom_f1(clean, clean) == 1).all()

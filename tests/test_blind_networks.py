@@ -92,7 +92,7 @@ def test_the_middle_frame_is_blind_and_its_neighbours_are_seen_whole(size, blind
         assert all(change[i, j, i, j] != 0 for i, j in np.ndindex(size))
 
 
-@pytest.mark.parametrize("size", [(7, 9), (8, 3)])
+@pytest.mark.parametrize("size", [(5, 7), (8, 3)])
 def test_the_published_networks_are_blind(size):
     network = ready(LaineNet())
     assert_blind(changes(network, counts_of(1, 1, *size), 0))
@@ -103,10 +103,13 @@ def test_udvd_is_blind_to_the_same_pixel_of_all_frames(n_frames):
     network = ready(UDVDNet(n_frames))
     counts = counts_of(1, n_frames, 3, 5)
     assert_blind(changes(network, counts, slice(None)))
+    before = network(counts)
     for frame in range(n_frames):  # each is seen around that pixel
-        change = changes(network, counts, frame)
-        assert change[1, 2, 1, 3] != 0
-        assert change[1, 2, 0, 2] != 0
+        changed = counts.clone()
+        changed[0, frame, 1, 2] += 1000
+        change = (network(changed) - before)[0, 0]
+        assert change[1, 3] != 0
+        assert change[0, 2] != 0
 
 
 def test_mirrored_padding_would_show_bins_to_themselves():

@@ -263,7 +263,9 @@ def test_masked_pixels_may_be_nan(out, method):
     path, mask = out / "broken.npy", np.zeros((96, 120), dtype=bool)
     mask[:10, 5:40] = True
     argv = ["denoise", path, "-o", out / "a.npy", "--method", method, "--mask", "5:40,0:10"]
-    argv = [str(a) for a in [*argv, "--pixel-size", "10", "--figure", "--overwrite"]]
+    argv = [str(a) for a in [*argv, "--pixel-size", "10", "--overwrite"]]
+    if method == "lowpass":
+        argv.append("--figure")  # which is drawn in the same way for all methods
     denoised = []
     for value in (np.nan, 1.0):
         counts = lattice(1).astype(np.float32)
@@ -485,7 +487,7 @@ def weights(tmp_path_factory):
     main(["simulate", "-n", "4", "--random-state", "0", "-o", str(folder / "images.npz")])
     argv = ["train", "--images", str(folder / "images.npz"), "-o", str(folder / "weights")]
     argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
-    assert main([*argv, "--dose", "0.3", "6", "--max-minutes", "0.02"]) == 0
+    assert main([*argv, "--dose", "0.3", "6", "--max-minutes", "0.01"]) == 0
     return folder / "weights"
 
 
@@ -528,8 +530,8 @@ def test_train_resumes(weights, tmp_path):
     before = len(SBDDenoiser.from_pretrained(folder).history_)
     argv = ["train", "--images", str(weights.parent / "images.npz"), "-o", str(folder), "--resume"]
     argv += ["--n-scales=2", "--base-channels=8", "--pixel-size", "5", "8", "--stretch=0.05"]
-    # the time trained so far, which the checkpoint knows, and three seconds more
-    seconds = torch.load(folder / "checkpoint.pt", weights_only=True)["seconds"] + 3
+    # the time trained so far, which the checkpoint knows, and half a second more: some steps
+    seconds = torch.load(folder / "checkpoint.pt", weights_only=True)["seconds"] + 0.5
     assert main([*argv, "--dose", "0.3", "6", "--max-minutes", str(seconds / 60)]) == 0
     assert len(SBDDenoiser.from_pretrained(folder).history_) > before
 

@@ -239,7 +239,7 @@ def test_scorers_pickle_clone_and_represent(scorer, noisy, clean):
 @pytest.mark.parametrize("scorer", [psnr_scorer, ssim_scorer, upsnr_scorer])
 def test_scorers_in_a_search(scorer, noisy, clean):
     search = GridSearchCV(
-        WienerDenoiser(), {"window_size": [1, 9]}, scoring=scorer, cv=LeaveOneGroupOut(), n_jobs=2
+        WienerDenoiser(), {"window_size": [1, 9]}, scoring=scorer, cv=LeaveOneGroupOut()
     )
     search.fit(noisy, clean, groups=[0, 0, 1, 1, 2, 2])
     assert search.best_params_ == {"window_size": 9}  # a window of one pixel does nothing

@@ -1,5 +1,6 @@
 import ast
 import importlib
+import json
 import pkgutil
 import subprocess
 import sys
@@ -16,17 +17,54 @@ ROOT = Path(temdenoise.__file__).parent
 PACKAGES = sorted(".".join(p.parent.relative_to(ROOT.parent).parts) for p in ROOT.rglob("*.pyi"))
 
 
-def modules_after(code):
-    """Names of the top-level modules a fresh interpreter has loaded after `code`."""
-    code = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+# What one fresh interpreter runs, one after the other: each step is looked at after those before.
+STEPS = {
+    "the package": "import temdenoise",
+    "low pass": "from temdenoise import LowPassDenoiser, WienerDenoiser",
+    "other methods": "from temdenoise import NLMDenoiser, VSTDenoiser, WindowedFourierDenoiser",
+    "noise and metrics": "from temdenoise import PoissonNoise, thin_counts, psnr, ssim",
+    "scorers": "from temdenoise.metrics import psnr_scorer",
+    "denoising": """
+import numpy as np, temdenoise as t
+x = np.ones((1, 9, 9))
+t.WienerDenoiser().fit(t.PoissonNoise(random_state=0).sample(x)).score(x)
+""",
+    "atoms and files": "from temdenoise import find_atoms, read_stack",
+    "inspection": "from temdenoise.inspection import equivalent_filter, likelihood_map",
+    "plotting": "from temdenoise.plotting import LikelihoodMapDisplay, plot_denoising",
+    "network": "t.SBDDenoiser; t.denoisers.SBDDenoiser",
+    "command line": "import temdenoise.cli",
+    # the first that needs torch
+    "methods without training": """
+x = np.ones((1, 16, 16))
+for method in (t.BM3DDenoiser(sigma=1.0), t.VSTDenoiser(), t.WindowedFourierDenoiser()):
+    method.fit(x).transform(x)
+""",
+}
+
+RUN = """
+import json, sys
+steps, names = json.loads(sys.argv[1]), {}
+loaded = {}
+for step, code in steps.items():
+    exec(code, names)
+    loaded[step] = sorted({name.split(".")[0] for name in sys.modules})
+print(json.dumps(loaded))
+"""
 
 
-def test_import_loads_nothing_heavy():
-    loaded = modules_after("import temdenoise")
-    assert "temdenoise" in loaded
-    assert not loaded & {"torch", "sklearn", "skimage", "scipy", "matplotlib", "pandas", "numpy"}
+@pytest.fixture(scope="module")
+def loaded():
+    """Step -> names of the top-level modules that are loaded after it."""
+    command = [sys.executable, "-c", RUN, json.dumps(STEPS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {step: set(names) for step, names in json.loads(done.stdout).items()}
+
+
+def test_import_loads_nothing_heavy(loaded):
+    names = loaded["the package"]
+    assert "temdenoise" in names
+    assert not names & {"torch", "sklearn", "skimage", "scipy", "matplotlib", "pandas", "numpy"}
 
 
 def test_import_is_quick():
@@ -41,36 +79,14 @@ def test_import_is_quick():
     assert min(seconds) < 0.3
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "from temdenoise import LowPassDenoiser, WienerDenoiser",
-        "from temdenoise import NLMDenoiser, VSTDenoiser, WindowedFourierDenoiser",
-        "from temdenoise import PoissonNoise, thin_counts, psnr, ssim",
-        "from temdenoise.metrics import psnr_scorer",
-        "import numpy as np, temdenoise as t\n"
-        "x = np.ones((1, 9, 9))\n"
-        "t.WienerDenoiser().fit(t.PoissonNoise(random_state=0).sample(x)).score(x)",
-        "from temdenoise import find_atoms, read_stack",
-        "from temdenoise.inspection import equivalent_filter, likelihood_map",
-        "from temdenoise.plotting import LikelihoodMapDisplay, plot_denoising",
-        "import temdenoise as t; t.SBDDenoiser; t.denoisers.SBDDenoiser",
-        "import temdenoise.cli",
-    ],
-)
-def test_torch_stays_out_until_a_network_is_needed(code):
-    loaded = modules_after(code)
-    assert "temdenoise" in loaded
-    assert "torch" not in loaded
+def test_torch_stays_out_until_a_network_is_needed(loaded):
+    early = {step: "torch" in names for step, names in loaded.items()}
+    assert early.pop("methods without training")
+    assert not any(early.values()), early
 
 
-def test_methods_without_training_do_not_load_skorch():
-    code = "import numpy as np, temdenoise as t\nx = np.ones((1, 16, 16))\n"
-    for method in ("BM3DDenoiser(sigma=1.0)", "VSTDenoiser()", "WindowedFourierDenoiser()"):
-        code += f"t.{method}.fit(x).transform(x)\n"
-    loaded = modules_after(code)
-    assert "torch" in loaded
-    assert "skorch" not in loaded
+def test_methods_without_training_do_not_load_skorch(loaded):
+    assert "skorch" not in loaded["methods without training"]
 
 
 def test_names_of_the_stubs_are_those_that_can_be_imported():

@@ -18,7 +18,7 @@ def test_readme_python_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     # The same lines, but a training of seconds.
     for long, short in [
-        ("make_ptceo2(2000,", "make_ptceo2(5,"),
+        ("make_ptceo2(2000,", "make_ptceo2(2,"),
         ("n_jobs=-1", "n_jobs=1"),
         ("max_epochs=10_000, max_minutes=10, verbose=True", "max_epochs=1, steps_per_epoch=1"),
         ("SBDDenoiser(dose", "SBDDenoiser(base_channels=4, n_scales=2, dose"),

@@ -175,9 +175,9 @@ def make_ptceo2(
     Examples
     --------
     >>> from temdenoise.datasets import make_ptceo2
-    >>> sim = make_ptceo2(4, structure="PtNp3", defocus=(6, 9), contrast="white")
+    >>> sim = make_ptceo2(2, structure="PtNp3", defocus=(6, 9), contrast="white")
     >>> sim.data.shape, round(sim.pixel_size, 2)
-    ((4, 256, 256), 19.53)
+    ((2, 256, 256), 19.53)
     >>> sim.frame["contrast"].unique().tolist()
     ['white']
 

@@ -558,7 +558,8 @@ class TrainedDenoiser(ScaledDenoiser):
         Returns
         -------
         denoiser : object of this class
-            Fitted.
+            Fitted. How it denoises, `orientations` and `precision`, is not stored with the weights:
+            both have their defaults, and ``set_params`` changes them.
 
         Raises
         ------
