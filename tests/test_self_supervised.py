@@ -71,6 +71,20 @@ def test_a_pixel_is_estimated_without_itself(blind_spot):
         assert (after != before).any()  # it is seen from elsewhere
 
 
+def test_the_centre_counts_by_the_weight_of_least_error():
+    """Average of blind estimate and counts, by an oracle that knows the rates."""
+    noisy, clean = movie(8, 60, dose=20.0)
+    denoiser = clone(METHODS["blind-spot"]).set_params(binning=1).fit(noisy)
+    blind = np.asarray(denoiser.transform(noisy))
+    mixed = np.asarray(denoiser.set_params(use_centre=True).transform(noisy))
+    counts = np.asarray(noisy)
+    weight = np.mean((mixed - blind) / (counts - blind))
+    np.testing.assert_allclose(mixed, blind + weight * (counts - blind), rtol=1e-4, atol=1e-3)
+    error = np.mean((blind - clean) ** 2)
+    assert weight == pytest.approx(error / (error + clean.mean()), rel=0.05)
+    assert np.mean((mixed - clean) ** 2) < error
+
+
 def test_an_even_blind_spot_is_refused():
     with pytest.raises(ValueError, match="blind_spot must be odd"):
         BlindSpotDenoiser(blind_spot=2, **QUICK).fit(movie()[0])
