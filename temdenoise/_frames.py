@@ -5,6 +5,13 @@ import warnings
 
 import numpy as np
 
+# Windows along a side in which the counts of frames are compared, coarse and fine, and frames
+# without which nothing is known of what is common in a movie.
+_WINDOWS, _LEAST_FRAMES = (8, 16, 32, 64), 4
+# A cut changes the counts by this many standard deviations more than what is common in the movie,
+# and this many times as much.
+_CLEAR, _TIMES = 8.0, 3.0
+
 
 class FramesWarning(UserWarning):
     """Frames of a movie cannot help each other: there is one, or their drift is not known."""
@@ -71,8 +78,42 @@ def copies(movie, reach):
     return found
 
 
-def without_copies(movie, *, stacklevel):
-    """Say that a movie holds copies, and of which frames.
+def warn_of_copies(movie, reach, consequence, *, stacklevel):
+    """Say that frames are copies of others close by.
+
+    Parameters
+    ----------
+    movie, reach
+        As for `copies`.
+    consequence : str
+        What that means for the method: the copies ...
+    stacklevel : int
+        Of the warning, from the caller.
+
+    Warns
+    -----
+    FramesWarning
+        If there are copies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._frames import warn_of_copies
+    >>> warn_of_copies(np.eye(3)[:, None], 2, "count once", stacklevel=2)
+    """
+    found = copies(movie, reach)
+    if found:
+        k, original = found[0]
+        warnings.warn(
+            f"{len(found)} frames are copies of frames close by (frame {k} of {original}): "
+            f"their noise is not independent, and they {consequence}.",
+            FramesWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def independent_frames(movie, *, stacklevel):
+    """Say which frames are copies of others, or hold no electrons.
 
     Parameters
     ----------
@@ -83,18 +124,18 @@ def without_copies(movie, *, stacklevel):
     Returns
     -------
     originals : ndarray of shape (n_frames,)
-        For each frame the first one that equals it.
+        For each frame the first one that equals it; -1 for frames without electrons.
 
     Warns
     -----
     FramesWarning
-        If there are copies.
+        If there are such frames.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from temdenoise._frames import without_copies
-    >>> without_copies(np.eye(3)[:, None], stacklevel=2)
+    >>> from temdenoise._frames import independent_frames
+    >>> independent_frames(np.eye(3)[:, None], stacklevel=2)
     array([0, 1, 2])
     """
     originals = np.arange(len(movie))
@@ -109,4 +150,95 @@ def without_copies(movie, *, stacklevel):
             FramesWarning,
             stacklevel=stacklevel + 1,
         )
+    dark = ~movie.any(axis=(1, 2))
+    originals[dark] = -1
+    if dark.any() and not dark.all():
+        warnings.warn(
+            f"{dark.sum()} frames hold no electrons (the first is frame {int(dark.argmax())}): "
+            "they are left out, and their estimate is about 0.",
+            FramesWarning,
+            stacklevel=stacklevel + 1,
+        )
     return originals
+
+
+def cuts(movie):
+    """Find where a movie goes on with another scene.
+
+    Counts of windows, large and small, are compared between each two frames, at the same dose.
+
+    Parameters
+    ----------
+    movie : ndarray of shape (n_frames, height, width)
+
+    Returns
+    -------
+    found : ndarray of int
+        The first frames of other scenes. A change that is common in the movie is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._frames import cuts
+    >>> scene = np.random.default_rng(0).uniform(1, 2, size=(8, 8)) * 1000
+    >>> cuts(np.stack([scene, scene, scene, scene.T, scene.T, scene.T])).tolist()
+    [3]
+    """
+    lit = np.flatnonzero(movie.any(axis=(1, 2)))
+    if len(lit) < _LEAST_FRAMES:
+        return np.zeros(0, dtype=int)
+    found = np.zeros(len(lit) - 1, dtype=bool)
+    for n in _WINDOWS:
+        if n <= min(movie.shape[1:]):
+            change, noise = _changes(movie[lit], n)
+            common = np.quantile(change, 0.75)
+            clear = change > common + _CLEAR * noise * np.maximum(common, 1)
+            found |= clear & (change - 1 > _TIMES * np.maximum(common - 1, 0))
+    return lit[1 + np.flatnonzero(found)]
+
+
+def _changes(movie, n):
+    """Mean squared change from frame to frame in n x n windows, where noise makes it 1.
+
+    And by how much noise lets it vary.
+    """
+    height, width = (m // n for m in movie.shape[1:])
+    movie = movie[:, : height * n, : width * n]
+    sums = movie.reshape(len(movie), n, height, n, width).sum(axis=(2, 4), dtype=np.float64)
+    doses = np.maximum(sums.mean(axis=(1, 2), keepdims=True), 1e-12)
+    before, after = sums[:-1] / doses[:-1], sums[1:] / doses[1:]
+    noise = (before + after) / 2 * (1 / doses[:-1] + 1 / doses[1:])
+    change = np.mean((after - before) ** 2 / np.maximum(noise, 1e-12), axis=(1, 2))
+    return change, np.sqrt(2 / n**2)
+
+
+def warn_of_cuts(movie, *, stacklevel):
+    """Say that a movie is one of several scenes.
+
+    Parameters
+    ----------
+    movie : ndarray of shape (n_frames, height, width)
+    stacklevel : int
+        Of the warning, from the caller.
+
+    Warns
+    -----
+    FramesWarning
+        If there are cuts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from temdenoise._frames import warn_of_cuts
+    >>> warn_of_cuts(np.ones((9, 16, 16)), stacklevel=2)
+    """
+    found = cuts(movie)
+    if len(found):
+        named = ", ".join(str(k) for k in found[:3])
+        warnings.warn(
+            f"The scene changes all at once at {len(found)} places (before frame {named}): frames "
+            "of different scenes cannot help each other. Cut the movie there, and give each part "
+            "by itself.",
+            FramesWarning,
+            stacklevel=stacklevel + 1,
+        )

@@ -208,6 +208,7 @@ def test_losses_get_counts_per_bin(images):
 
     wide = ImageStack(np.repeat(np.repeat(images, 2, axis=1), 2, axis=2), 12.45)
     tiny(loss=loss, training_pixel_size=12.45, max_epochs=1, patch_size=32).fit(wide)
+    seen = seen[1:]  # at first the loss is only tried
     assert {shapes for *shapes_, _ in seen for shapes in shapes_} == {(2, 1, 16, 16)}
     # bins of four pixels of 0.45 counts
     assert np.mean([mean for *_, mean in seen]) == pytest.approx(4 * 0.45, rel=0.2)
@@ -218,7 +219,7 @@ def test_losses_get_counts_per_bin(images):
     [
         (
             lambda p, t: (p - t).square(),
-            r"scalar tensor, got shape \(2, 1, 40, 40\): take its mean",
+            r"scalar tensor, got shape \(2, 1, 64, 64\): take its mean",
         ),
         (lambda p, t: (p - t).square().mean((1, 2, 3)), r"scalar tensor, got shape \(2,\)"),
         (lambda p, t: 1.0, "scalar tensor, got 1.0"),

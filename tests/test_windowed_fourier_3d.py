@@ -153,6 +153,7 @@ def test_more_frames_are_better(mode):
     assert scores[2] > scores[1] + 0.7
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.denoisers.FramesWarning")  # of even frames
 @pytest.mark.parametrize("mode", ["wiener", "hard"])
 @pytest.mark.parametrize("n_frames", [2, 5, 9])
 def test_context_is_what_a_frame_depends_on(mode, n_frames):

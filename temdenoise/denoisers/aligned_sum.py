@@ -14,8 +14,8 @@ from sklearn.utils._param_validation import (
 )
 
 from temdenoise._align import Drift, aligned_sum
-from temdenoise._calls import only_taken
-from temdenoise._frames import FramesWarning, copies
+from temdenoise._calls import level_outside, only_taken
+from temdenoise._frames import FramesWarning, warn_of_copies
 from temdenoise._jobs import side_by_side
 from temdenoise.base import ScaledDenoiser
 
@@ -162,7 +162,7 @@ class AlignedSumDenoiser(ScaledDenoiser):
         window = self.window_size
         if window == "auto":
             window = _COLUMN_PIXELS if pixel_size is None else max(1, _COLUMN / pixel_size)
-        self._warn_of_copies(X)
+        warn_of_copies(X, self._context, "count once", stacklevel=level_outside())
         sums = _Sums(X, mask, self.n_frames, self.drift == "measure", self.level, window)
         keywords = only_taken(self.denoiser_.transform, pixel_size=pixel_size)
         denoised = np.empty_like(X)
@@ -177,17 +177,6 @@ class AlignedSumDenoiser(ScaledDenoiser):
             denoised[first : part.stop] = rates / doses[:, None, None]
         self._warn_of_what_was_left_out(sums, len(X))
         return denoised
-
-    def _warn_of_copies(self, X):
-        found = copies(X, self._context)
-        if found:
-            k, original = found[0]
-            warnings.warn(
-                f"{len(found)} frames are copies of frames close by (frame {k} of {original}): "
-                "their noise is not independent, and they count once.",
-                FramesWarning,
-                stacklevel=4,
-            )
 
     def _warn_of_what_was_left_out(self, sums, n_frames):
         if self.n_frames == 1:

@@ -48,6 +48,19 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
     info_ : dict
         What `save_pretrained` was told about the weights; only after `from_pretrained`.
 
+    Raises
+    ------
+    ValueError
+        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
+
+    Warns
+    -----
+    FramesWarning
+        If frames are copies of others, or hold no electrons: they are left out of the training.
+    UserWarning
+        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
+        like counts multiplied by a gain.
+
     Notes
     -----
     The network learns the frames that it is fitted on. Others of the same movie and dose may be
@@ -104,6 +117,10 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
         self.base_channels = base_channels
         self.blind_spot = blind_spot
         self.use_centre = use_centre
+
+    @property
+    def _blind_spot(self):
+        return self.blind_spot
 
     def _make_network(self):
         from temdenoise.networks import BlindSpotNet, LaineNet

@@ -392,12 +392,17 @@ class SBDDenoiser(TrainedDenoiser):
         NotFittedError
             If the denoiser is not fitted.
         ValueError
-            If the images are not whole counts, or as for ``transform``.
+            If the images are not whole counts or hold no electrons, `mask` leaves no whole bin, or
+            `n_steps`, `learning_rate` or `max_minutes` is not above 0; if the loss becomes NaN in
+            the first epoch; or as for ``transform``.
 
         Warns
         -----
+        FramesWarning
+            If frames are copies of others, or hold no electrons: they are left out.
         UserWarning
             If the adapted weights are not significantly better: then the original ones are kept.
+            If there are hot or dead pixels, or the noise is correlated.
 
         Examples
         --------
@@ -410,13 +415,23 @@ class SBDDenoiser(TrainedDenoiser):
         from math import ceil
 
         from temdenoise.denoisers._trained import adapt as adapting
+        from temdenoise.denoisers._trained.frames import check_trusted, frames_to_learn
         from temdenoise.denoisers._trained.thinning import check_counts, check_share
         from temdenoise.training.options import TrainingOptions
 
+        for name, value in {
+            "n_steps": n_steps, "learning_rate": learning_rate, "max_minutes": max_minutes,
+        }.items():  # fmt: skip
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value!r}.")
         said = self._settle_pixel_size(X, pixel_size)
         X, mask, _ = self._check_call(X, mask)
         check_counts(X, f"{type(self).__name__}.adapt")
         used = self._find_pixel_size(X, mask) if said == "auto" else said
+        factor = self._factor(used)
+        trusted = None if mask is None else ~mask
+        check_trusted(trusted, factor)
+        X, trusted = frames_to_learn(self._filled(X, mask), trusted)
         options = TrainingOptions(
             max_epochs=adapting.EPOCHS,
             steps_per_epoch=ceil(n_steps / adapting.EPOCHS),
@@ -430,9 +445,9 @@ class SBDDenoiser(TrainedDenoiser):
         )
         network, adaptation = adapting.adapt(
             self,
-            self._filled(X, mask),
-            None if mask is None else ~mask,
-            self._factor(used),
+            X,
+            trusted,
+            factor,
             options=options,
             share=check_share(share),
             only_gains=only_gains,

@@ -52,6 +52,19 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
     info_ : dict
         What `save_pretrained` was told about the weights; only after `from_pretrained`.
 
+    Raises
+    ------
+    ValueError
+        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
+
+    Warns
+    -----
+    FramesWarning
+        If frames are copies of others, or hold no electrons: they are left out of the training.
+    UserWarning
+        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
+        like counts multiplied by a gain.
+
     Notes
     -----
     The authors train for 150,000 steps at full resolution. On bins, 1,000 steps are the default.
@@ -165,12 +178,16 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
         """Mean of predictions from random parts of one image."""
         import torch
 
-        bins = torch.from_numpy(bin_counts(image[None], factor))[None].to(device)
+        counts = bin_counts(image[None], factor)
+        dose = self._dose_of(counts)
+        if dose == 0:
+            return np.zeros_like(image)
+        bins = torch.from_numpy(counts / np.float32(dose))[None].to(device)
         total = torch.zeros_like(bins)
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(_SEED)
             for _ in range(self.n_predictions):
                 seen = torch.rand_like(bins) >= self.drop_rate
                 total += network(torch.cat([bins * seen, seen.to(bins.dtype)], dim=1))
-        rates = (total / self.n_predictions)[0].cpu().numpy()
+        rates = (total * (dose / self.n_predictions))[0].cpu().numpy()
         return unbin(rates / factor**2, factor, image.shape)[0]

@@ -51,6 +51,20 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
     info_ : dict
         What `save_pretrained` was told about the weights; only after `from_pretrained`.
 
+    Raises
+    ------
+    ValueError
+        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole. If values are no
+        whole counts.
+
+    Warns
+    -----
+    FramesWarning
+        If frames are copies of others, or hold no electrons: they are left out of the training.
+    UserWarning
+        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
+        like counts multiplied by a gain.
+
     Examples
     --------
     >>> from temdenoise import ThinnedDenoiser, load_sample_movie
@@ -71,6 +85,7 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
 
     # The mean over thinned inputs is no function of the image that could be differentiated.
     pixel_gradient = None
+    _has_level = False
 
     def __init__(
         self,
@@ -100,6 +115,9 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
         self.base_channels = base_channels
         self.share = share
         self.n_draws = n_draws
+
+    def _needs_independent_pixels(self, binning):
+        return True  # an electron that stands in several pixels goes to both sides
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from temdenoise._calls import level_outside
-from temdenoise._frames import frames_around, without_copies
+from temdenoise._frames import frames_around, independent_frames, warn_of_cuts
 from temdenoise.denoisers._trained.self_supervised import SelfSupervisedDenoiser
 
 
@@ -45,6 +45,22 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         pixel size is not known).
     info_ : dict
         What `save_pretrained` was told about the weights; only after `from_pretrained`.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
+        If the movie has fewer frames than `n_frames`, or its frames are copies of one. In
+        ``transform``, if the movie is one frame.
+
+    Warns
+    -----
+    FramesWarning
+        If frames are copies of others, or hold no electrons: they are left out of the training.
+        If the scene changes all at once.
+    UserWarning
+        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
+        like counts multiplied by a gain.
 
     Examples
     --------
@@ -122,7 +138,17 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         Raises
         ------
         ValueError
-            If the movie has fewer frames than `n_frames`, or as for the other methods.
+            If the movie has fewer frames than `n_frames`, all frames are copies of one, or as for
+            the other methods.
+
+        Warns
+        -----
+        FramesWarning
+            If frames are copies of others or hold no electrons (they are left out), or the scene
+            changes all at once.
+        UserWarning
+            If there are hot or dead pixels, the noise is correlated, or the values look like
+            counts multiplied by a gain.
         """
         self._validate_params()
         if len(np.shape(X)) == 3 and 0 < np.shape(X)[0] < self.n_frames:
@@ -143,25 +169,31 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         return HybridVideoNet(n_frames=int(self.n_frames), base_channels=int(self.base_channels))
 
     def _make_batches(self, X, y, part):
-        if len(X) == 1 and self.n_frames > 1:
+        if len(X) == 1 and self.n_frames > 1 and part.name == "train":
             raise ValueError(
-                "All frames of X are copies of one: give the frames as they were recorded, or take "
-                "BlindSpotDenoiser."
+                "All frames of X are copies of one, or hold no electrons: give the frames as they "
+                "were recorded, or take BlindSpotDenoiser."
             )
+        if part.name == "train" and self.n_frames > 1:
+            warn_of_cuts(X, stacklevel=level_outside())
         return self._frame_batches(X, y, part, context=self._context)
 
     def _transform(self, X, mask, pixel_size):
-        if len(X) == 1 and self.n_frames > 1:
+        originals = independent_frames(X, stacklevel=level_outside())
+        lit = originals >= 0
+        distinct, where = np.unique(originals[lit], return_inverse=True)
+        if len(distinct) == 1 and self.n_frames > 1:
             raise ValueError(
                 "X is one frame, without the neighbours that UDVDDenoiser needs: give the movie, "
                 "or take BlindSpotDenoiser."
             )
-        originals = without_copies(X, stacklevel=level_outside())
-        distinct, where = np.unique(originals, return_inverse=True)
         if len(distinct) == len(X):
             return super()._transform(X, mask, pixel_size)
-        mask = None if mask is None else mask[distinct]
-        return super()._transform(X[distinct], mask, pixel_size)[where]
+        denoised = np.zeros_like(X)
+        if len(distinct):
+            mask = None if mask is None else mask[distinct]
+            denoised[lit] = super()._transform(X[distinct], mask, pixel_size)[where]
+        return denoised
 
     def _seen(self, X, k):
         return X[frames_around(k, self._context, len(X))]

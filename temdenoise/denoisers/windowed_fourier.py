@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._band_limit import find_binning
+from temdenoise._calls import level_outside
+from temdenoise._frames import warn_of_copies, warn_of_cuts
 from temdenoise._jobs import map_images, one_torch_thread, side_by_side
 from temdenoise.base import ScaledDenoiser
 from temdenoise.binning import bin_counts, unbin
@@ -72,6 +74,12 @@ class WindowedFourierDenoiser(ScaledDenoiser):
     binning_ : int
         Side of the bins, in pixels, that the spectra of the images in `fit` allow: what a movie of
         unknown pixel size is binned by. Only with ``n_frames > 1`` and ``binning="auto"``.
+
+    Warns
+    -----
+    FramesWarning
+        In ``transform``, with ``n_frames > 1``, if frames are copies of others close by, whose
+        noise looks like structure, or the scene changes all at once.
 
     Notes
     -----
@@ -171,6 +179,8 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         return map_images(denoise_into, X, n_jobs=None if device.type == "cpu" else 1)
 
     def _transform_movie(self, X, pixel_size, unit, device):
+        warn_of_copies(X, self.n_frames - 1, "look like structure", stacklevel=level_outside())
+        warn_of_cuts(X, stacklevel=level_outside())
         shape = X.shape[1:]
         if self.binning == "auto" and pixel_size is None:
             factor = _checked(self.binning_, shape, None)

@@ -200,15 +200,17 @@ class FrameBatches(Batches):
     context: int = 0  # frames on either side
     whole: bool = False  # whole frames, in their order and as they are
     drop_rate: float = 0.0  # of bins that are left out of the input, and alone are the target
+    doses: np.ndarray | None = None  # (n_images,), which the input is divided by; None: ones
 
     def draw(self, number):
         """Return the batch of this number."""
         rng = np.random.default_rng([self.seed, number])
         if self.whole:
-            patches = [self._cut(number % len(self.frames), slice(None), slice(None))]
+            k = number % len(self.frames)
+            cut = [(self._cut(k, slice(None), slice(None)), k)]
         else:
-            patches = [self._patch(rng) for _ in range(self.batch_size)]
-        noisy, y = self._batch(patches)
+            cut = [self._patch(rng) for _ in range(self.batch_size)]
+        noisy, y = self._batch([patch for patch, _ in cut], [k for _, k in cut])
         if self.drop_rate:
             kept = torch.from_numpy(rng.random(noisy.shape) >= self.drop_rate).to(self.device)
             noisy = torch.cat([noisy * kept, kept.to(noisy.dtype)], dim=1)
@@ -216,30 +218,39 @@ class FrameBatches(Batches):
         return noisy, y
 
     def _patch(self, rng):
-        """Return counts per bin (channels, size, size): frames, target, what is not trusted."""
+        """Return counts per bin (channels, size, size), and the number of their frame.
+
+        The channels are frames, target, what is not trusted.
+        """
         n, height, width = self.frames.shape
         size, side = self._fitting(height, width)
         k, turns, mirrored, backwards = (rng.integers(m) for m in (n, 4, 2, 2))
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         bins = self._cut(k, slice(y, y + side), slice(x, x + side), backwards)
         bins = np.rot90(bins[:, :size, :size], turns, axes=(1, 2))
-        return bins[..., ::-1] if mirrored else bins
+        return (bins[..., ::-1] if mirrored else bins), k
 
     def _cut(self, k, rows, columns, backwards=False):
         order = frames_around(k, self.context, len(self.frames))
         order = order[::-1] if backwards else order
         targets = self.frames if self.targets is None else self.targets
-        parts = [*self.frames[order, rows, columns], targets[k, rows, columns]]
+        frames = self.frames[order, rows, columns]
+        if self.doses is not None:
+            frames = frames / self.doses[order, None, None]
+        parts = [*frames, targets[k, rows, columns]]
         if self.trusted is not None:
             parts.append(~self.trusted[k, rows, columns])
         return bin_counts(np.stack(parts), self.binning)
 
-    def _batch(self, patches):
+    def _batch(self, patches, numbers):
         batch = torch.from_numpy(np.ascontiguousarray(np.stack(patches))).to(self.device)
         n = 2 * self.context + 1
         unit = torch.full((len(batch), 1, 1, 1), float(self.binning**2), device=self.device)
         y = {"target": batch[:, n : n + 1], "unit": unit}
-        if self.gain != 1.0:
+        if self.doses is not None:
+            gains = torch.from_numpy(self.gain * self.doses[numbers]).to(unit)
+            y["gain"] = gains.view(-1, 1, 1, 1)
+        elif self.gain != 1.0:
             y["gain"] = torch.full_like(unit, self.gain)
         if self.trusted is not None:
             y["trusted"] = batch[:, n + 1 :] == 0

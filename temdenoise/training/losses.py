@@ -1,10 +1,14 @@
 """Losses by name."""
 
+import torch
+
 # Smallest mean counts per bin in the relative error. Otherwise an image without any electron would
 # outweigh all others.
 _LEAST_MEAN = 0.05
 # Smallest rate per bin in the logarithm.
 _LEAST_RATE = 1e-2
+# Side in bins of the images on which a loss is tried.
+_TRIED = 64
 
 
 def relative_mse(prediction, target):
@@ -38,6 +42,43 @@ def gaussian(prediction, target):
 
 LOSSES = {"relative_mse": relative_mse, "mse": mse, "poisson": poisson, "gaussian": gaussian}
 """Name of each loss, and the function ``loss(prediction, target)``."""
+
+
+def check_loss(value):
+    """Refuse what a loss returned if it is no scalar tensor.
+
+    Parameters
+    ----------
+    value : object
+        What ``loss(prediction, target)`` returned.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(value, torch.Tensor) or value.ndim:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+        raise ValueError(
+            f"The loss must return a scalar tensor, got {got}: take its mean over the batch."
+        )
+
+
+def try_loss(loss):
+    """Call a loss on images without structure, before a training takes time.
+
+    Parameters
+    ----------
+    loss : str or callable
+        As for `find_loss`.
+
+    Raises
+    ------
+    ValueError
+        If it does not return a scalar tensor.
+    """
+    if callable(loss):
+        images = torch.ones(2, 1, _TRIED, _TRIED)
+        check_loss(loss(images.clone().requires_grad_(), images))
 
 
 def find_loss(loss):

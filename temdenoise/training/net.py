@@ -3,6 +3,8 @@
 import torch
 from skorch import NeuralNet
 
+from temdenoise.training.losses import check_loss
+
 
 def compared(prediction, y):
     """Return prediction and target of a batch as a loss compares them.
@@ -81,11 +83,7 @@ class DenoisingNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch."""
         loss = self.loss(*compared(y_pred, y_true))
-        if not isinstance(loss, torch.Tensor) or loss.ndim:
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
-            raise ValueError(
-                f"The loss must return a scalar tensor, got {got}: take its mean over the batch."
-            )
+        check_loss(loss)
         return loss
 
     def train_step(self, batch, **fit_params):

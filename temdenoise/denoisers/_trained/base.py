@@ -335,9 +335,11 @@ class TrainedDenoiser(ScaledDenoiser):
     def _check_parameters(self):
         """Find what is wrong with the parameters without any image."""
         from temdenoise.denoisers._trained.own import check_network
+        from temdenoise.training.losses import try_loss
 
         self._validate_params()
         check_network(self._make_network)
+        try_loss(self._loss)
 
     def _finish_fit(self):
         """Set what else a fit learns; also after loading."""
@@ -376,10 +378,11 @@ class TrainedDenoiser(ScaledDenoiser):
                 name=name, bins=bins, pixel_size=pixel_size, shape=X.shape[1:],
                 patch_size=self.patch_size, batch_size=self.batch_size, n_batches=n_batches,
                 seed=seed, device=training.device, trusted=part_trusted,
+                dose=float(parts[0][0].mean(dtype=np.float64)),
             )  # fmt: skip
             batches.append(self._make_batches(part_X, part_y, part))
         net, history = training.run(
-            lambda: self._start_network(X, bins),
+            lambda: self._start_network(parts[0][0], bins),
             *batches,
             loss=find_loss(self._loss),
             score=self._make_score(X),
@@ -387,7 +390,7 @@ class TrainedDenoiser(ScaledDenoiser):
         return net, history, bins
 
     def _start_network(self, X, bins):
-        """Network to train: a new one, or that of the last fit."""
+        """Network to train on images X: a new one, or that of the last fit."""
         module = self._make_network()
         if self.warm_start and hasattr(self, "network_"):
             try:
@@ -448,13 +451,21 @@ class TrainedDenoiser(ScaledDenoiser):
             bins = bin_counts(image[None], factor)[0]
         else:
             bins = np.concatenate([bin_counts(one[None], factor) for one in image])
-        rates = network(bins)
+        rates = self._rates(bins, network)
         if not np.isfinite(rates).all():
             raise ValueError(
                 f"The network of {type(self).__name__} returned NaN or infinity: train it again, "
                 "or lower learning_rate."
             )
         return unbin(rates[None] / factor**2, factor, image.shape[-2:])[0]
+
+    def _dose_of(self, bins):
+        """Factor of the dose of an image by which the network's input is divided."""
+        return 1.0
+
+    def _rates(self, bins, network):
+        """Estimate of counts per bin (rows, columns), or of the middle one of several images."""
+        return network(bins)
 
     def pixel_gradient(self, image, pixel, *, pixel_size=None):
         """Differentiate one denoised pixel with respect to the noisy image.

@@ -32,9 +32,13 @@ def pixel_gradient(est, image, pixel, factor):
     axes = zip(gather, image.shape, pixel, strict=True)
     spread = [_spline_weights(len(shares), factor, n, at) for shares, n, at in axes]
     bins = gather[0] @ image.astype(np.float64) @ gather[1].T
+    dose = est._dose_of(bins)
+    if dose == 0:
+        return 0.0, np.zeros(image.shape)
     rate, gradient = gradient_of_bins(
-        est.network_, bins, spread, device=est.device, orientations=est.orientations
+        est.network_, bins / dose, spread, device=est.device, orientations=est.orientations
     )
+    rate = rate * dose
     return rate / factor**2, gather[0].T @ gradient @ gather[1] / factor**2
 
 

@@ -25,6 +25,7 @@ class Part:
     seed: int
     device: object  # a torch.device
     trusted: np.ndarray | None = None  # bool, of the shape of the images; None: all pixels are
+    dose: float | None = None  # mean counts per pixel of the images to train on
 
     @property
     def zoom(self):

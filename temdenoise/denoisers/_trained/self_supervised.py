@@ -1,5 +1,6 @@
 """What the methods share that learn from noisy frames alone."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -7,16 +8,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._band_limit import find_binning_of_stack
 from temdenoise._calls import level_outside
-from temdenoise._frames import without_copies
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import Bins
+from temdenoise.denoisers._trained.dose import dose_of, estimate_at_dose
+from temdenoise.denoisers._trained.frames import check_trusted, frames_to_learn
 from temdenoise.denoisers._trained.parts import split
 from temdenoise.noise import thin_counts
+from temdenoise.noise._gain_hint import gain_hint
 
 # Fewest frames of which whole ones are held out; of fewer, electrons are.
 _ENOUGH_FRAMES = 10
 # Share of the electrons that is held out.
 _HELD_OUT = 0.1
+# From this side in pixels on, a bin shares little of its noise with its neighbours, even if each
+# pixel is the mean of two: such frames come out as well as those that were counted.
+_WIDE = 4
+# Least level of a network, in counts per bin.
+_LEAST_LEVEL = 1e-6
 
 
 class SelfSupervisedDenoiser(TrainedDenoiser):
@@ -49,6 +57,10 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
         "held_out": [StrOptions({"auto", "frames", "electrons"}), None],
     }
     _averaging = 0.98
+    # Whether the network sees counts relative to a level that is fixed in training.
+    _has_level = True
+    # Side of the square of bins that an estimate does not see.
+    _blind_spot = 1
 
     def __init__(self, *, binning="auto", loss="poisson", held_out="auto", **training):
         super().__init__(**training)
@@ -124,25 +136,51 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
             device=part.device,
             context=context,
             whole=whole,
+            doses=self._doses(X, part),
             **common,
         )
+
+    def _needs_independent_pixels(self, binning):
+        """Whether noise that neighbouring pixels share is learned, on bins of this side."""
+        return self._blind_spot == 1 and binning < _WIDE
+
+    def _doses(self, X, part):
+        """Factors of the frames' doses that the input is divided by; None: all are 1."""
+        if not self._has_level:
+            return None
+        n_bins = X[0].size / part.zoom**2
+        means = X.mean(axis=(1, 2), dtype=np.float64) * part.zoom**2
+        doses = dose_of(means, n_bins, max(part.dose * part.zoom**2, _LEAST_LEVEL))
+        doses = np.where(doses > 0, doses, 1)  # its electrons are all held out
+        return None if (doses == 1).all() else doses.astype(np.float32)
 
     def _start_network(self, X, bins):
         network = super()._start_network(X, bins)
         if hasattr(network, "level"):
-            share = 1 - _HELD_OUT if self._kind_held_out(X) == "electrons" else 1.0
-            network.level.fill_(
-                max(share * float(X.mean(dtype=np.float64)) * bins.binning**2, 1e-6)
-            )
+            level = float(X.mean(dtype=np.float64)) * bins.binning**2
+            network.level.fill_(max(level, _LEAST_LEVEL))
         return network
 
     def _train(self, X, y, trusted, pixel_size):
+        if hint := gain_hint(X):
+            warnings.warn(f"{type(self).__name__}: {hint}", UserWarning, stacklevel=level_outside())
         # A copy that is held out, or is a frame's neighbour, would tell the network its noise.
-        distinct = np.unique(without_copies(X, stacklevel=level_outside()))
-        if len(distinct) < len(X):
-            X, trusted = X[distinct], None if trusted is None else trusted[distinct]
+        binning = self._make_bins(pixel_size, X).binning
+        check_trusted(trusted, binning)
+        X, trusted = frames_to_learn(X, trusted, alone=self._needs_independent_pixels(binning))
         net, history, bins = super()._train(X, y, trusted, pixel_size)
         network = net.module_
         if hasattr(network, "level") and self._kind_held_out(X) == "electrons":
             network.level.div_(1 - _HELD_OUT)  # from now on it sees all electrons
         return net, history, bins
+
+    def _dose_of(self, bins):
+        if not self._has_level:
+            return 1.0
+        return float(dose_of(bins.mean(dtype=np.float64), bins.size, float(self.network_.level)))
+
+    def _rates(self, bins, network):
+        if not self._has_level:
+            return super()._rates(bins, network)
+        level = float(self.network_.level)
+        return estimate_at_dose(network, bins, level, reach=self._blind_spot // 2)
