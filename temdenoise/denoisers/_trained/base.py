@@ -43,8 +43,9 @@ class TrainedDenoiser(ScaledDenoiser):
     - ``_stored``: names of the parameters without which its weights cannot be used.
 
     It may also define ``_make_bins(pixel_size, X)``, ``_split(X, y, trusted, seed)``,
-    ``_make_score(X)``, which returns a `temdenoise.training.scores.Score`, and
-    ``_default_weights``. The parameters of this class appear in the signature of each method.
+    ``_make_score(X)``, which returns a `temdenoise.training.scores.Score`, ``_default_weights``,
+    and ``_defaults``, a dict of its own defaults for parameters of this class. The parameters and
+    attributes of this class appear in the signature and the documentation of each method.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class TrainedDenoiser(ScaledDenoiser):
         "cosine" lowers the rate along a cosine over the budget, "linear" along a line over its last
         40 %. "plateau" halves it when the
         validation score has not improved for four epochs, as the paper does.
-    early_stopping : int, optional
+    early_stopping : int or None, default=None
         Stop after this many epochs without a better validation score.
     validation_fraction : float, default=0.1
         Share of the images held out for validation. These are the last ones, not shuffled, so that
@@ -111,15 +112,17 @@ class TrainedDenoiser(ScaledDenoiser):
     Attributes
     ----------
     network_ : torch.nn.Module
-        The network with the best averaged weights.
+        The network with the best averaged weights, or the last ones if nothing was held out.
     net_ : skorch.NeuralNet
         The trained net, for inspection. It does not exist after `from_pretrained`. It holds the
         network, but neither the images nor the state of the optimizer.
     history_ : list of dict
-        Losses, validation score and duration of each epoch that was finished.
+        Losses, validation score and duration of each finished epoch. The score is ``valid_psnr``
+        (dB), or ``held_out_loss`` for the methods without clean images. A lower loss is better.
     bins_ : object
         The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
-        in pm, and ``zoom``, the range of factors on it in training.
+        in pm (None if the pixel size is not known), and ``zoom``, the range of factors on it in
+        training.
     info_ : dict
         The ``info`` that `save_pretrained` stored with the weights; only after `from_pretrained`.
     """
@@ -169,8 +172,9 @@ class TrainedDenoiser(ScaledDenoiser):
     def __init_subclass__(cls, **kwargs):
         own = cls.__dict__.get("_parameter_constraints", {})
         cls._parameter_constraints = {**cls.__mro__[1]._parameter_constraints, **own}
-        merge_signature(cls, cls.__mro__[1])
-        merge_doc(cls, cls.__mro__[1])
+        defaults = vars(cls).get("_defaults", {})
+        merge_signature(cls, cls.__mro__[1], defaults)
+        merge_doc(cls, cls.__mro__[1], defaults)
         super().__init_subclass__(**kwargs)
 
     def __init__(
