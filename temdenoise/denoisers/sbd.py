@@ -200,7 +200,7 @@ class SBDDenoiser(TrainedDenoiser):
         return build_named(
             self.network,
             binned=self.binning != "auto" and self.binning > 1,
-            scales=self.n_scales,
+            n_scales=self.n_scales,
             base_channels=self.base_channels,
             bias_free=self.bias_free,
         )

@@ -49,7 +49,7 @@ def receptive_field(network, *, worst_case=False):
     Examples
     --------
     >>> from temdenoise.networks import UNet, receptive_field
-    >>> receptive_field(UNet(scales=4, base_channels=2))
+    >>> receptive_field(UNet(n_scales=4, base_channels=2))
     221
     """
     positive = _positive_copy(network)

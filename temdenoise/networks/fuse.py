@@ -41,7 +41,7 @@ def fuse_for_inference(network):
     --------
     >>> import torch
     >>> from temdenoise.networks import UNet, fuse_for_inference
-    >>> network = UNet(scales=2, base_channels=4).eval()
+    >>> network = UNet(n_scales=2, base_channels=4).eval()
     >>> fused = fuse_for_inference(network)
     >>> x = torch.rand(1, 1, 16, 16)
     >>> torch.allclose(fused(x), network(x), rtol=1e-5)

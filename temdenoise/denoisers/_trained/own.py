@@ -29,7 +29,7 @@ def build(network):
     return module
 
 
-def build_named(network, *, binned, scales=None, base_channels=None, bias_free=True):
+def build_named(network, *, binned, n_scales=None, base_channels=None, bias_free=True):
     """Return a new network: one of the package's by its name, or one of the user's own.
 
     Parameters
@@ -37,7 +37,7 @@ def build_named(network, *, binned, scales=None, base_channels=None, bias_free=T
     network : str, callable or torch.nn.Module
     binned : bool
         Whether it works on sums of several pixels.
-    scales, base_channels : int, optional
+    n_scales, base_channels : int, optional
         Options of networks that have them.
     bias_free : bool, default=True
         The same.
@@ -51,12 +51,11 @@ def build_named(network, *, binned, scales=None, base_channels=None, bias_free=T
 
     if not isinstance(network, str):
         return build(network)
-    options = {"scales": scales, "base_channels": base_channels}
+    options = {"n_scales": n_scales, "base_channels": base_channels}
     options = {k: int(v) for k, v in options.items() if v is not None}
     if network in ("dncnn", "small_unet") and options:
         raise ValueError(
-            f"{' and '.join(options).replace('scales', 'n_scales')} cannot be chosen for "
-            f"network={network!r}: leave them out."
+            f"{' and '.join(options)} cannot be chosen for network={network!r}: leave them out."
         )
     if network in ("unet", "dncnn"):
         options["bias_free"] = bool(bias_free)
