@@ -37,12 +37,12 @@ class ResidualUNet(nn.Module):
     n_channels : int
         Channels of the input.
     base_channels : int
-        Channels of the finest scale, and of the output; the coarser ones have 1.5, 2, 3 and 4
+        Channels of the finest scale and of the output. The coarser scales have 1.5, 2, 3 and 4
         times as many.
     n_scales : int
         Number of scales, 1 to 5, each half as fine as the one before.
     half_plane : bool, default=False
-        Whether an output sees its own row and those above it only.
+        Whether an output sees only its own row and the rows above it.
     """
 
     def __init__(self, n_channels, base_channels, n_scales, half_plane=False):
@@ -70,7 +70,7 @@ class ResidualUNet(nn.Module):
         skips = []
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             skips.append(x)
-            # two rows become one, which must not be ahead of the upper of them
+            # two rows become one, which must see nothing below the upper one
             x = blocks(down(shift_down(x) if self.half_plane else x))
         for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x = F.interpolate(up(x), scale_factor=2, mode="nearest") + skips.pop()

@@ -29,7 +29,7 @@ class FourierUNet(ResidualUNet):
     n_scales : int, default=5
         Number of scales, 1 to 5, each half as fine as the one before.
     base_channels : int, default=32
-        Channels at the finest scale; the coarser ones have 1.5, 2, 3 and 4 times as many.
+        Channels at the finest scale. The coarser scales have 1.5, 2, 3 and 4 times as many.
 
     Raises
     ------
