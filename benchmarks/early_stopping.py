@@ -68,7 +68,10 @@ def main():
         share = 1.0 if n_frames >= 10 else 0.9  # of few frames a tenth is held out
         truth = TrueError(movie.counts[middle], movie.clean[middle], share)
         denoiser = BlindSpotDenoiser(
-            max_epochs=args.max_epochs, random_state=args.seed, callbacks=[truth]
+            max_epochs=args.max_epochs,
+            early_stopping=None,
+            random_state=args.seed,
+            callbacks=[truth],
         )
         with threadpool_limits(1):
             denoiser.fit(movie.middle_frames(n_frames))

@@ -21,10 +21,10 @@ from temdenoise.networks import build_network, count_macs
 TABLE_3_1 = {
     "DnCNN": ("dncnn", {}, 41, 30.47),
     "small UNet": ("small_unet", {}, 45, 30.87),
-    "UNet 32": ("unet", {"scales": 4, "base_channels": 32}, 221, 36.39),
-    "UNet 64": ("unet", {"scales": 4, "base_channels": 64}, 221, 37.24),
-    "UNet 128": ("unet", {"scales": 4, "base_channels": 128}, 221, 38.05),
-    "UNet 128, 6 scales": ("unet", {"scales": 6, "base_channels": 128}, 893, 42.87),
+    "UNet 32": ("unet", {"n_scales": 4, "base_channels": 32}, 221, 36.39),
+    "UNet 64": ("unet", {"n_scales": 4, "base_channels": 64}, 221, 37.24),
+    "UNet 128": ("unet", {"n_scales": 4, "base_channels": 128}, 221, 38.05),
+    "UNet 128, 6 scales": ("unet", {"n_scales": 6, "base_channels": 128}, 893, 42.87),
 }
 REFERENCE = "UNet 128"
 

@@ -18,7 +18,7 @@ the middle ones.
   share of the truth. The method denoises a second movie, too, in which nothing happens and all
   other electrons are the same; the estimates of both are subtracted and averaged over the column
   (60 pm around it). 1 is the truth, 0 an event that is not seen. For events of 1, 3 and 9 frames.
-- F1 after: atoms found in the two frames after each event, 6 frames in all, against the true
+- F1 after: atoms found in the two frames after each event, 5 frames in all, against the true
   columns.
 - minutes of one core: CPU time of the training; seconds a frame: that of denoising.
 

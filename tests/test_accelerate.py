@@ -146,7 +146,7 @@ def test_gradients_are_those_of_the_double_batch(two):
         assert torch.equal(grad, second["grads"][name])
     total = None
     for seen in (first, second):
-        network = build_network("unet", scales=2, base_channels=4)
+        network = build_network("unet", n_scales=2, base_channels=4)
         network.load_state_dict(seen["start"])
         noisy, target = seen["batches"][0]
         relative_mse(network.train()(noisy), target["target"]).backward()

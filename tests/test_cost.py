@@ -10,31 +10,31 @@ from torch.nn import functional as F
 from temdenoise.networks import DnCNN, FourierUNet, SmallUNet, UNet, count_macs
 
 
-def unet_by_hand(scales, base):
+def unet_by_hand(n_scales, base):
     """Two 3x3 convolutions per block: one encoder block per level, one decoder block per scale."""
-    widths = [base * 2 ** max(0, min(level, scales - 1) - 2) for level in range(scales)]
+    widths = [base * 2 ** max(0, min(level, n_scales - 1) - 2) for level in range(n_scales)]
     widths.append(widths[-1])
     total = 9 * (1 * base + base * base) + base  # the first block, and the 1x1 convolution
-    for level in range(1, scales + 1):
+    for level in range(1, n_scales + 1):
         above, here = widths[level - 1], widths[level]
         total += 9 * (above * here + here * here) / 4**level
-    for level in range(scales):
+    for level in range(n_scales):
         here, out = widths[level], widths[max(level - 1, 0)]
         total += 9 * (2 * here * here + here * out) / 4**level
     return total
 
 
-@pytest.mark.parametrize(("scales", "base"), [(1, 3), (2, 32), (4, 32), (4, 128), (6, 128)])
-def test_unet(scales, base):
+@pytest.mark.parametrize(("n_scales", "base"), [(1, 3), (2, 32), (4, 32), (4, 128), (6, 128)])
+def test_unet(n_scales, base):
     with torch.device("meta"):
-        network = UNet(scales, base)
+        network = UNet(n_scales, base)
     count = count_macs(network, (128, 192))
-    assert count.layers == pytest.approx(unet_by_hand(scales, base), rel=1e-12)
+    assert count.layers == pytest.approx(unet_by_hand(n_scales, base), rel=1e-12)
     assert count.fft == 0
 
 
 def test_the_papers_smallest_unet_at_full_resolution():
-    assert count_macs(UNet(scales=4, base_channels=32)) == (54_176, 0, 0)
+    assert count_macs(UNet(n_scales=4, base_channels=32)) == (54_176, 0, 0)
 
 
 def test_plain_networks():
@@ -52,7 +52,7 @@ def test_plain_networks():
 @pytest.mark.parametrize("shape", [(48, 48), (160, 112)])
 def test_fourier_unet(shape):
     height, width = shape
-    count = count_macs(FourierUNet(scales=2, base_channels=4), shape)
+    count = count_macs(FourierUNet(n_scales=2, base_channels=4), shape)
     # widths 4 and 6, one residual block of two convolutions each way
     fine = 9 * 5 * 4 + 4 * 9 * 4 * 4 + 9 * 4
     between = (4 * 4 * 6 + 6 * 4) / 4

@@ -134,8 +134,8 @@ def assert_is_gradient_of_transform(est, image, pixel, **params):
 
 
 # Not whole: pixels cut by a bin are then shared by area, as they are in differentiation.
-def image_of(shape):
-    clean = lattice_images(1, *shape, level=2.0)[0]
+def image_of(shape, *, level=2.0):
+    clean = lattice_images(1, *shape, level=level)[0]
     return (np.random.default_rng(2).poisson(clean) + 0.25).astype(np.float32)
 
 

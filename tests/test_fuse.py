@@ -31,12 +31,12 @@ def lived_in(network):
 
 
 NETWORKS = {
-    "unet": lambda: UNet(scales=3, base_channels=4),
-    "unet with biases": lambda: UNet(scales=2, base_channels=4, bias_free=False),
+    "unet": lambda: UNet(n_scales=3, base_channels=4),
+    "unet with biases": lambda: UNet(n_scales=2, base_channels=4, bias_free=False),
     "dncnn": lambda: DnCNN(depth=5, channels=6),
     "dncnn with biases": lambda: DnCNN(depth=4, channels=6, bias_free=False),
     "small_unet": SmallUNet,
-    "fourier_unet": lambda: FourierUNet(scales=2, base_channels=4),
+    "fourier_unet": lambda: FourierUNet(n_scales=2, base_channels=4),
 }
 
 
@@ -68,7 +68,7 @@ def test_blocks_in_tiles(name, shape, monkeypatch):
     x = torch.rand(shape, dtype=torch.float64) + 0.1
     with torch.no_grad():
         torch.testing.assert_close(fused(x), network(x), rtol=1e-9, atol=1e-11)
-    assert len(tiles) > 2 * network.scales + 1  # more than one for some blocks
+    assert len(tiles) > 2 * network.n_scales + 1  # more than one for some blocks
 
 
 def test_tiles_leave_threads_and_gradients_alone(monkeypatch):

@@ -10,7 +10,7 @@ import torch
 
 from temdenoise import SBDDenoiser
 from temdenoise.networks import (
-    ARCHITECTURES,
+    NETWORKS,
     DnCNN,
     RelativeToMean,
     SmallUNet,
@@ -44,10 +44,10 @@ def fixed_seed():
     ("network_class", "options", "quoted"),
     [
         (DnCNN, {}, 667_008),
-        (UNet, {"scales": 4, "base_channels": 32}, 352_000),
-        (UNet, {"scales": 4, "base_channels": 64}, 1_404_416),
-        (UNet, {"scales": 4, "base_channels": 128}, 5_610_496),
-        (UNet, {"scales": 6, "base_channels": 128}, 70_504_960),
+        (UNet, {"n_scales": 4, "base_channels": 32}, 352_000),
+        (UNet, {"n_scales": 4, "base_channels": 64}, 1_404_416),
+        (UNet, {"n_scales": 4, "base_channels": 128}, 5_610_496),
+        (UNet, {"n_scales": 6, "base_channels": 128}, 70_504_960),
     ],
 )
 def test_bias_free_parameter_counts(network_class, options, quoted):
@@ -114,12 +114,12 @@ def test_the_table_of_the_user_guide():
             assert int(field) == fields[parameters["network"], parameters.get("n_scales", 4)]
 
 
-@pytest.mark.parametrize("scales", [1, 2, 3, 5])
-def test_unet_of_any_depth(scales):
-    network = UNet(scales=scales, base_channels=2).eval()
+@pytest.mark.parametrize("n_scales", [1, 2, 3, 5])
+def test_unet_of_any_depth(n_scales):
+    network = UNet(n_scales=n_scales, base_channels=2).eval()
     x = torch.rand(1, 1, 40, 33)
     assert network(x).shape == x.shape
-    assert network.stride == 2**scales
+    assert network.stride == 2**n_scales
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_unet_of_any_depth(scales):
     [
         (DnCNN(channels=2), 41, 41),
         (SmallUNet(), 45, 47),
-        (UNet(scales=2, base_channels=2), 53, 53),
-        (UNet(scales=4, base_channels=2), 221, 245),
+        (UNet(n_scales=2, base_channels=2), 53, 53),
+        (UNet(n_scales=4, base_channels=2), 221, 245),
     ],
 )
 def test_receptive_field(network, side, worst):
@@ -137,7 +137,7 @@ def test_receptive_field(network, side, worst):
 
 
 def test_receptive_field_of_the_deep_unet():
-    assert receptive_field(UNet(scales=6, base_channels=2)) == 893
+    assert receptive_field(UNet(n_scales=6, base_channels=2)) == 893
 
 
 def test_receptive_field_agrees_with_a_perturbation():
@@ -155,17 +155,17 @@ def test_receptive_field_agrees_with_a_perturbation():
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options", "size"),
+    ("name", "options", "size"),
     [
         ("dncnn", {"channels": 16}, 64),
-        ("unet", {"scales": 2, "base_channels": 4}, 96),
-        ("unet", {"scales": 4, "base_channels": 4}, 288),
+        ("unet", {"n_scales": 2, "base_channels": 4}, 96),
+        ("unet", {"n_scales": 4, "base_channels": 4}, 288),
     ],
 )
-def test_receptive_field_is_what_the_gradient_reaches(architecture, options, size):
+def test_receptive_field_is_what_the_gradient_reaches(name, options, size):
     # The network as it is: rectifiers and maxima let a pixel through in some images, not in others.
     torch.manual_seed(0)
-    network = build_network(architecture, **options)
+    network = build_network(name, **options)
     pixel = size // 2
     images = torch.rand(4, 1, size, size, dtype=torch.float64, requires_grad=True)
     outputs = network.double().eval()(images)[:, 0, pixel, pixel]
@@ -176,10 +176,10 @@ def test_receptive_field_is_what_the_gradient_reaches(architecture, options, siz
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 3), (17, 30), (32, 32)])
-@pytest.mark.parametrize("architecture", PAPER)
-def test_any_size(architecture, shape):
+@pytest.mark.parametrize("name", PAPER)
+def test_any_size(name, shape):
     options = {"unet": {"base_channels": 2}, "dncnn": {"channels": 4, "depth": 4}}
-    network = build_network(architecture, **options.get(architecture, {})).eval()
+    network = build_network(name, **options.get(name, {})).eval()
     x = torch.rand(2, 1, *shape)
     out = network(x)
     assert out.shape == x.shape
@@ -245,18 +245,18 @@ def test_pad_to_multiple_is_numpys_symmetric_padding(size, multiple):
 
 
 def test_build_network():
-    assert set(PAPER) <= set(ARCHITECTURES)
-    network = build_network("unet", scales=3, base_channels=5)
+    assert set(PAPER) <= set(NETWORKS)
+    network = build_network("unet", n_scales=3, base_channels=5)
     assert isinstance(network, UNet)
-    assert (network.scales, network.base_channels) == (3, 5)
-    with pytest.raises(ValueError, match=r"no architecture 'vgg'. Choose one of .*'unet'"):
+    assert (network.n_scales, network.base_channels) == (3, 5)
+    with pytest.raises(ValueError, match=r"no network 'vgg'. Choose one of .*'unet'"):
         build_network("vgg")
     with pytest.raises(TypeError, match="width"):
         build_network("unet", width=3)
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: UNet(scales=0), lambda: UNet(base_channels=0), lambda: DnCNN(depth=1)]
+    "build", [lambda: UNet(n_scales=0), lambda: UNet(base_channels=0), lambda: DnCNN(depth=1)]
 )
 def test_impossible_sizes_are_refused(build):
     with pytest.raises(ValueError, match="must be at least"):

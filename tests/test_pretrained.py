@@ -344,7 +344,7 @@ def test_statistics_of_norms_are_stored_in_full(images, tmp_path):
 def test_weights_too_large_for_half_precision(trained, tmp_path):
     copy = SBDDenoiser(**trained.get_params())
     vars(copy).update(vars(trained))
-    copy.network_ = type(trained.network_)(scales=2, base_channels=4)
+    copy.network_ = type(trained.network_)(n_scales=2, base_channels=4)
     copy.network_.head.weight.data[0, 0, 0, 0] = 1e6
     with pytest.raises(ValueError, match="head.weight do not fit into float16: give dtype="):
         copy.save_pretrained(tmp_path / "w", dtype="float16")

@@ -23,13 +23,15 @@ class OffsetDenoiser(TrainedDenoiser):
     ----------
     width : int, default=3
         Side of the kernel, in pixels.
-    learning_rate : float, default=0.5
-        Another default than that of others.
+    patch_size : int, default=400
+        Side of the patches.
 
     Attributes
     ----------
     network_ : torch.nn.Module
-        The network.
+        One convolution.
+    kernel_ : ndarray
+        Its weights.
 
     Notes
     -----
@@ -38,9 +40,10 @@ class OffsetDenoiser(TrainedDenoiser):
 
     _parameter_constraints = {"width": [int]}
     _stored = ("width",)
+    _defaults = {"learning_rate": 0.5, "schedule": "linear", "early_stopping": 4}
 
-    def __init__(self, *, width=3, learning_rate=0.5, **training):
-        super().__init__(learning_rate=learning_rate, **training)
+    def __init__(self, *, width=3, **training):
+        super().__init__(**training)
         self.width = width
 
     def _make_network(self):
@@ -52,14 +55,32 @@ class OffsetDenoiser(TrainedDenoiser):
         return PairBatches(noisy=X, target=y, device=part.device, **part.common)
 
 
+class WideDenoiser(OffsetDenoiser):
+    _defaults = {"width": 9, "learning_rate": 0.25}
+
+
 def test_signature_shows_every_parameter():
-    names = list(inspect.signature(OffsetDenoiser).parameters)
-    assert names == ["width", "learning_rate", *(n for n in SHARED if n != "learning_rate")]
-    kinds = {p.kind for p in inspect.signature(OffsetDenoiser).parameters.values()}
-    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+    parameters = inspect.signature(OffsetDenoiser).parameters
+    assert list(parameters) == ["width", *SHARED]
+    assert {p.kind for p in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert set(SHARED) < set(inspect.signature(SBDDenoiser).parameters)
     with pytest.raises(TypeError, match="nonsense"):
         OffsetDenoiser(nonsense=1)
+    with pytest.raises(TypeError, match=r"OffsetDenoiser.__init__\(\) takes 1 positional"):
+        OffsetDenoiser(1)
+
+
+def test_a_class_has_its_own_defaults():
+    shared = TrainedDenoiser().get_params() | {"width": 3}
+    own = {"learning_rate": 0.5, "schedule": "linear", "early_stopping": 4}
+    wide = {"width": 9, "learning_rate": 0.25}
+    for cls, changed in ((OffsetDenoiser, own), (WideDenoiser, own | wide)):
+        assert cls().get_params() == shared | changed
+        defaults = {n: p.default for n, p in inspect.signature(cls).parameters.items()}
+        assert defaults == shared | changed
+        assert repr(cls(**changed)) == f"{cls.__name__}()"
+        assert clone(cls(early_stopping=None)).early_stopping is None
+    assert WideDenoiser(width=5).width == 5
 
 
 def test_get_params_set_params_and_clone():
@@ -87,10 +108,20 @@ def test_shared_parameters_are_documented_in_each_class():
         for name in inspect.signature(cls).parameters:
             assert (f"\n{name} : " in own) != (f"{name} : " in other), name
         assert "max_minutes : float, optional\n    Minutes after which training stops" in other
+    doc = OffsetDenoiser.__doc__
     # what a class documents itself stays with it
-    assert "Another default than that of others." in OffsetDenoiser.__doc__
-    assert OffsetDenoiser.__doc__.count("learning_rate : ") == 1
-    assert OffsetDenoiser.__doc__.index("Notes\n-----") > OffsetDenoiser.__doc__.index("device : ")
+    assert "Side of the patches." in doc
+    assert doc.count("patch_size : ") == 1
+    # its own defaults replace the others
+    assert "\nlearning_rate : float, default=0.5\n    Highest learning rate." in doc
+    assert '"plateau"}, default="linear"\n' in doc
+    assert "\nearly_stopping : int or None, default=4\n" in doc
+    # attributes are those of both
+    assert "\nnetwork_ : torch.nn.Module\n    One convolution.\n" in doc
+    assert doc.count("network_ : ") == doc.count("kernel_ : ") == doc.count("history_ : ") == 1
+    titles = ("Parameters", "Other Parameters", "Attributes", "Notes")
+    places = [doc.index(f"\n\n{title}\n---") for title in titles]
+    assert places == sorted(places)
 
 
 def test_html_shows_the_parameters_in_groups():

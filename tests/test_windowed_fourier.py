@@ -87,7 +87,7 @@ def test_mirror_pad_repeats_the_mirror_image():
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        yield FourierUNet(scales=3, base_channels=4).eval()
+        yield FourierUNet(n_scales=3, base_channels=4).eval()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (47, 33)])
@@ -129,7 +129,7 @@ def test_shapes_of_the_shipped_network_do_not_change():
     assert len(network.encoder) == 5
 
 
-@pytest.mark.parametrize("options", [{"scales": 0}, {"scales": 6}, {"base_channels": 0}])
+@pytest.mark.parametrize("options", [{"n_scales": 0}, {"n_scales": 6}, {"base_channels": 0}])
 def test_bad_options(options):
     with pytest.raises(ValueError, match="scales must be 1 to 5 and base_channels at least 1"):
         FourierUNet(**options)

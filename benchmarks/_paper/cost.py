@@ -13,8 +13,7 @@ def network_cost(parameters):
     from temdenoise.networks import build_network, count_macs, receptive_field
 
     binning = parameters.get("binning", 1)
-    names = {"n_scales": "scales", "base_channels": "base_channels"}
-    options = {names[k]: parameters[k] for k in names if k in parameters}
+    options = {k: parameters[k] for k in ("n_scales", "base_channels") if k in parameters}
     network = build_network(parameters["network"], **options).eval()
     cost = {"parameters": sum(p.numel() for p in network.parameters())}
     if parameters["network"] != "fourier_unet":  # its windows reach further than its U-Net

@@ -33,34 +33,6 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
         is estimated from the frames. It pays above some 10 electrons per bin only where the network
         is still far from the truth.
 
-    Attributes
-    ----------
-    network_ : torch.nn.Module
-        The network with the best averaged weights.
-    net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`.
-    history_ : list of dict
-        Losses and duration of each epoch that was finished; ``held_out_loss`` is that on what was
-        held out, less is better.
-    bins_ : object
-        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
-        pixel size is not known).
-    info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
-
-    Raises
-    ------
-    ValueError
-        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
-
-    Warns
-    -----
-    FramesWarning
-        If frames are copies of others, or hold no electrons: they are left out of the training.
-    UserWarning
-        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
-        like counts multiplied by a gain.
-
     Notes
     -----
     The network learns the frames that it is fitted on. Others of the same movie and dose may be
@@ -84,35 +56,15 @@ class BlindSpotDenoiser(SelfSupervisedDenoiser):
         "use_centre": ["boolean"],
     }
     _stored = ("network", "base_channels", "blind_spot", "use_centre", "binning")
+    _defaults = {
+        "max_epochs": 12, "steps_per_epoch": 20, "batch_size": 4, "patch_size": 480,
+        "learning_rate": 2e-3, "schedule": "linear", "early_stopping": 4, "orientations": 8,
+    }  # fmt: skip
 
     def __init__(
-        self,
-        *,
-        network="half_plane",
-        base_channels=32,
-        blind_spot=1,
-        use_centre=False,
-        max_epochs=12,
-        steps_per_epoch=20,
-        batch_size=4,
-        patch_size=480,
-        learning_rate=2e-3,
-        schedule="linear",
-        early_stopping=4,
-        orientations=8,
-        **training,
+        self, *, network="half_plane", base_channels=32, blind_spot=1, use_centre=False, **training
     ):
-        super().__init__(
-            max_epochs=max_epochs,
-            steps_per_epoch=steps_per_epoch,
-            batch_size=batch_size,
-            patch_size=patch_size,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            early_stopping=early_stopping,
-            orientations=orientations,
-            **training,
-        )
+        super().__init__(**training)
         self.network = network
         self.base_channels = base_channels
         self.blind_spot = blind_spot

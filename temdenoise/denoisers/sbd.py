@@ -82,21 +82,8 @@ class SBDDenoiser(TrainedDenoiser):
 
     Attributes
     ----------
-    network_ : torch.nn.Module
-        The network with the best averaged weights.
-    net_ : skorch.NeuralNet
-        The trained net, for inspection. It does not exist after `from_pretrained`. It holds the
-        network, but neither the images nor the state of the optimizer.
-    history_ : list of dict
-        Losses, validation PSNR (``valid_psnr``, dB) and duration of each finished epoch.
-    bins_ : object
-        The network's bins: ``binning``, their side in pixels of the training; ``size``, their side
-        in pm (for a range of pixel sizes, at its geometric mean); and ``zoom``, the range of
-        factors on it.
     noise_ : object
         The noise model of the training.
-    info_ : dict
-        The ``info`` that `save_pretrained` stored with the weights; only after `from_pretrained`.
 
     Notes
     -----
@@ -213,7 +200,7 @@ class SBDDenoiser(TrainedDenoiser):
         return build_named(
             self.network,
             binned=self.binning != "auto" and self.binning > 1,
-            scales=self.n_scales,
+            n_scales=self.n_scales,
             base_channels=self.base_channels,
             bias_free=self.bias_free,
         )

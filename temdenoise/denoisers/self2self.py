@@ -38,33 +38,6 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
     n_predictions : int, default=50
         Number of predictions that ``transform`` averages.
 
-    Attributes
-    ----------
-    network_ : torch.nn.Module
-        The network with its last averaged weights.
-    net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`.
-    history_ : list of dict
-        Losses and duration of each epoch that was finished.
-    bins_ : object
-        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
-        pixel size is not known).
-    info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
-
-    Raises
-    ------
-    ValueError
-        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
-
-    Warns
-    -----
-    FramesWarning
-        If frames are copies of others, or hold no electrons: they are left out of the training.
-    UserWarning
-        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
-        like counts multiplied by a gain.
-
     Notes
     -----
     The authors train for 150,000 steps at full resolution. On bins, 1,000 steps are the default.
@@ -85,36 +58,16 @@ class Self2SelfDenoiser(SelfSupervisedDenoiser):
         "n_predictions": [Interval(Integral, 1, None, closed="left")],
     }
     _stored = ("drop_rate", "n_predictions", "binning")
+    _defaults = {
+        "held_out": None, "max_epochs": 20, "batch_size": 2, "patch_size": 640,
+        "optimizer": "adam", "learning_rate": 1e-3, "orientations": 1,
+    }  # fmt: skip
 
     # The mean over random parts is no function of the image that could be differentiated.
     pixel_gradient = None
 
-    def __init__(
-        self,
-        *,
-        drop_rate=0.3,
-        n_predictions=50,
-        held_out=None,
-        max_epochs=20,
-        steps_per_epoch=50,
-        batch_size=2,
-        patch_size=640,
-        optimizer="adam",
-        learning_rate=1e-3,
-        orientations=1,
-        **training,
-    ):
-        super().__init__(
-            held_out=held_out,
-            max_epochs=max_epochs,
-            steps_per_epoch=steps_per_epoch,
-            batch_size=batch_size,
-            patch_size=patch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            orientations=orientations,
-            **training,
-        )
+    def __init__(self, *, drop_rate=0.3, n_predictions=50, **training):
+        super().__init__(**training)
         self.drop_rate = drop_rate
         self.n_predictions = n_predictions
 

@@ -36,35 +36,6 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
         Number of thinned inputs whose estimates ``transform`` averages; 0 takes all electrons as
         one input. A thinned input has `share` drawn evenly over its range.
 
-    Attributes
-    ----------
-    network_ : torch.nn.Module
-        The network with the best averaged weights.
-    net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`.
-    history_ : list of dict
-        Losses and duration of each epoch that was finished; ``held_out_loss`` is that on what was
-        held out, less is better.
-    bins_ : object
-        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
-        pixel size is not known).
-    info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
-
-    Raises
-    ------
-    ValueError
-        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole. If values are no
-        whole counts.
-
-    Warns
-    -----
-    FramesWarning
-        If frames are copies of others, or hold no electrons: they are left out of the training.
-    UserWarning
-        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
-        like counts multiplied by a gain.
-
     Examples
     --------
     >>> from temdenoise import ThinnedDenoiser, load_sample_movie
@@ -82,6 +53,10 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
         "n_draws": [Interval(Integral, 0, None, closed="left")],
     }
     _stored = ("network", "base_channels", "share", "n_draws", "binning")
+    _defaults = {
+        "max_epochs": 40, "steps_per_epoch": 20, "batch_size": 4, "schedule": "linear",
+        "early_stopping": 8,
+    }  # fmt: skip
 
     # The mean over thinned inputs is no function of the image that could be differentiated.
     pixel_gradient = None
@@ -94,23 +69,9 @@ class ThinnedDenoiser(SelfSupervisedDenoiser):
         base_channels=None,
         share=(0.05, 0.6),
         n_draws=8,
-        max_epochs=40,
-        steps_per_epoch=20,
-        batch_size=4,
-        learning_rate=1.2e-3,
-        schedule="linear",
-        early_stopping=8,
         **training,
     ):
-        super().__init__(
-            max_epochs=max_epochs,
-            steps_per_epoch=steps_per_epoch,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            early_stopping=early_stopping,
-            **training,
-        )
+        super().__init__(**training)
         self.network = network
         self.base_channels = base_channels
         self.share = share

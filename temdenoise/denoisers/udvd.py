@@ -31,37 +31,6 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
     base_channels : int, default=32
         Channels at the finest scale of "hybrid".
 
-    Attributes
-    ----------
-    network_ : torch.nn.Module
-        The network with the best averaged weights.
-    net_ : skorch.NeuralNet
-        The trained net, for a look inside; not there after `from_pretrained`.
-    history_ : list of dict
-        Losses and duration of each epoch that was finished; ``held_out_loss`` is that on what was
-        held out, less is better.
-    bins_ : object
-        The network's bins: ``binning``, their side in pixels, and ``size``, in pm (None if the
-        pixel size is not known).
-    info_ : dict
-        What `save_pretrained` was told about the weights; only after `from_pretrained`.
-
-    Raises
-    ------
-    ValueError
-        In ``fit``, if no frame holds an electron, or `mask` leaves no bin whole.
-        If the movie has fewer frames than `n_frames`, or its frames are copies of one. In
-        ``transform``, if the movie is one frame.
-
-    Warns
-    -----
-    FramesWarning
-        If frames are copies of others, or hold no electrons: they are left out of the training.
-        If the scene changes all at once.
-    UserWarning
-        In ``fit``, if there are hot or dead pixels, the noise is correlated, or the values look
-        like counts multiplied by a gain.
-
     Examples
     --------
     >>> from temdenoise import UDVDDenoiser, load_sample_movie
@@ -78,37 +47,16 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         "base_channels": [Interval(Integral, 1, None, closed="left")],
     }
     _stored = ("network", "n_frames", "base_channels", "binning")
+    _defaults = {
+        "max_epochs": 12, "steps_per_epoch": 20, "batch_size": 4, "patch_size": 480,
+        "learning_rate": 2e-3, "schedule": "linear", "early_stopping": 4, "orientations": 8,
+    }  # fmt: skip
 
     # A frame's estimate depends on other frames as well.
     pixel_gradient = None
 
-    def __init__(
-        self,
-        *,
-        network="hybrid",
-        n_frames=3,
-        base_channels=32,
-        max_epochs=12,
-        steps_per_epoch=20,
-        batch_size=4,
-        patch_size=480,
-        learning_rate=2e-3,
-        schedule="linear",
-        early_stopping=4,
-        orientations=8,
-        **training,
-    ):
-        super().__init__(
-            max_epochs=max_epochs,
-            steps_per_epoch=steps_per_epoch,
-            batch_size=batch_size,
-            patch_size=patch_size,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            early_stopping=early_stopping,
-            orientations=orientations,
-            **training,
-        )
+    def __init__(self, *, network="hybrid", n_frames=3, base_channels=32, **training):
+        super().__init__(**training)
         self.network = network
         self.n_frames = n_frames
         self.base_channels = base_channels

@@ -1,8 +1,8 @@
 """Neural networks in pure torch: they map images (n, 1, h, w) to images of the same shape.
 
-Those for movies take (n, n_frames, h, w) and return the middle frame. Nothing here knows about
-scikit-learn; :class:`temdenoise.SBDDenoiser` and others train and apply them. Each network accepts
-images of any size and states its ``stride``, the multiple it pads them to.
+Networks for movies take (n, n_frames, h, w) and return the middle frame. These modules do not use
+scikit-learn; :class:`temdenoise.SBDDenoiser` and other denoisers train and apply the networks. Each
+network accepts images of any size. It pads them to a multiple of its ``stride``.
 """
 
 import lazy_loader

@@ -1,5 +1,5 @@
 __all__ = [
-    "ARCHITECTURES",
+    "NETWORKS",
     "BlindSpotNet",
     "DnCNN",
     "FourierUNet",
@@ -18,7 +18,7 @@ __all__ = [
     "windowed_fourier_threshold",
 ]
 
-from ._architectures import ARCHITECTURES, build_network
+from ._by_name import NETWORKS, build_network
 from ._receptive_field import receptive_field
 from .blind_spot import BlindSpotNet
 from .cost import MacCount, count_macs

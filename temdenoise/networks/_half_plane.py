@@ -1,4 +1,4 @@
-"""Layers that see rows above only, and how four of them surround a pixel (Laine et al.)."""
+"""Layers that see only the rows above, and four views around a pixel (Laine et al.)."""
 
 import torch
 from torch import nn
@@ -13,8 +13,8 @@ class HalfPlaneConv2d(nn.Conv2d):
     n_in, n_out : int
         Channels of input and output.
     repeat_edges : bool, default=False
-        Whether the first and last column are repeated outside the image, which else is zero there,
-        as it always is above. Within a row nothing gets ahead of that row.
+        Whether the first and last column are repeated outside the image. Otherwise there are zeros,
+        as there always are above the image. No output sees a row below its own in either case.
     """
 
     def __init__(self, n_in, n_out, repeat_edges=False):
@@ -42,12 +42,12 @@ def look_four_ways(branch, x, shift):
     Parameters
     ----------
     branch : callable
-        Maps (n, channels, h, w) to features (n, c, h, w) that depend on their own row and on those
-        above it.
+        Maps (n, channels, h, w) to features (n, c, h, w). They depend on their own row and on the
+        rows above it.
     x : torch.Tensor of shape (n, channels, h, w)
     shift : int
-        Distance in rows to the nearest row seen. With 1 the features see all but their own pixel,
-        with 2 all but a square of 3x3 pixels.
+        Distance in rows to the nearest row seen. With 1 the features see all pixels except their
+        own. With 2 they see all except a square of 3x3 pixels.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def look_four_ways(branch, x, shift):
 
 
 class HalfPlaneUNet(nn.Module):
-    """U-Net of Laine et al. and Sheth et al. that sees a pixel's own row and those above it.
+    """U-Net of Laine et al. and Sheth et al. that sees a pixel's own row and the rows above it.
 
     Parameters
     ----------

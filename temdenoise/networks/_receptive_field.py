@@ -9,10 +9,10 @@ from torch import nn
 def receptive_field(network, *, worst_case=False):
     """Return the side of the square of input pixels that one output pixel can depend on.
 
-    The field is that of the architecture and does not depend on the weights. A copy of the network
-    is made strictly positive (positive weights, average instead of maximum pooling), so that no
-    path can cancel or be cut off. The field is where the gradient of one output pixel with respect
-    to the input is not zero.
+    The field depends on the layers, not on the weights. A copy of the network is made strictly
+    positive (positive weights, average instead of maximum pooling), so that no path can cancel or
+    be cut off. The field is where the gradient of one output pixel with respect to the input is not
+    zero.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def receptive_field(network, *, worst_case=False):
     Examples
     --------
     >>> from temdenoise.networks import UNet, receptive_field
-    >>> receptive_field(UNet(scales=4, base_channels=2))
+    >>> receptive_field(UNet(n_scales=4, base_channels=2))
     221
     """
     positive = _positive_copy(network)
@@ -69,7 +69,7 @@ def receptive_field(network, *, worst_case=False):
 
 def _extent(network, size, pixel, height):
     """First and last input column that output column ``pixel`` depends on."""
-    # The architectures treat rows and columns in the same way, so a strip of one stride is enough.
+    # The networks treat rows and columns in the same way, so a strip of one stride is enough.
     x = torch.ones(1, 1, height, size, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(x)[..., pixel].sum(), x)
     columns = torch.nonzero(gradient.abs().amax(dim=(0, 1, 2))).ravel()

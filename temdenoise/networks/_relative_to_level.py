@@ -8,10 +8,10 @@ from torch.nn import functional as F
 class RelativeToLevel(nn.Module):
     """Base of networks that see counts relative to a level fixed in training.
 
-    The mean of the image at hand will not do for a network that must not see some of its bins: the
-    mean holds all of them. A subclass has ``stride`` and ``n_frames`` and defines
-    ``_correction(x)``, which maps counts over level minus one, (n, n_frames, h, w) with h and w
-    multiples of the stride, to (n, 1, h, w).
+    A network that must not see some bins cannot use the mean of its image, because the mean depends
+    on all bins. A subclass has ``stride`` and ``n_frames`` and defines ``_correction(x)``. It maps
+    counts / level - 1 of shape (n, n_frames, h, w) to (n, 1, h, w). h and w are multiples of the
+    stride.
     """
 
     takes_level = False
@@ -37,8 +37,7 @@ class RelativeToLevel(nn.Module):
                 f"got {tuple(counts.shape)}."
             )
         rows, columns = counts.shape[-2:]
-        # Zeros, which stand for the level: a mirror image would show pixels at the border to
-        # themselves.
+        # Zeros mean the level. With mirrored padding, pixels at the border would see themselves.
         padding = (0, -columns % self.stride, 0, -rows % self.stride)
         x = F.pad(counts / self.level - 1, padding)
         correction = self._correction(x)[..., :rows, :columns]
@@ -46,7 +45,7 @@ class RelativeToLevel(nn.Module):
 
 
 def pointwise_tail(channels, activation):
-    """Convolutions of 1x1 without bias, an activation between each two; starts close to zero."""
+    """Convolutions of 1x1 without bias, with activations between them; starts close to zero."""
     layers = []
     slope = getattr(activation, "negative_slope", 0.0)
     for n_in, n_out in zip(channels[:-1], channels[1:], strict=True):

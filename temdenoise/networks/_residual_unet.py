@@ -37,21 +37,21 @@ class ResidualUNet(nn.Module):
     n_channels : int
         Channels of the input.
     base_channels : int
-        Channels of the finest scale, and of the output; the coarser ones have 1.5, 2, 3 and 4
+        Channels of the finest scale and of the output. The coarser scales have 1.5, 2, 3 and 4
         times as many.
-    scales : int
+    n_scales : int
         Number of scales, 1 to 5, each half as fine as the one before.
     half_plane : bool, default=False
-        Whether an output sees its own row and those above it only.
+        Whether an output sees only its own row and the rows above it.
     """
 
-    def __init__(self, n_channels, base_channels, scales, half_plane=False):
+    def __init__(self, n_channels, base_channels, n_scales, half_plane=False):
         super().__init__()
-        widths = [round(base_channels * w) for w in WIDTHS[:scales]]
-        blocks = BLOCKS[:scales]
+        widths = [round(base_channels * w) for w in WIDTHS[:n_scales]]
+        blocks = BLOCKS[:n_scales]
         conv = HalfPlaneConv2d if half_plane else _conv
         self.half_plane = half_plane
-        self.stride = 2 ** (scales - 1)
+        self.stride = 2 ** (n_scales - 1)
         self.stem = conv(n_channels, widths[0])
         self.encoder = nn.ModuleList(
             _blocks(c, n, conv) for c, n in zip(widths, blocks, strict=True)
@@ -70,7 +70,7 @@ class ResidualUNet(nn.Module):
         skips = []
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             skips.append(x)
-            # two rows become one, which must not be ahead of the upper of them
+            # two rows become one, which must see nothing below the upper one
             x = blocks(down(shift_down(x) if self.half_plane else x))
         for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x = F.interpolate(up(x), scale_factor=2, mode="nearest") + skips.pop()
@@ -78,11 +78,11 @@ class ResidualUNet(nn.Module):
         return x
 
 
-def rows_seen_above(scales):
+def rows_seen_above(n_scales):
     """Return how many rows above its own an output of a half-plane U-Net may see."""
     rows = 2  # of the stem
-    for k, n in enumerate(BLOCKS[:scales]):
-        ways = 1 if k == scales - 1 else 2
+    for k, n in enumerate(BLOCKS[:n_scales]):
+        ways = 1 if k == n_scales - 1 else 2
         rows += 2**k * 4 * n * ways  # two convolutions a block, two rows each
         rows += 2**k * 2 * (ways - 1)  # the way down, from the lower row of a pair
     return rows

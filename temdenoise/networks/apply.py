@@ -54,9 +54,9 @@ class TiledNetwork:
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (1, 1, rows, columns) to the same shape. It is not changed. A network with the
-        attributes ``halo`` (distance in bins that influences an estimate) and ``grid`` (tiles start
-        at multiples of it) is applied in tiles, any other to whole images.
+        Maps (1, 1, rows, columns) to the same shape. It is not changed. It is applied in tiles if
+        it has the attributes ``halo`` (distance in bins that influences an estimate) and ``grid``
+        (tiles start at multiples of it). Otherwise it is applied to whole images.
     device : str, default="auto"
         See `temdenoise._device.choose_device`.
     orientations : {1, 2, 4, 8}, default=1

@@ -1,4 +1,4 @@
-"""The default blind-spot network: each bin is estimated from all bins but itself."""
+"""The default blind-spot network: it estimates each bin from the bins around it."""
 
 from numbers import Integral
 
@@ -12,36 +12,37 @@ from temdenoise.networks._residual_unet import WIDTHS, ResidualUNet, rows_seen_a
 class BlindSpotNet(RelativeToLevel):
     """Light blind-spot network for counts summed over bins.
 
-    Four branches of shared weights each see one half of the image: the rows above a bin, those
-    below it, the columns to its left and to its right. Convolutions of 1x1 combine them. The
-    estimate of a bin thus depends on the bins around it but never on the bin itself, at the
-    borders too. Noise that is independent from bin to bin cannot be predicted from the others, so
-    a network trained to predict the noisy counts learns their mean.
+    There are four branches with the same weights. Each sees one half of the image: the rows above a
+    bin, the rows below it, the columns to its left, or the columns to its right. Convolutions of
+    1x1 combine the branches. So the estimate of a bin depends on the bins around it, but never on
+    the bin itself, at the borders too. If the noise of a bin is independent of all others, it
+    cannot be predicted from them. Therefore a network that is trained to predict the noisy counts
+    learns their mean.
 
     Parameters
     ----------
     base_channels : int, default=32
-        Channels of each branch at the finest scale; the coarser ones have 1.5, 2, 3 and 4 times as
-        many.
+        Channels of each branch at the finest scale. The coarser scales have 1.5, 2, 3 and 4 times
+        as many.
     n_scales : int, default=4
         Number of scales, 1 to 5, each half as fine as the one before.
     tail_channels : int, default=96
         Channels of the 1x1 convolutions.
     blind_spot : int, default=1
-        Side in bins of the square that an estimate does not see, odd. More than 1 is for noise that
-        neighbouring bins share.
+        Side in bins of the square that an estimate does not see, an odd number. Use more than 1 if
+        the noise of neighbouring bins is correlated.
 
     Attributes
     ----------
     level : torch.Tensor of shape ()
-        Counts per bin that the image is divided by, a buffer. It is 1 at first: training sets it to
-        the mean of its images. It is not computed from the image at hand, or the estimate of a bin
-        would depend on the bin.
+        Buffer. The image is divided by this number of counts per bin. It is 1 in a new network.
+        Training sets it to the mean of its images. It is not computed from the image to denoise,
+        because the estimate of a bin would then depend on the bin.
     stride, grid : int
         Images of any size are padded with zeros to a multiple of it inside. Tiles may start at
         multiples of it.
     halo : int
-        No bin further away than this is seen.
+        Largest distance in bins that an estimate can see.
 
     Raises
     ------
@@ -51,9 +52,9 @@ class BlindSpotNet(RelativeToLevel):
 
     Notes
     -----
-    The estimate is independent of its bin exactly, in the arithmetic of the computer too, as long
-    as the convolutions are computed directly. Algorithms that transform tiles of the image
-    (Winograd's, on some GPUs) mix neighbours in the last digits.
+    The estimate does not depend on its bin, exactly to the last digit, if convolutions are computed
+    directly. Algorithms that transform tiles of the image (Winograd's, on some GPUs) mix the last
+    digits of neighbouring bins.
 
     References
     ----------

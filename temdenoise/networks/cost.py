@@ -76,7 +76,7 @@ def count_macs(network, shape=(1024, 1024), *, binning=1):
     Examples
     --------
     >>> from temdenoise.networks import UNet, count_macs
-    >>> count_macs(UNet(scales=4, base_channels=32), (512, 512))
+    >>> count_macs(UNet(n_scales=4, base_channels=32), (512, 512))
     MacCount(layers=54176.0, fft=0.0, resampling=0.0)
     """
     height, width = _checked_shape(shape)

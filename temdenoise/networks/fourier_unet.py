@@ -26,21 +26,21 @@ class FourierUNet(ResidualUNet):
 
     Parameters
     ----------
-    scales : int, default=5
-        Number of scales, each half as fine as the one before; 1 to 5.
+    n_scales : int, default=5
+        Number of scales, 1 to 5, each half as fine as the one before.
     base_channels : int, default=32
-        Channels at the finest scale; the coarser ones have 1.5, 2, 3 and 4 times as many.
+        Channels at the finest scale. The coarser scales have 1.5, 2, 3 and 4 times as many.
 
     Raises
     ------
     ValueError
-        If `scales` is not 1 to 5 or `base_channels` is below 1.
+        If `n_scales` is not 1 to 5 or `base_channels` is below 1.
 
     Examples
     --------
     >>> import torch
     >>> from temdenoise.networks import FourierUNet
-    >>> network = FourierUNet(scales=2, base_channels=8)
+    >>> network = FourierUNet(n_scales=2, base_channels=8)
     >>> network(torch.full((1, 1, 30, 40), 5.0)).shape
     torch.Size([1, 1, 30, 40])
     """
@@ -53,13 +53,13 @@ class FourierUNet(ResidualUNet):
     # Bins farther away than this change an estimate too little to make a visible seam.
     halo = 96
 
-    def __init__(self, scales=5, base_channels=32):
-        if not 1 <= scales <= len(WIDTHS) or base_channels < 1:
+    def __init__(self, n_scales=5, base_channels=32):
+        if not 1 <= n_scales <= len(WIDTHS) or base_channels < 1:
             raise ValueError(
-                f"scales must be 1 to {len(WIDTHS)} and base_channels at least 1, got {scales} and "
-                f"{base_channels}."
+                f"n_scales must be 1 to {len(WIDTHS)} and base_channels at least 1, got {n_scales} "
+                f"and {base_channels}."
             )
-        super().__init__(len(ESTIMATES) + 2, base_channels, scales)
+        super().__init__(len(ESTIMATES) + 2, base_channels, n_scales)
         self.head = nn.Conv2d(base_channels, 1, 3, padding=1, bias=False)
         self.head.weight.data.mul_(0.1)  # training starts at the windowed-Fourier estimate
 

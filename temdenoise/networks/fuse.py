@@ -16,10 +16,10 @@ def fuse_for_inference(network):
 
     With frozen running statistics, batch normalisation is a factor (and, unless bias-free, a
     constant) per channel. Both are included in the weights of the convolution before it. Images are
-    no longer copied to repeat their edge pixels. The weights are stored with the channels last, for
-    which CPUs convolve fastest. The blocks of a U-Net are applied in tiles, on a CPU one tile per
-    thread at a time: to allocate large tensors takes longer than to fill them, and threads that
-    share a tile wait for each other.
+    no longer copied to repeat their edge pixels. The weights are stored with the channels last,
+    because CPUs convolve fastest in this order. The blocks of a U-Net are applied in tiles, on a
+    CPU one tile per thread at a time. Allocating large tensors takes longer than filling them, and
+    threads that share a tile wait for each other.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def fuse_for_inference(network):
     --------
     >>> import torch
     >>> from temdenoise.networks import UNet, fuse_for_inference
-    >>> network = UNet(scales=2, base_channels=4).eval()
+    >>> network = UNet(n_scales=2, base_channels=4).eval()
     >>> fused = fuse_for_inference(network)
     >>> x = torch.rand(1, 1, 16, 16)
     >>> torch.allclose(fused(x), network(x), rtol=1e-5)

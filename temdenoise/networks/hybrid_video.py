@@ -1,4 +1,4 @@
-"""The default network for movies: blind in the middle frame, its neighbours seen whole."""
+"""The default network for movies: it is blind only in the middle frame."""
 
 import torch
 from torch import nn
@@ -11,35 +11,34 @@ from temdenoise.networks.blind_spot import BlindSpotNet
 class HybridVideoNet(BlindSpotNet):
     """Light network that estimates the middle one of several frames of counts per bin.
 
-    The middle frame goes through the four branches of a `BlindSpotNet`, which never see the bin
-    that is estimated. The frames before and after it go through an ordinary residual U-Net, which
-    sees them whole, the same bin included: the noise of one frame tells nothing about that of
-    another.
+    The middle frame goes through the four branches of a `BlindSpotNet`. They never see the bin that
+    is estimated. The frames before and after it go through an ordinary residual U-Net. It sees
+    these frames whole, including the same bin, because the noise of two frames is independent.
 
     Parameters
     ----------
     n_frames : {1, 3, 5}, default=3
         Number of frames; with 1 it is a `BlindSpotNet`.
     base_channels : int, default=32
-        Channels of each branch at the finest scale; the coarser ones have 1.5, 2, 3 and 4 times as
-        many.
+        Channels of each branch at the finest scale. The coarser scales have 1.5, 2, 3 and 4 times
+        as many.
     n_scales : int, default=4
         Number of scales, 1 to 5, each half as fine as the one before.
     tail_channels : int, default=96
         Channels of the 1x1 convolutions.
     blind_spot : int, default=1
-        Side in bins of the square of the middle frame that an estimate does not see, odd.
+        Side in bins of the square of the middle frame that an estimate does not see, an odd number.
 
     Attributes
     ----------
     level : torch.Tensor of shape ()
-        Counts per bin that the frames are divided by, a buffer. It is 1 at first: training sets it
-        to the mean of its frames.
+        Buffer. The frames are divided by this number of counts per bin. It is 1 in a new network.
+        Training sets it to the mean of its frames.
     stride, grid : int
         Frames of any size are padded with zeros to a multiple of it inside. Tiles may start at
         multiples of it.
     halo : int
-        No bin further away than this is seen.
+        Largest distance in bins that an estimate can see.
 
     Raises
     ------

@@ -6,20 +6,20 @@ from temdenoise.networks.udvd import UDVDNet
 class LaineNet(UDVDNet):
     """Blind-spot network of Laine et al. for single frames at full resolution.
 
-    A half-plane U-Net with maximum pooling sees an image from four sides, and convolutions of 1x1
-    combine the four. The estimate of a pixel depends on all others nearby but not on the pixel
-    itself, at the borders too.
+    A half-plane U-Net with maximum pooling sees an image from four sides. Convolutions of 1x1
+    combine the four views. The estimate of a pixel depends on all pixels around it, but not on the
+    pixel itself, at the borders too.
 
     Attributes
     ----------
     level : torch.Tensor of shape ()
-        Counts per pixel that the image is divided by, a buffer. It is 1 at first: training sets it
-        to the mean of its images.
+        Buffer. The image is divided by this number of counts per pixel. It is 1 in a new network.
+        Training sets it to the mean of its images.
     stride, grid : int
         4. Images of any size are padded with zeros to a multiple of it inside. Tiles may start at
         multiples of it.
     halo : int
-        No pixel further away than this is seen.
+        Largest distance in pixels that an estimate can see.
 
     Raises
     ------
@@ -32,8 +32,8 @@ class LaineNet(UDVDNet):
 
     Notes
     -----
-    1,118,832 parameters. It is the variant with two scales of pooling in the code of Sheth et al.,
-    with which the paper compares; what is said of borders in `UDVDNet` holds here.
+    The network has 1,118,832 parameters. It is the variant with two scales of pooling in the code
+    of Sheth et al. The paper compares with this variant. Borders are treated as in `UDVDNet`.
 
     References
     ----------

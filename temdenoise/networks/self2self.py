@@ -10,10 +10,10 @@ from temdenoise.networks._partial_conv import PartialConv2d
 class Self2SelfNet(nn.Module):
     """U-Net that fills in the missing pixels of an image.
 
-    Partial convolutions of 48 channels lead down five scales, ordinary ones of 96 lead up again,
-    each behind dropout. In each step of a training, some pixels are taken out of the image at
-    random and the network predicts them; the mean over many predictions, each with other pixels
-    and other channels left out, is the estimate.
+    The encoder has five scales with partial convolutions of 48 channels. The decoder has ordinary
+    convolutions of 96 channels, each after dropout. In each step of a training, some pixels are
+    left out of the image at random and the network predicts them. The estimate is the mean of many
+    predictions. Each prediction leaves out other pixels, and other values in the decoder.
 
     Parameters
     ----------
@@ -23,13 +23,13 @@ class Self2SelfNet(nn.Module):
     Attributes
     ----------
     level : torch.Tensor of shape ()
-        Counts per pixel that the image is divided by, a buffer. It is 1 at first: training sets it
-        to the mean of its image.
+        Buffer. The image is divided by this number of counts per pixel. It is 1 in a new network.
+        Training sets it to the mean of its image.
     stride, grid : int
-        32. Images of any size are continued by missing pixels to a multiple of it inside. Tiles may
+        32. Images of any size are padded with missing pixels to a multiple of it inside. Tiles may
         start at multiples of it.
     halo : int
-        No pixel further away than this is seen.
+        Largest distance in pixels that an estimate can see.
 
     Raises
     ------
@@ -38,13 +38,13 @@ class Self2SelfNet(nn.Module):
 
     Notes
     -----
-    988,609 parameters. Values are left out in training mode only (``network.train()``): the
-    predictions that are averaged need it as well.
+    The network has 988,609 parameters. Dropout is only active in training mode
+    (``network.train()``). The predictions that are averaged need this mode, too.
 
-    Three things differ from the authors' code. The last layer is linear, not a sigmoid, as counts
-    have no upper bound. Pixels outside the image are missing, instead of mirrored. The scale of a
-    partial convolution follows its inventors (Liu et al.); the authors' code divides by the number
-    of channels once more.
+    Three things differ from the authors' code. The last layer is linear instead of a sigmoid,
+    because counts have no upper bound. Pixels outside the image are missing instead of mirrored.
+    The scale of a partial convolution is that of Liu et al.; the authors' code divides once more by
+    the number of channels.
 
     References
     ----------
@@ -102,10 +102,10 @@ class Self2SelfNet(nn.Module):
         Parameters
         ----------
         counts : torch.Tensor of shape (n, 1, rows, columns)
-            Of any size; what stands where the mask is False does not matter.
+            Of any size. Counts where the mask is False are not used.
         mask : torch.Tensor of shape (n, 1, rows, columns), optional
-            Each image's own: True (or 1) where the counts may be seen, False (or 0) elsewhere. If
-            it is not given, it is the second channel of `counts`.
+            True (or 1) where the network sees the counts, False (or 0) elsewhere, for each image.
+            By default it is the second channel of `counts`.
 
         Returns
         -------

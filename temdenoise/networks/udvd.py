@@ -10,10 +10,10 @@ from temdenoise.networks._relative_to_level import RelativeToLevel, pointwise_ta
 class UDVDNet(RelativeToLevel):
     """Two-stage blind-spot network that estimates the middle one of five frames.
 
-    One half-plane U-Net sees frames 1 to 3, 2 to 4 and 3 to 5, a second one what the first has made
-    of them; both do so for four directions of view, and convolutions of 1x1 combine these. All
-    frames are blinded alike: the estimate of a pixel sees neither that pixel of the middle frame
-    nor the same pixel of any other frame. `HybridVideoNet` sees the latter.
+    A first half-plane U-Net sees frames 1 to 3, 2 to 4 and 3 to 5. A second one sees the three
+    results. Both look in four directions, and convolutions of 1x1 combine the directions. All
+    frames are blind: the estimate of a pixel sees neither this pixel of the middle frame nor the
+    same pixel of another frame. `HybridVideoNet` sees the same pixel of other frames.
 
     Parameters
     ----------
@@ -23,13 +23,13 @@ class UDVDNet(RelativeToLevel):
     Attributes
     ----------
     level : torch.Tensor of shape ()
-        Counts per pixel that the frames are divided by, a buffer. It is 1 at first: training sets
-        it to the mean of its frames.
+        Buffer. The frames are divided by this number of counts per pixel. It is 1 in a new network.
+        Training sets it to the mean of its frames.
     stride, grid : int
         4. Frames of any size are padded with zeros to a multiple of it inside. Tiles may start at
         multiples of it.
     halo : int
-        No pixel further away than this is seen.
+        Largest distance in pixels that an estimate can see.
 
     Raises
     ------
@@ -39,14 +39,13 @@ class UDVDNet(RelativeToLevel):
 
     Notes
     -----
-    2,123,664 parameters for five frames, as published: 881,712 of the first stage, 1,057,536 of the
-    second, 184,416 of the 1x1 convolutions.
+    For five frames the network has 2,123,664 parameters, as published: 881,712 in the first stage,
+    1,057,536 in the second, and 184,416 in the 1x1 convolutions.
 
-    The authors' code mirrors frames that are not square until they are; a mirror image shows pixels
-    near the border to themselves, so frames are padded with zeros here. The repetition of the first
-    and last column around each convolution stays: it mixes no rows, and a branch is blind to rows.
-    The weights start at random as those of He et al. (arXiv:1502.01852), and the network sees
-    counts over their level, minus one.
+    The authors' code mirrors frames until they are square. Pixels near the border would then see
+    themselves, so frames are padded with zeros here. The first and last column are still repeated
+    around each convolution. This does not mix rows, and a branch is blind to rows. The random
+    weights at the start follow He et al. (arXiv:1502.01852). The network sees counts / level - 1.
 
     References
     ----------

@@ -30,7 +30,7 @@ class DoubleConv(nn.Sequential):
 class UNet(nn.Module):
     """U-Net whose field of view depends on its depth, not on its width.
 
-    It has ``scales`` down-blocks (2x2 max-pooling, then convolution, normalisation and ReLU,
+    It has ``n_scales`` down-blocks (2x2 max-pooling, then convolution, normalisation and ReLU,
     twice), the same number of up-blocks (bilinear upsampling, concatenation with the encoder's
     features, then convolution, normalisation and ReLU, twice) and a 1x1 convolution.
 
@@ -39,7 +39,7 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    scales : int, default=4
+    n_scales : int, default=4
         Number of down-blocks. The paper uses 4 (field of view 221 x 221 pixels) and 6 (893 x 893).
     base_channels : int, default=32
         Number of channels of the finest level: 32, 64 or 128 in the paper.
@@ -50,14 +50,14 @@ class UNet(nn.Module):
     Attributes
     ----------
     stride : int
-        ``2**scales``. Images of any size are accepted. The network pads them to a multiple of it.
+        ``2**n_scales``. Images of any size are accepted. The network pads them to a multiple of it.
 
     Notes
     -----
-    Parameters for (scales, base_channels): (4, 32) 351,264; (4, 64) 1,402,944; (4, 128) 5,607,552;
-    (6, 128) 70,495,104. The usual numbers (352,000; 1,404,416; 5,610,496; 70,504,960) include one
-    bias per normalised channel that a bias-free network never uses. This network does not have
-    these biases.
+    Parameters for (n_scales, base_channels): (4, 32) 351,264; (4, 64) 1,402,944; (4, 128)
+    5,607,552; (6, 128) 70,495,104. The usual numbers (352,000; 1,404,416; 5,610,496; 70,504,960)
+    include one bias per normalised channel that a bias-free network never uses. This network does
+    not have these biases.
 
     References
     ----------
@@ -68,25 +68,26 @@ class UNet(nn.Module):
     --------
     >>> import torch
     >>> from temdenoise.networks import UNet
-    >>> network = UNet(scales=2, base_channels=4)
+    >>> network = UNet(n_scales=2, base_channels=4)
     >>> network(torch.ones(1, 1, 21, 30)).shape
     torch.Size([1, 1, 21, 30])
     """
 
-    def __init__(self, scales=4, base_channels=32, bias_free=True):
+    def __init__(self, n_scales=4, base_channels=32, bias_free=True):
         super().__init__()
-        if scales < 1 or base_channels < 1:
+        if n_scales < 1 or base_channels < 1:
             raise ValueError(
-                f"scales and base_channels must be at least 1, got {scales=}, {base_channels=}."
+                f"n_scales and base_channels must be at least 1, got {n_scales} and "
+                f"{base_channels}."
             )
-        self.scales = scales
+        self.n_scales = n_scales
         self.base_channels = base_channels
         self.bias_free = bias_free
-        self.stride = self.grid = 2**scales
-        self.halo = 9 * 2**scales  # bounds the radius of the field of view for any pixel
+        self.stride = self.grid = 2**n_scales
+        self.halo = 9 * 2**n_scales  # bounds the radius of the field of view for any pixel
 
         widths = [
-            base_channels * 2 ** max(0, min(level, scales - 1) - 2) for level in range(scales)
+            base_channels * 2 ** max(0, min(level, n_scales - 1) - 2) for level in range(n_scales)
         ]
         widths.append(widths[-1])
         self.encoder = nn.ModuleList([DoubleConv(1, widths[0], widths[0], bias_free)])
@@ -95,7 +96,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool2d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.decoder = nn.ModuleList()
-        for level in reversed(range(scales)):
+        for level in reversed(range(n_scales)):
             # Features from the coarser level already have this level's width, so the concatenation
             # has twice this width. The output of the block has the width of the next finer level.
             both, out = 2 * widths[level], widths[max(level - 1, 0)]

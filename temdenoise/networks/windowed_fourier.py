@@ -159,9 +159,10 @@ def _window_by_window(filtered, window, stride, *images):
 
 
 def _spectra(images, weight, stride):
-    """Spectra of the windows (n, rows, columns, window, window // 2 + 1) of (n, h, w).
+    """Spectra of the windows of images (n, h, w), with means and powers of shot noise.
 
-    Also their means and the power of shot noise in them, (n, rows, columns, 1, 1).
+    The spectra have the shape (n, rows, columns, window, window // 2 + 1), the others have the
+    shape (n, rows, columns, 1, 1).
     """
     window = len(weight)
     windows = images.unfold(-2, window, stride).unfold(-2, window, stride) * weight

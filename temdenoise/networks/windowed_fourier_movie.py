@@ -15,26 +15,27 @@ from temdenoise.networks.windowed_fourier import (
 
 
 def movie_threshold(counts, dose, *, window, stride, depth, step, threshold, mode="hard"):
-    """Keep the Fourier coefficients of blocks of a movie that stand out of the shot noise.
+    """Keep the Fourier coefficients of a movie with more power than the shot noise, by blocks.
 
-    As `temdenoise.networks.windowed_fourier_threshold`, of blocks of `depth` frames. At the ends of
-    the movie blocks hold fewer frames: a mirrored frame would bring its noise twice.
+    This is `temdenoise.networks.windowed_fourier_threshold` with blocks of `depth` frames. At the
+    ends of the movie blocks have fewer frames, because a mirrored frame would repeat its noise.
 
     Parameters
     ----------
     counts : torch.Tensor, float32, shape (n_frames, h, w)
         Counts per bin with Poisson noise.
     dose : torch.Tensor, float32, shape (n_frames,)
-        Mean counts per bin of each frame: a scene that only becomes brighter or darker is static.
-        Where it is 0 the estimate is 0.
+        Mean counts per bin of each frame. A scene that only becomes brighter or darker is static.
+        If it is 0, the estimate of the frame is 0.
     window, stride : int
         Side of a window, and distance between windows, in bins.
     depth, step : int
         Frames of a block, and distance between blocks.
     threshold : float
-        Power, over that of the noise, from which a coefficient is kept.
+        A coefficient is kept if its power, over that of the noise, is at least this.
     mode : {"hard", "soft"}, default="hard"
-        Keep what passes as it is, or shortened by the amplitude of the threshold.
+        "hard": kept coefficients are unchanged. "soft": they are reduced by the amplitude of the
+        threshold.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def movie_threshold(counts, dose, *, window, stride, depth, step, threshold, mod
 
 
 def movie_wiener(counts, pilot, dose, *, window, stride, depth, step):
-    """Scale the Fourier coefficients of blocks of a movie by their signal's share of the power.
+    """Scale each Fourier coefficient of a movie by the signal's share of its power, by blocks.
 
     Parameters
     ----------
@@ -99,10 +100,10 @@ def movie_wiener(counts, pilot, dose, *, window, stride, depth, step):
 
 
 def _block_by_block(filtered, dose, window, stride, depth, step, *movies):
-    """Filter the spectra of overlapping blocks of movies (t, h, w) and average what comes back.
+    """Filter the spectra of overlapping blocks of movies (t, h, w) and average the results.
 
-    Frames are divided by the root of their dose: of a static scene, all then have the same noise,
-    and the scene is `flat` times the same image in each.
+    Frames are divided by the root of their dose. Then all frames of a static scene have the same
+    noise, and each frame is the same image times its value in `flat`.
     """
     t, h, w = movies[0].shape
     flat = dose.clamp_min(0).sqrt()
@@ -143,7 +144,7 @@ def _spectra(frames, weight, stride):
 
 
 class _Blocks:
-    """Blocks of frames, `step` apart, so many that all frames are in as many of them."""
+    """Blocks of frames, `step` apart. All frames are in the same number of blocks."""
 
     def __init__(self, n_frames, depth, step, flat, weight):
         self.n_frames, self.depth, self.flat = n_frames, depth, flat
@@ -156,7 +157,7 @@ class _Blocks:
             self.cover[part] += edge.square()
 
     def _parts(self):
-        """Frames of each block that there are, and their weights."""
+        """Existing frames of each block, and their weights."""
         for start in self.starts:
             part = slice(max(0, start), min(self.n_frames, start + self.depth))
             yield part, self.edge[part.start - start : part.stop - start]

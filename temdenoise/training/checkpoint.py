@@ -12,7 +12,8 @@ from temdenoise.training.callbacks import finished_rows
 
 # Contents of a checkpoint.
 _STATE = (
-    "settings", "seeds", "module", "averaged", "optimizer", "best", "history", "steps", "seconds",
+    "settings", "seeds", "random", "module", "averaged", "optimizer", "best", "history", "steps",
+    "seconds",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Checkpoint(Callback):
         state = {
             "settings": self.settings,
             "seeds": self.seeds,
+            "random": _random_states(net.device),
             "module": net.bare_module.state_dict(),
             "averaged": net.averaged_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
@@ -66,6 +68,21 @@ class Checkpoint(Callback):
         self.best.weights_ = state["best"]
         net.history = type(net.history)(json.loads(state["history"]))
         self.budget.steps, self.budget.seconds = state["steps"], state["seconds"]
+        _set_random_states(state["random"], net.device)
+
+
+def _random_states(device):
+    """Return the states of torch's random numbers, which dropout draws."""
+    states = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _set_random_states(states, device):
+    torch.set_rng_state(states[0].cpu())
+    if torch.device(device).type == "cuda" and len(states) == 2:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
 def read_checkpoint(path, settings, device):

@@ -1,52 +1,52 @@
-"""PURE-LET: thresholds of Haar coefficients, combined so as to minimise an unbiased risk estimate.
+"""PURE-LET: thresholds of Haar coefficients whose combination minimises an unbiased risk estimate.
 
-The estimate of an image z of Poisson counts, possibly with Gaussian noise of standard deviation
-sigma on top, is F(z) = low(z) + sum_k a_k F_k(z): the coarsest scaling coefficients as they are,
-and functions theta_k(d, s) of the details d and of what belongs to them, brought back to pixels.
-Its mean squared error about the rate x is, up to a constant, E[|F|^2] - 2 E[x . F], and
+The image z has Poisson counts, possibly with additional Gaussian noise of standard deviation sigma.
+Its estimate is F(z) = low(z) + sum_k a_k F_k(z). low(z) has the coarsest scaling coefficients,
+unchanged. F_k is a function theta_k(d, s) of the details d and the sums s, transformed back to
+pixels. The mean squared error about the rate x is E[|F|^2] - 2 E[x . F], up to a constant, and
 
-    E[x . F(z)] = E[sum_n z_n F_n(z - e_n) - sigma^2 sum_n (dF_n / dz_n)(z - e_n)],
+    E[x . F(z)] = E[sum_n z_n F_n(z - e_n) - sigma^2 sum_n (dF_n / dz_n)(z - e_n)].
 
-with e_n one count in pixel n. Taking a count from a pixel of a window changes its scaling
-coefficient by -1 and its detail by -1 or +1, and nothing else that theta takes, because
-neighbouring windows share no pixel with it. So both sums are closed expressions in theta(d - 1,
-s - 1) and theta(d + 1, s - 1), at no approximation, and the best a_k solve a linear system.
+e_n is one count in pixel n. If a pixel of a window loses a count, the scaling coefficient of the
+window changes by -1 and its detail by -1 or +1. No other argument of theta changes, because
+neighbouring windows share no pixel with the window. So both sums are exact expressions in
+theta(d - 1, s - 1) and theta(d + 1, s - 1), and the best a_k solve a linear system.
 
-The right-hand side of that system is an estimate from the same noisy image. What its noise would
-add is kept away by shrinking the solution, where it stands out little from that noise.
+The right-hand side of that system is an estimate from the same noisy image. To suppress its noise,
+the solution is shrunk where it is not much larger than that noise.
 """
 
 import numpy as np
 
 from temdenoise.denoisers._classical.haar import Haar
 
-# Functions of PURE-LET use exp(-d^2 / (12 variance)): at d beyond sqrt(6) standard deviations, the
-# threshold of Luisier's papers, it is on its way to zero.
+# Functions of PURE-LET use exp(-d^2 / (12 variance)). It decreases to zero for d above sqrt(6)
+# standard deviations, the threshold of Luisier's papers.
 _SPREAD = 12.0
 
 # The variance of a window without counts, in place of zero.
 _LEAST_VARIANCE = 1e-12
 
-# Combinations of functions (of unit norm) with a squared norm below this are left out: functions
+# Combinations of functions (of unit norm) with a squared norm below this are left out. Functions
 # that are nearly equal on this image may differ on others.
 _RCOND = 1e-2
 
-# A function smaller than this, compared with the largest, is left out: it can only do harm.
+# A function smaller than this, relative to the largest, is left out: it can only do harm.
 _LEAST_NORM = 1e-6
 
-# Sets of functions, and how many they are for a band of an image (not of a line).
+# Sets of functions, and their number of functions for a band of an image (not of a line).
 _N_FUNCTIONS = {"pointwise": 2, "interscale": 5, "neighbours": 7}
 
 # Windows side by side that a scale must have for each function of a band. With fewer, the
 # coefficients follow the noise.
 _WINDOWS_EACH = 20
 
-# A scale of a masked image is estimated only with at least this number of windows of trusted
-# pixels: few pixels do not determine functions for the others.
+# A scale of a masked image is only estimated with at least this number of windows of trusted
+# pixels. A few pixels do not determine the functions for the others.
 _LEAST_WINDOWS = 4
 
-# The estimated details may have this many times the energy of the noisy ones. Of counts they have
-# at most 1.0 times, more only by chance in images of less than 32 x 32 pixels.
+# Largest energy of the estimated details, relative to that of the noisy ones. For counts the ratio
+# is at most 1.0. It is only larger by chance, in images of less than 32 x 32 pixels.
 _MOST_ENERGY = 1.5
 
 # Step, in counts, of the difference quotients along a direction.
@@ -59,8 +59,8 @@ _BLOCK = 256
 def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, trusted=None):
     """Denoise one image.
 
-    The risk is the sum of what it is in each pixel, so it can be that of some pixels alone: where
-    values were filled in there is no noise, and the estimate would be far off.
+    The risk is a sum over pixels, so it can be limited to some pixels. Filled-in values have no
+    noise, and with them the estimate of the risk would be far off.
 
     Parameters
     ----------
@@ -75,17 +75,16 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
     decimated : bool, default=False
         Kind of the transform; see `Haar`.
     trusted : None or bool ndarray of shape (height, width), default=None
-        The pixels whose risk is made least; None is all of them. Details of scales at which they
-        are too few are left out.
+        The pixels whose risk is minimised; None is all of them. Scales with too few of them are
+        left out.
 
     Returns
     -------
     denoised : ndarray of shape (height, width), dtype float64
         Estimated rate, in counts per pixel.
     believable : bool
-        False if the image has less noise than counts have, so that what is subtracted for the noise
-        leaves nonsense at every scale. All details are dropped then. Images of few pixels get the
-        benefit of the doubt.
+        False if the image has less noise than counts, so that subtracting the noise gives nonsense
+        at every scale. All details are dropped then. It is always True for images of few pixels.
     """
     haar = Haar(image.shape, n_scales, decimated)
     n_trusted = image.size if trusted is None else np.count_nonzero(trusted)
@@ -99,22 +98,22 @@ def purelet(image, *, n_scales, thresholding, read_noise=0.0, decimated=False, t
         ]
         gram, target, noise, energy = (sum(parts) for parts in zip(*systems, strict=True))
         coefficients = solve(gram, target, noise)
-        # The details of the rate have less energy than those of the counts, and what functions can
-        # tell of them has no more (Cauchy and Schwarz).
+        # The details of the rate have less energy than those of the counts. Their estimate cannot
+        # have more (Cauchy-Schwarz inequality).
         believable = bool(coefficients @ gram @ coefficients <= _MOST_ENERGY * energy)
         if believable:
             break
-        # In an image of few pixels this can be chance at the coarsest scale, with fewest windows.
+        # With few pixels this can be chance at the coarsest scale, which has the fewest windows.
         coarsest = max(scale for scale, name in enumerate(sets) if name)
         sets = sets[:coarsest] + [None] * (len(sets) - coarsest)
-    # The finest scale of a few pixels may fail by chance as well, which says nothing of the noise.
+    # With few pixels the finest scale may fail by chance, too. This says nothing about the noise.
     few = haar.support(0) * _WINDOWS_EACH * _N_FUNCTIONS["pointwise"]
     believable = believable or n_trusted < few
     return apply_let(image, haar, coefficients, sets=sets, read_noise=read_noise), believable
 
 
 def choose_sets(haar, n_pixels, thresholding, may_leave_out=False):
-    """Choose the functions of each scale: as asked for, or the most that its windows can afford.
+    """Choose the largest set of functions for which each scale has enough windows.
 
     Parameters
     ----------
@@ -125,7 +124,7 @@ def choose_sets(haar, n_pixels, thresholding, may_leave_out=False):
     thresholding : {"pointwise", "interscale", "neighbours"}
         Largest set of functions.
     may_leave_out : bool, default=False
-        Whether a scale of few windows gets no functions at all.
+        Whether a scale with very few windows gets no functions at all.
 
     Returns
     -------
@@ -169,8 +168,7 @@ def let_system(image, haar, *, sets, read_noise, trusted=None):
     target : ndarray of shape (n_functions,)
         Unbiased estimates of F_k . (x - low), x being the rate.
     noise : ndarray of shape (n_functions, n_functions)
-        Covariance of the noise of `target`, as far as it is that of the counts, the functions taken
-        as given.
+        Covariance of the noise of `target` that comes from the counts, for given functions.
     energy : float
         Sum of squares of all details of the image, of image - low.
     """
@@ -184,8 +182,8 @@ def let_system(image, haar, *, sets, read_noise, trusted=None):
         for key, detail in details.items():
             theta = _Theta(haar, scale, key, detail, low, sets[scale], read_noise)
             functions.append(_to_pixels(theta(0, 0), 0.0, haar, scale, key))
-            # What pixel n gets if it has one count less: half of a window's pixels count as plus in
-            # the detail, the others as minus.
+            # The value of pixel n if it has one count less. Half of a window's pixels have the sign
+            # plus in the detail, the others minus.
             plus, minus = theta(-1, -1), theta(1, -1)
             missing.append(_halves_to_pixels(plus, minus, haar, scale, key))
             if read_noise > 0:
@@ -206,10 +204,11 @@ def let_system(image, haar, *, sets, read_noise, trusted=None):
 
 
 def solve(gram, target, noise):
-    """Solve the linear system, shrinking what stands out little from the noise.
+    """Solve the linear system, and shrink coefficients that are not much larger than their noise.
 
-    In coordinates in which `gram` is the unit matrix and `noise` diagonal, each coefficient c with
-    noise variance v is multiplied by max(0, 1 - v / c^2), the positive-part James-Stein factor.
+    In coordinates in which `gram` is the unit matrix and `noise` is diagonal, each coefficient c
+    with noise variance v is multiplied by max(0, 1 - v / c^2), the positive-part James-Stein
+    factor.
 
     Parameters
     ----------
@@ -276,13 +275,13 @@ def apply_let(image, haar, coefficients, *, sets, read_noise):
 
 
 class _Theta:
-    """The functions of one band of details, to be evaluated where a count is missing too.
+    """The functions of one band of details. They can be evaluated with one count less, too.
 
-    "pointwise" is the pair d and d exp(-d^2 / 12 v), v = s + (pixels) sigma^2 being the variance of
-    the detail d: their sum with opposite signs is a soft kind of threshold. "interscale" predicts
-    the detail from the scaling coefficients beside it: where the prediction p is small, the pair
-    gets coefficients of its own, and p itself is one more function. "neighbours" counts the details
-    of the neighbouring windows to what tells small from large, and adds them to the functions.
+    "pointwise" is the pair d and d exp(-d^2 / 12 v), with v = s + (pixels) sigma^2, the variance of
+    the detail d. The difference of the two is a soft threshold. "interscale" predicts d from
+    the scaling coefficients beside it. The pair has other coefficients where the prediction p is
+    small than where it is large, and p is one more function. "neighbours" also uses the details of
+    the neighbouring windows to distinguish small from large, and they are further functions.
     """
 
     def __init__(self, haar, scale, key, detail, low, thresholding, read_noise):
@@ -301,7 +300,7 @@ class _Theta:
         self.energy /= len(self.linear)
 
     def __call__(self, detail_shift, low_shift):
-        """Values, of shape (n_functions, h, w), with all coefficients changed by so much."""
+        """Values of shape (n_functions, h, w), with all coefficients changed by these shifts."""
         detail = self.detail + detail_shift
         variance = np.maximum(self.low + low_shift, 0) + self.read_variance
         variance = _SPREAD * np.maximum(variance, _LEAST_VARIANCE)
@@ -331,7 +330,7 @@ def _prediction(low, haar, scale, key):
 
 
 def _to_pixels(details, low, haar, scale, key):
-    """Bring functions of one band of details (and its sums) back to pixels, one image a row."""
+    """Transform functions of one band of details (and its sums) to pixels, one image per row."""
     low = np.broadcast_to(low, details.shape)
     image = haar.synthesise(low, {key: details}, scale)
     for finer in reversed(range(scale)):
@@ -340,20 +339,20 @@ def _to_pixels(details, low, haar, scale, key):
 
 
 def _halves_to_pixels(plus, minus, haar, scale, key):
-    """As `_to_pixels`, with one value for the pixels of either half of a window."""
+    """As `_to_pixels`, with one value for the pixels of each half of a window."""
     return _to_pixels((plus + minus) / 2, (plus - minus) / 2, haar, scale, key)
 
 
 def _blocks(image, trusted, decimated, n_scales):
-    """Cut a large image into blocks of similar size; their systems add up to that of the image.
+    """Cut a large image into blocks of similar size. The sum of their systems is that of the image.
 
-    With each comes the same block of `trusted`, or None; blocks without a trusted pixel are left
-    out.
+    Yields each block of the image and of `trusted` (or None). Blocks without a trusted pixel are
+    left out.
 
-    They bound the memory that the functions, each an image, take. The risk estimate of a block is
-    exact for the block alone, so that only windows across the cuts are left out.
+    Blocks limit the memory of the functions, each of which is an image. The risk estimate of a
+    block is exact for the block, so only windows across the cuts are left out.
     """
-    # All scales must fit the blocks as they do the image.
+    # All scales of the image must fit the blocks.
     side = max(_BLOCK, 2 ** (n_scales + 1))
     unit = 2**n_scales if decimated else 1
     cuts = []

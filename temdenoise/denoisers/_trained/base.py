@@ -30,21 +30,22 @@ _NOT_IN_CHECKPOINT = (
 class TrainedDenoiser(ScaledDenoiser):
     """Base class of the denoisers that train a network.
 
-    It has the parameters of training and application, and `fit`, ``transform``, storage and
-    gradient. A method defines ``__init__(self, *, own, **training)``, ``_parameter_constraints`` of
-    its own parameters, and
+    This class has the parameters of training and application, and the methods `fit`, ``transform``,
+    those for storage, and the gradient. A method defines ``__init__(self, *, own, **training)``,
+    ``_parameter_constraints`` of its own parameters, and
 
     - ``_make_network()``: a new torch.nn.Module that maps counts per bin (n, 1, rows, columns) to
       estimates of the same shape;
-    - ``_make_batches(X, y, part)``: `temdenoise.training.batches.Batches` of the images of a
-      `Part`, which has the bins, the number of batches, and the seed;
+    - ``_make_batches(X, y, part)``: `temdenoise.training.batches.Batches` of the images. `Part` has
+      the bins, the number of batches, and the seed;
     - ``_loss``: a name in `temdenoise.training.losses`, or a method ``_loss(prediction, target)``
       that returns a scalar tensor;
     - ``_stored``: names of the parameters without which its weights cannot be used.
 
     It may also define ``_make_bins(pixel_size, X)``, ``_split(X, y, trusted, seed)``,
-    ``_make_score(X)``, which returns a `temdenoise.training.scores.Score`, and
-    ``_default_weights``. The parameters of this class appear in the signature of each method.
+    ``_make_score(X)``, which returns a `temdenoise.training.scores.Score`, ``_default_weights``,
+    and ``_defaults``, a dict of its own defaults for parameters of this class. The parameters and
+    attributes of this class appear in the signature and the documentation of each method.
 
     Parameters
     ----------
@@ -65,10 +66,10 @@ class TrainedDenoiser(ScaledDenoiser):
     learning_rate : float, default=1.2e-3
         Highest learning rate.
     schedule : {"cosine", "linear", "plateau"}, default="cosine"
-        "cosine" lowers the rate along a cosine over the budget, "linear" along a line over its last
-        40 %. "plateau" halves it when the
-        validation score has not improved for four epochs, as the paper does.
-    early_stopping : int, optional
+        "cosine" lowers the rate along a cosine over the budget. "linear" lowers it along a line
+        over the last 40 % of the budget. "plateau" halves it when the validation score has not
+        improved for four epochs, as the paper does.
+    early_stopping : int or None, default=None
         Stop after this many epochs without a better validation score.
     validation_fraction : float, default=0.1
         Share of the images held out for validation. These are the last ones, not shuffled, so that
@@ -86,8 +87,8 @@ class TrainedDenoiser(ScaledDenoiser):
     callbacks : list of skorch callbacks, optional
         Further callbacks, or pairs (name, callback), for instance ``skorch.callbacks.TensorBoard``.
         They are used as they are and see the net of ``net_``. Its batches are ``(noisy, {"target":
-        ..., "unit": ...})`` in counts per bin. A continued training knows their settings only if it
-        is given them again.
+        ..., "unit": ...})`` in counts per bin. Checkpoints do not store them: give them again to
+        continue a training.
     accelerate : bool, default=False
         Share the training among the processes that ``accelerate launch`` started, one for each GPU.
         Each draws its own `batch_size` patches in every step, and the gradients are averaged. All
@@ -95,11 +96,12 @@ class TrainedDenoiser(ScaledDenoiser):
         process that was started in another way trains alone. Needs ``pip install
         'temdenoise[accelerate]'``.
     orientations : {1, 2, 4, 8}, default=4
-        Denoising averages over this many orientations of the image: as it is; turned by 180
-        degrees; all quarter turns; those mirrored too.
+        Denoising averages over this number of orientations of the image. 1: as it is. 2: also
+        turned by 180 degrees. 4: all quarter turns. 8: the quarter turns of the mirrored image,
+        too.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of the convolutions. "auto" takes bfloat16 where the CPU or GPU is fast at it.
-        Denoising follows it with networks that tolerate it; the others denoise in float32.
+        Precision of the convolutions. "auto" uses bfloat16 if the CPU or GPU is fast at it. Some
+        networks do not tolerate bfloat16 and always denoise in float32.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -111,15 +113,17 @@ class TrainedDenoiser(ScaledDenoiser):
     Attributes
     ----------
     network_ : torch.nn.Module
-        The network with the best averaged weights.
+        The network with the best averaged weights, or the last ones if nothing was held out.
     net_ : skorch.NeuralNet
         The trained net, for inspection. It does not exist after `from_pretrained`. It holds the
         network, but neither the images nor the state of the optimizer.
     history_ : list of dict
-        Losses, validation score and duration of each epoch that was finished.
+        Losses, validation score and duration of each finished epoch. The score is ``valid_psnr``
+        (dB), or ``held_out_loss`` for the methods without clean images. A lower loss is better.
     bins_ : object
         The network's bins: ``binning``, their side in pixels of the training, ``size``, that side
-        in pm, and ``zoom``, the range of factors on it in training.
+        in pm (None if the pixel size is not known), and ``zoom``, the range of factors on it in
+        training.
     info_ : dict
         The ``info`` that `save_pretrained` stored with the weights; only after `from_pretrained`.
     """
@@ -169,8 +173,9 @@ class TrainedDenoiser(ScaledDenoiser):
     def __init_subclass__(cls, **kwargs):
         own = cls.__dict__.get("_parameter_constraints", {})
         cls._parameter_constraints = {**cls.__mro__[1]._parameter_constraints, **own}
-        merge_signature(cls, cls.__mro__[1])
-        merge_doc(cls, cls.__mro__[1])
+        defaults = vars(cls).get("_defaults", {})
+        merge_signature(cls, cls.__mro__[1], defaults)
+        merge_doc(cls, cls.__mro__[1], defaults)
         super().__init_subclass__(**kwargs)
 
     def __init__(
@@ -286,7 +291,8 @@ class TrainedDenoiser(ScaledDenoiser):
             If the images are not a valid stack, smaller than a bin, or too coarse for the bins; if
             a parameter is out of range, the checkpoint is damaged or belongs to another training,
             the network or the loss does not return what it must, or the loss becomes NaN in the
-            first epoch.
+            first epoch. Methods that learn from noisy frames: if no frame holds an electron, or
+            `mask` leaves no bin whole.
         TypeError
             If `callbacks` holds something else than skorch callbacks, or the network is no module.
         FileNotFoundError
@@ -299,6 +305,12 @@ class TrainedDenoiser(ScaledDenoiser):
         PixelSizeWarning
             If the method needs the pixel size and it is not known, or if the keyword differs from
             the pixel size of the images.
+        FramesWarning
+            Methods that learn from noisy frames: if frames are copies of others, or hold no
+            electrons. They are left out of the training.
+        UserWarning
+            The same methods: if there are hot or dead pixels, the noise is correlated, or the
+            values look like counts multiplied by a gain.
         """
         self._check_parameters()
         pixel_size = self._frames_pixel_size(X, y, pixel_size)
@@ -314,12 +326,12 @@ class TrainedDenoiser(ScaledDenoiser):
         return self
 
     def check_settings(self, *, resume=False):
-        """Refuse settings with which `fit` could not begin, before there are any images.
+        """Refuse settings with which `fit` cannot start, without any images.
 
         Parameters
         ----------
         resume : bool, default=False
-            Also read the checkpoint, which then must be one of these settings.
+            Also read the checkpoint, and refuse one of other settings.
 
         Raises
         ------
@@ -333,7 +345,7 @@ class TrainedDenoiser(ScaledDenoiser):
             read_checkpoint(self.checkpoint_file, self._settings(), "cpu")
 
     def _check_parameters(self):
-        """Find what is wrong with the parameters without any image."""
+        """Check the parameters without any image."""
         from temdenoise.denoisers._trained.own import check_network
         from temdenoise.training.losses import try_loss
 
@@ -342,7 +354,7 @@ class TrainedDenoiser(ScaledDenoiser):
         try_loss(self._loss)
 
     def _finish_fit(self):
-        """Set what else a fit learns; also after loading."""
+        """Set further fitted attributes; also called after loading."""
 
     def _settings(self):
         """Parameters that must be the same for a checkpoint to be continued from."""
@@ -422,7 +434,7 @@ class TrainedDenoiser(ScaledDenoiser):
         return X[k]
 
     def _factor(self, pixel_size):
-        """Side of a bin in pixels of this size; say so where it can only be guessed."""
+        """Side of a bin in pixels of this size; warn if the pixel size is assumed."""
         bins = self.bins_
         if pixel_size is None and bins.size is not None and not bins.any_size:
             if not getattr(self, "_size_assumed", False):  # said at the fit then
@@ -513,12 +525,12 @@ class TrainedDenoiser(ScaledDenoiser):
         overwrite : bool, default=False
             Replace weights that are there.
         info : dict, optional
-            What else to record: training set, measured figures, licence ... Nothing but what JSON
-            can hold. By default what was recorded with the weights loaded, if they were.
+            Further information to store: training set, measured figures, licence ... It must be
+            valid JSON. By default the information that was loaded with the weights, if any.
         dtype : {"float32", "float16", "bfloat16"}, default="float32"
-            How to store the weights. Half precision halves the file and rounds every weight, by at
-            most 0.05 % ("float16") or 0.4 % ("bfloat16"), which hardly shows in the images. Once
-            loaded, they are float32 again.
+            Precision of the stored weights. Half precision halves the file and rounds every weight
+            by at most 0.05 % ("float16") or 0.4 % ("bfloat16"). This hardly changes the images.
+            Loaded weights are float32 again.
 
         Raises
         ------
@@ -555,14 +567,13 @@ class TrainedDenoiser(ScaledDenoiser):
         ----------
         name_or_path : str or path-like, default=None
             A name of weights in the package, or a folder written by `save_pretrained`. A name of
-            the package comes first: write "./general" for a folder of that name.
-            ``"hf://owner/name"`` is a Hugging Face repository with the files of `save_pretrained`,
-            ``"hf://owner/name@revision"`` a certain branch, tag or commit of it. Its two files are
-            downloaded once and kept in the user's cache. By default the weights that this method
-            has in the package, if it has any.
+            the package has priority: write "./general" for a folder of that name.
+            ``"hf://owner/name"`` is a Hugging Face repository with the files of `save_pretrained`.
+            ``"hf://owner/name@revision"`` is a certain branch, tag or commit of it. The two files
+            are downloaded once and kept in the user's cache. By default the weights of this method
+            in the package, if there are any.
         network : callable or torch.nn.Module, optional
-            The network of the weights, if it is not one of the package: the ``network`` of the
-            training.
+            The ``network`` of the training, if it is not one of the package.
         device : str, default="auto"
             As the parameter of the class.
 

@@ -1,4 +1,4 @@
-"""The bins a network works on, and how many pixels of a frame make one."""
+"""The bins of a network, and their side in pixels of a frame."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -8,17 +8,17 @@ import numpy as np
 
 from temdenoise._lengths import check_pixel_size
 
-# A bin wider than this, in pixels, is more likely a pixel size in another unit, unless the training
-# had such bins.
+# If a bin is wider than this, in pixels, the pixel size is probably in another unit, unless the
+# training had such bins.
 _MANY_PIXELS = 16
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Square bins of pixels, as a network was trained on them."""
+    """Square bins of pixels on which a network was trained."""
 
     binning: int  # side in pixels of the training
-    size: float | None  # that side in pm, if known; of a range of pixel sizes, its geometric mean
+    size: float | None  # in pm, if known; for a range of pixel sizes, at the geometric mean
     zoom: tuple = (0.97, 1.03)  # least and greatest factor on it that the network knows
     any_size: bool = False  # trained on a range of pixel sizes
 
@@ -29,11 +29,11 @@ class Bins:
 
     @property
     def most_pixels(self):
-        """Widest bin in pixels that is no sign of a pixel size in another unit."""
+        """Widest bin in pixels for which the unit of the pixel size is not in doubt."""
         return max(_MANY_PIXELS, self.binning)
 
     def factor(self, pixel_size=None):
-        """Side of a bin in pixels of this size (pm): whole numbers where the training allows it.
+        """Side of a bin in pixels of this size (pm), a whole number if the training allows it.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class Bins:
             return self.binning
         exact = self.size / check_pixel_size(pixel_size)
         low, high = self.zoom
-        # frames of a range are treated alike, as if their size was not known
+        # all frames in a range get the same bins, as if their pixel size was not known
         for whole in ([self.binning] if self.any_size else []) + [max(1, round(exact))]:
             if low <= whole / exact <= high:
                 return whole
@@ -62,15 +62,15 @@ def make_bins(pixel_size, *, binning, zoom, goal=None, size=None):
     Parameters
     ----------
     pixel_size : float or (float, float)
-        Of the frames to denoise in pm, or a range of it.
+        Pixel size in pm of the frames to denoise, or its range.
     binning : int or "auto"
         Side of a bin in pixels.
     zoom : (float, float)
         Range of the factor on the side of a bin in training.
     goal : float, optional
-        Side of a bin in pm that "auto" comes closest to; None: bins are pixels.
+        "auto" chooses the bins closest to this side in pm. None: bins are pixels.
     size : float, optional
-        Side of the bins in pm where it is known, as with stored weights.
+        Side of the bins in pm if it is known, as for stored weights.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def make_bins(pixel_size, *, binning, zoom, goal=None, size=None):
 
 
 def check_range(values, name):
-    """Return a range as (low, high), or say what is wrong with it."""
+    """Return a range as (low, high); raise ValueError if it is none."""
     numbers = len(values) == 2 and all(isinstance(v, Real) for v in values)
     if not numbers or not 0 < values[0] <= values[1] < np.inf:
         raise ValueError(f"{name} must be (low, high) with 0 < low <= high, got {values!r}.")

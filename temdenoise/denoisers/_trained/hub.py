@@ -14,12 +14,12 @@ def download(reference, names):
     reference : str
         ``"hf://owner/name"``, or ``"hf://owner/name@revision"`` with a branch, tag or commit.
     names : sequence of str
-        The files wanted; nothing else is downloaded.
+        The files to download.
 
     Returns
     -------
     folder : pathlib.Path
-        Holds these files, all of one commit.
+        Folder of these files. All are of one commit.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def download(reference, names):
             raise _unreachable(reference) from error
         except errors.HFValidationError as error:
             raise ValueError(f"{reference!r} does not name a repository: {error}") from error
-        revision = path.parent.name  # the commit: what follows must be of the same
+        revision = path.parent.name  # the commit: the next files must be of the same commit
     return path.parent
 
 

@@ -21,7 +21,7 @@ def check_noise(noise):
 
 
 def to_stored(noise):
-    """Return the form of a noise model for JSON; for a user's own class only its name."""
+    """Return a noise model as JSON can hold it. A user's own class becomes its name."""
     if noise is None:
         return None
     name = type(noise).__name__
@@ -33,7 +33,7 @@ def to_stored(noise):
 
 
 def from_stored(stored):
-    """Return the noise model from the form of `to_stored`; None for a user's own class."""
+    """Return the noise model from the result of `to_stored`; None for a user's own class."""
     if not isinstance(stored, dict) or "class" not in stored:
         return None
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}

@@ -1,4 +1,4 @@
-"""Networks, losses and noise models of users: checks before use, and names."""
+"""Networks of users: building them, checks before use, and names."""
 
 import copy
 
@@ -29,18 +29,18 @@ def build(network):
     return module
 
 
-def build_named(network, *, binned, scales=None, base_channels=None, bias_free=True):
-    """Return a new network: one of the package's by its name, or one of the user's own.
+def build_named(network, *, binned, n_scales=None, base_channels=None, bias_free=True):
+    """Return a new network: one of the package by its name, or one of the user.
 
     Parameters
     ----------
     network : str, callable or torch.nn.Module
     binned : bool
-        Whether it works on sums of several pixels.
-    scales, base_channels : int, optional
-        Options of networks that have them.
+        Whether its input is sums of several pixels.
+    n_scales, base_channels : int, optional
+        Options of "fourier_unet" and "unet".
     bias_free : bool, default=True
-        The same.
+        Option of "unet" and "dncnn".
 
     Raises
     ------
@@ -51,17 +51,16 @@ def build_named(network, *, binned, scales=None, base_channels=None, bias_free=T
 
     if not isinstance(network, str):
         return build(network)
-    options = {"scales": scales, "base_channels": base_channels}
+    options = {"n_scales": n_scales, "base_channels": base_channels}
     options = {k: int(v) for k, v in options.items() if v is not None}
     if network in ("dncnn", "small_unet") and options:
         raise ValueError(
-            f"{' and '.join(options).replace('scales', 'n_scales')} cannot be chosen for "
-            f"network={network!r}: leave them out."
+            f"{' and '.join(options)} cannot be chosen for network={network!r}: leave them out."
         )
     if network in ("unet", "dncnn"):
         options["bias_free"] = bool(bias_free)
     module = build_network(network, **options)
-    if binned and not getattr(module, "takes_level", False):  # those that do see to it
+    if binned and not getattr(module, "takes_level", False):  # others use the mean themselves
         module = RelativeToMean(module)
     return module
 
@@ -105,7 +104,7 @@ def check_network(make_network):
 
 
 def name_of(value):
-    """Name a parameter's value without addresses in memory, so that processes agree."""
+    """Name a parameter's value without addresses in memory, which differ between processes."""
     if isinstance(value, torch.nn.Module):
         return f"{qualified_name(type(value))}: {value!r}"
     if callable(value) and not isinstance(value, BaseEstimator):

@@ -1,4 +1,4 @@
-"""The parts of the images from which a trained method makes its batches."""
+"""The training and the validation part of the images."""
 
 import hashlib
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Part:
         Raises
         ------
         ValueError
-            If an image does not hold a bin.
+            If an image is smaller than a bin.
         """
         return {
             "batch_size": self.batch_size,
@@ -64,18 +64,18 @@ class Part:
 
 
 def split(fraction, *stacks):
-    """Cut the last images off for validation; a single image serves both.
+    """Split off the last images for validation. A single image is used for both parts.
 
     Parameters
     ----------
     fraction : float
         Share of the images for validation.
     *stacks : ndarray or None
-        Of the same number of images.
+        Stacks with the same number of images.
 
     Returns
     -------
-    train, valid : lists, an entry per stack
+    train, valid : lists, one entry per stack
     """
     n_images = len(stacks[0])
     if n_images == 1:

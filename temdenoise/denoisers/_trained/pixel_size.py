@@ -83,7 +83,7 @@ def search(denoiser, X, mask=None, candidates=None):
             variance += 4 * even * np.sum(change**2, where=~m, dtype=np.float64)
         return better, np.sqrt(variance)
 
-    # Of the default ones every third first, then what lies about the two best: half the work.
+    # Try every third default candidate, then the neighbours of the two best. This halves the time.
     first, step = (min(1, len(factors) - 1), 3) if refine else (0, 1)
     gains = {k: gain(k) for k in range(first, len(factors), step)}
     if refine:

@@ -8,15 +8,15 @@ _GROUP = "<summary>Parameters</summary>"
 class GroupedParams(ParamsDict):
     """Parameters in groups, each in a table that folds.
 
-    scikit-learn shows one table of all parameters; the thirty of a trained denoiser are easier to
-    read in three.
+    scikit-learn shows one table of all parameters. A trained denoiser has thirty, which are easier
+    to read in three tables.
     """
 
     groups: dict = {}
 
     @classmethod
     def of(cls, params, groups):
-        """Group parameters: those that no group names come first, under "Method"."""
+        """Group parameters. Parameters without a group come first, under "Method"."""
         new = cls(
             params=dict(params),
             non_default=params.non_default,

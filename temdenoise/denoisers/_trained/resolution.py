@@ -1,4 +1,4 @@
-"""Whether the bins of a network hold the detail of clean images."""
+"""Check that the bins of a network are fine enough for the detail of clean images."""
 
 import numpy as np
 

@@ -1,53 +1,75 @@
-"""Parameters that all trained methods share, flat in the signature and documentation of each."""
+"""Parameters and attributes that trained methods share, in the signature and docs of each."""
 
+import functools
 import inspect
 import re
 
-# Sections of a class's docstring that come after its parameters.
-_AFTER = ("Attributes", "See Also", "Notes", "References", "Examples")
+# Sections of a docstring in their order; all others come after them.
+_FIRST = ("", "Parameters", "Other Parameters", "Attributes")
 
 
-def merge_signature(cls, base):
+def merge_signature(cls, base, defaults):
     """Show the parameters of `base` in the signature of a subclass's ``__init__``.
 
     ``__init__(self, *, own, **training)`` passes `training` to `base`. scikit-learn reads the
     parameters of an estimator from the signature, so the signature must list each of them. The
-    subclass's own parameters come first, with their own defaults.
+    subclass's own parameters come first. `defaults` replace those of `base`.
     """
-    init = cls.__dict__.get("__init__")
-    if init is None:
-        return
+    init = cls.__init__
     own = inspect.signature(init).parameters
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values()):
-        return
     shown = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if "__init__" in vars(cls) and len(shown) == len(own):
+        return  # it names all parameters itself
     shared = inspect.signature(base.__init__).parameters
     shown += [p for name, p in shared.items() if name not in own]
-    init.__signature__ = inspect.Signature(shown)
+
+    @functools.wraps(init)
+    def with_defaults(self, **params):
+        init(self, **defaults | params)
+
+    with_defaults.__signature__ = inspect.Signature(
+        [p.replace(default=defaults.get(p.name, p.default)) for p in shown]
+    )
+    cls.__init__ = with_defaults
 
 
-def merge_doc(cls, base):
-    """Put the documentation of shared parameters into a subclass's own, as "Other Parameters"."""
-    doc, shared = cls.__doc__, parameter_docs(base.__doc__)
-    if not doc or "Other Parameters\n" in doc:
+def merge_doc(cls, base, defaults):
+    """Complete a subclass's docstring with the parameters and attributes of `base`.
+
+    Its parameters become "Other Parameters", with `defaults` instead of their own.
+    """
+    if not cls.__doc__:
         return
-    own = parameter_docs(inspect.cleandoc(doc))
-    lines = [text for name, text in shared.items() if name not in own]
-    doc = inspect.cleandoc(doc)
-    section = "Other Parameters\n----------------\n" + "\n".join(lines) + "\n\n"
-    places = [m.start() for a in _AFTER if (m := re.search(rf"^{a}\n-+$", doc, re.MULTILINE))]
-    at = min(places, default=len(doc))
-    head = doc[:at].rstrip() + "\n\n"
-    cls.__doc__ = head + section + doc[at:]
+    own, shared = sections(cls.__doc__), sections(base.__doc__)
+    if "Other Parameters" not in own:
+        others = _entries(shared, "Parameters") | _entries(shared, "Other Parameters")
+        own["Other Parameters"] = "\n".join(
+            _with_default(text, defaults[name]) if name in defaults else text
+            for name, text in others.items()
+            if name not in _entries(own, "Parameters")
+        )
+    attributes = _entries(shared, "Attributes") | _entries(own, "Attributes")
+    own["Attributes"] = "\n".join(attributes.values())
+    titles = [t for t in _FIRST if t in own] + [t for t in own if t not in _FIRST]
+    cls.__doc__ = "\n\n".join(
+        f"{title}\n{'-' * len(title)}\n{own[title]}" if title else own[title] for title in titles
+    )
 
 
-def parameter_docs(doc):
-    """Return what a docstring says of each parameter, by name."""
-    found = {}
-    for title in ("Parameters", "Other Parameters"):
-        section = rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n-{{3,}}$|\Z)"
-        match = re.search(section, inspect.cleandoc(doc or ""), re.MULTILINE | re.DOTALL)
-        if match is not None:
-            entries = re.split(r"^(?=\w+ : )", match[1].rstrip(), flags=re.MULTILINE)
-            found |= {e.split(" :", 1)[0]: e.rstrip() for e in entries if e.strip()}
-    return found
+def sections(doc):
+    """Return the text of each section of a docstring by its title; that of its head is ""."""
+    head, *rest = re.split(r"^(\S.*)\n-{3,}$", inspect.cleandoc(doc or ""), flags=re.MULTILINE)
+    pairs = zip(["", *rest[::2]], [head, *rest[1::2]], strict=True)
+    return {title: text.strip("\n") for title, text in pairs}
+
+
+def _entries(parts, title):
+    """Return what a section says of each parameter or attribute, by name."""
+    entries = re.split(r"^(?=\w+ : )", parts.get(title, ""), flags=re.MULTILINE)
+    return {e.split(" :", 1)[0]: e.rstrip() for e in entries if e.strip()}
+
+
+def _with_default(text, value):
+    """Replace the default that a parameter's documentation names."""
+    shown = f'"{value}"' if isinstance(value, str) else repr(value)
+    return re.sub(r", (optional|default=.*)$", f", default={shown}", text, count=1, flags=re.M)

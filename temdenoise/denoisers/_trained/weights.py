@@ -1,4 +1,4 @@
-"""Trained weights on disk: safetensors and JSON, nothing executable."""
+"""Trained weights on disk, as safetensors and JSON. Nothing in them is executed."""
 
 import hashlib
 import json
@@ -130,7 +130,7 @@ def _write(path, contents):
             (whole / name).write_bytes(content)
         if not path.exists():
             os.rename(whole, path)
-        else:  # a reader between the two moves finds checksum and weights at odds, and says so
+        else:  # between the two moves the checksum does not fit, and reading raises an error
             for name in contents:
                 os.replace(whole / name, path / name)
     finally:
@@ -174,7 +174,7 @@ def load(cls, name_or_path, *, network, device):
 
 
 def stored_value(value):
-    """Return the form of a parameter for JSON; for a user's network or loss only its name."""
+    """Return a parameter as JSON can hold it. A user's network or loss becomes its name."""
     if callable(value):
         return {"own": qualified_name(value)}
     return value
@@ -215,7 +215,7 @@ def _read_config(folder):
     if version not in (1, FORMAT):
         raise ValueError(
             f"The weights in {folder} have format {version}; this version of temdenoise reads "
-            f"formats up to {FORMAT}: it takes another one to read them."
+            f"formats up to {FORMAT}. Use a newer version to read them."
         )
     try:
         if config["bin_size"] is not None:
@@ -247,7 +247,7 @@ def _network(est, weights, dtype, folder):
     from safetensors.torch import load as deserialise
 
     try:
-        # only shapes until these are known to fit: no random draw, and no memory for wrong sizes
+        # Only shapes until they are known to fit: no random numbers, no memory for wrong sizes.
         with torch.device("meta"):
             network = est._make_network()
         state = deserialise(weights)

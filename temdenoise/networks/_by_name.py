@@ -5,22 +5,22 @@ from temdenoise.networks.fourier_unet import FourierUNet
 from temdenoise.networks.small_unet import SmallUNet
 from temdenoise.networks.unet import UNet
 
-ARCHITECTURES = {
+NETWORKS = {
     "fourier_unet": FourierUNet,
     "unet": UNet,
     "dncnn": DnCNN,
     "small_unet": SmallUNet,
 }
-"""Name and class of each architecture."""
+"""Name and class of each network."""
 
 
-def build_network(architecture, **options):
+def build_network(network, **options):
     """Build a network by name.
 
     Parameters
     ----------
-    architecture : str
-        A key of ``ARCHITECTURES``.
+    network : str
+        A key of ``NETWORKS``.
     **options
         Keyword arguments of the network's class.
 
@@ -31,20 +31,20 @@ def build_network(architecture, **options):
     Raises
     ------
     ValueError
-        If there is no architecture of that name.
+        If there is no network of that name.
     TypeError
-        If the architecture has no such option.
+        If the network has no such option.
 
     Examples
     --------
     >>> from temdenoise.networks import build_network
-    >>> build_network("unet", scales=2, base_channels=8).stride
+    >>> build_network("unet", n_scales=2, base_channels=8).stride
     4
     """
     try:
-        network_class = ARCHITECTURES[architecture]
+        network_class = NETWORKS[network]
     except (KeyError, TypeError):
         raise ValueError(
-            f"There is no architecture {architecture!r}. Choose one of {sorted(ARCHITECTURES)}."
+            f"There is no network {network!r}. Choose one of {sorted(NETWORKS)}."
         ) from None
     return network_class(**options)
