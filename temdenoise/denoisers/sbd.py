@@ -350,8 +350,8 @@ class SBDDenoiser(TrainedDenoiser):
             True marks pixels not to trust. They do not count.
         pixel_size : float or "auto", default=None
             As for ``transform``.
-        max_minutes : float, default=1.0
-            Minutes after which training stops, if the steps are not over before.
+        max_minutes : float or None, default=1.0
+            Minutes after which training stops, if the steps are not over before. None: all steps.
         n_steps : int, default=70
             Steps of training, rounded up to a multiple of 7.
         learning_rate : float, default=3e-4
@@ -406,9 +406,10 @@ class SBDDenoiser(TrainedDenoiser):
         from temdenoise.denoisers._trained.thinning import check_counts, check_share
         from temdenoise.training.options import TrainingOptions
 
-        for name, value in {
-            "n_steps": n_steps, "learning_rate": learning_rate, "max_minutes": max_minutes,
-        }.items():  # fmt: skip
+        numbers = {"n_steps": n_steps, "learning_rate": learning_rate}
+        if max_minutes is not None:
+            numbers["max_minutes"] = max_minutes
+        for name, value in numbers.items():
             if not value > 0:
                 raise ValueError(f"{name} must be above 0, got {value!r}.")
         said = self._settle_pixel_size(X, pixel_size)
