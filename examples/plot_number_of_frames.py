@@ -36,9 +36,10 @@ def small_network(**options):
     return BlindSpotDenoiser(
         base_channels=12,
         max_epochs=15,
-        steps_per_epoch=10,
+        steps_per_epoch=8,
         batch_size=2,
         patch_size=160,
+        learning_rate=4e-3,
         random_state=0,
         **options,
     )
