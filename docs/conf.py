@@ -2,7 +2,7 @@
 
     python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-runs the gallery too (about a minute); ``-D plot_gallery=0`` leaves it out. Nothing is fetched from
+runs the gallery too (a few minutes); ``-D plot_gallery=0`` leaves it out. Nothing is fetched from
 the network.
 """
 
