@@ -84,11 +84,10 @@ def main():
             f"dB), the best was epoch {best + 1} ({psnr[best]:.2f} dB), the last has "
             f"{psnr[-1]:.2f} dB."
         )
-        columns = ["epoch", "minutes", "training loss", "held-out loss", "PSNR"]
+        columns = ["epoch", "training loss", "held-out loss", "PSNR"]
         table = report.table(caption, columns)
-        minutes = np.cumsum([row["dur"] for row in rows]) / 60
         for k, row in enumerate(rows):
-            cells = [f"{minutes[k]:.2f}", *[f"{x:.5f}" for x in (row["train_loss"], loss[k])]]
+            cells = [f"{x:.5f}" for x in (row["train_loss"], loss[k])]
             report.row(table, [str(k + 1), *cells, f"{psnr[k]:.2f}"])
         result[n_frames] = {"chosen": psnr[chosen], "best": psnr[best], "last": psnr[-1]}
     report.finish()

@@ -219,6 +219,15 @@ def test_halo_of_the_published_networks():
     assert UDVDNet().halo == 2 * HalfPlaneUNet.reach + 1
 
 
+def test_self2self_sees_no_missing_pixels_beyond_the_image():
+    network = Self2SelfNet().eval()
+    network.level.fill_(5.0)
+    counts = torch.poisson(torch.full((1, 1, 20, 32), 5.0))
+    whole = torch.cat([counts, counts.flip(2)[:, :, :12]], dim=2)  # 32 rows: nothing is padded
+    expected = network(whole, torch.ones_like(whole))[:, :, :20]
+    torch.testing.assert_close(network(counts, torch.ones_like(counts)), expected)
+
+
 def test_halo_of_self2self():
     network = Self2SelfNet()
     network.level.fill_(0.5)

@@ -2,8 +2,8 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from temdenoise.networks._padding import pad_to_multiple
 from temdenoise.networks._partial_conv import PartialConv2d
 
 
@@ -26,7 +26,7 @@ class Self2SelfNet(nn.Module):
         Buffer. The image is divided by this number of counts per pixel. It is 1 in a new network.
         Training sets it to the mean of its image.
     stride, grid : int
-        32. Images of any size are padded with missing pixels to a multiple of it inside. Tiles may
+        32. Images of any size are padded with mirror images to a multiple of it inside. Tiles may
         start at multiples of it.
     halo : int
         Largest distance in pixels that an estimate can see.
@@ -120,8 +120,8 @@ class Self2SelfNet(nn.Module):
             )
         rows, columns = counts.shape[-2:]
         x = torch.where(mask.bool(), counts / self.level - 1, 0)
-        padding = (0, -columns % self.stride, 0, -rows % self.stride)
-        x, mask = F.pad(x, padding), F.pad(mask.to(x.dtype), padding)
+        # Mirror images, as missing pixels in such a number occur nowhere in training.
+        x, mask = (pad_to_multiple(a, self.stride) for a in (x, mask.to(x.dtype)))
         correction = self._unet(x, mask)[..., :rows, :columns]
         return self.level * (1 + correction.to(counts.dtype))
 
