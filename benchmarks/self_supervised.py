@@ -1,16 +1,18 @@
 """Denoise movies without clean images, and with time: PSNR, events and minutes of every method.
 
-    python benchmarks/self_supervised.py [--movies static events] [--doses 0.45]
+    python benchmarks/self_supervised.py [--movies static events other] [--doses 0.45]
         [--n-frames 5 40 400] [--only blind-spot ...] [--seeds 0]
 
-Two simulated movies of a Pt particle on CeO2, white contrast, 512 x 512 pixels of 6.22 pm, drift of
-up to 1.5 px a frame:
+Simulated movies of a Pt particle on CeO2, 512 x 512 pixels of 6.22 pm, drift of up to 1.5 px a
+frame:
 
 - static: nothing but drift, which flatters all methods that use time.
 - events: columns at the surface vanish and come back. In the middle frame six of them are missing:
   two for this frame alone, two for 3 frames, two for 9 frames.
+- other: static; another particle, contrast and microscope with each seed, as weights meet them in
+  practice. The first two have the paper's microscope and white contrast.
 
-Both have 400 frames; a method gets the middle N of them. Everything is scored on the same frames,
+All have 400 frames; a method gets the middle N of them. Everything is scored on the same frames,
 the middle ones.
 
 - PSNR (dB, data range 1 count) of the five middle frames, mean.
@@ -61,6 +63,7 @@ RESULTS = Path(__file__).parent / "results"
 PIXEL_SIZE = 6.22  # pm
 SIZE = 512
 N_FRAMES = 400
+MOVIES = ("static", "events", "other")
 MAX_STEP = 1.5  # px
 DURATIONS = (1, 3, 9)  # frames
 EACH = 2  # columns of each duration
@@ -105,11 +108,13 @@ def simulated(name, n_frames, seed, work):
         "n_frames": n_frames,
         "shape": SIZE,
         "pixel_size": PIXEL_SIZE,
-        "structure": "PtNp1",
-        "contrast": "white",
         "drift": drift_path(n_frames, np.random.default_rng(seed)),
         "random_state": seed,
     }
+    if name == "other":
+        options |= {"models": "varied", "optics": "varied"}
+    else:
+        options |= {"structure": "PtNp1", "contrast": "white"}
     events = wanted_events(n_frames, middle) if name == "events" else []
     if not path.exists():
         movie = make_movie(events=events, **options)
@@ -339,7 +344,7 @@ def measure(method, movie, n_frames):
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--movies", nargs="+", default=["static", "events"])
+    parser.add_argument("--movies", nargs="+", default=["static", "events"], choices=MOVIES)
     parser.add_argument("--doses", nargs="+", type=float, default=[0.45], help="e/px in vacuum")
     parser.add_argument("--n-frames", nargs="+", type=int, default=[5, 40, 400])
     parser.add_argument("--only", nargs="+", choices=list(METHODS), metavar="METHOD")
