@@ -161,6 +161,16 @@ def test_trained_weights_denoise_sums(movie, run):
     assert denoised.metadata["info"]["method"] == "sbd"
 
 
+def test_frames_that_are_aligned_already(movie, run):
+    counts = read_stack(movie)
+    for method, inner in (("wiener", WienerDenoiser()), ("sbd", SBDDenoiser.from_pretrained())):
+        inner = FrozenEstimator(inner) if method == "sbd" else inner
+        denoiser = AlignedSumDenoiser(denoiser=inner, n_frames=3, drift="none").fit(counts)
+        denoised, printed = run(movie, "--method", method, "--n-frames=3", "--aligned")
+        np.testing.assert_allclose(denoised, denoiser.transform(counts), rtol=1e-4)
+        assert f"method {method} on 3 frames, summed" in printed.out
+
+
 @pytest.mark.filterwarnings("ignore:The drift of")
 def test_auto_chooses_by_the_dose_of_the_sums(movie, run):
     counts = read_stack(movie)
@@ -228,6 +238,8 @@ def test_weights_that_cannot_be_bettered_stay(movie, run, tmp_path):
         (["--method=udvd", "--n-frames=7"], "must be 1, 3 or 5 with --method udvd, got 7"),
         (["--method=blind-spot", "--n-frames=3"], "not with blind-spot"),
         (["--n-frames", "0"], "not a positive integer"),
+        (["--aligned"], "--aligned goes with --n-frames"),
+        (["--method=udvd", "--n-frames=3", "--aligned"], "a method that denoises sums"),
         (["--adapt", "--n-frames", "3"], "--adapt goes without --n-frames"),
         (["--adapt", "--method", "wiener"], "--adapt goes with --method auto or sbd"),
         (["--save-weights", "w"], "--save-weights goes with --adapt"),

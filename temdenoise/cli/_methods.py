@@ -238,6 +238,11 @@ def add_arguments(parser, *, frames=False):
         say_default(action, partial(option.default, methods))
     if frames:
         group.add_argument(
+            "--aligned",
+            action="store_true",
+            help="with --n-frames: the frames are aligned already, no drift is measured",
+        )
+        group.add_argument(
             "--adapt",
             action="store_true",
             help="auto, sbd: first train the weights further on the frames (about a minute). They "
@@ -249,7 +254,8 @@ def add_arguments(parser, *, frames=False):
             metavar="DIR",
             help="with --adapt: folder for the adapted weights, to give as --weights another time",
         )
-    parser.set_defaults(adapt=False, save_weights=None, method_options=tuple(options))
+    switches = {"aligned": False, "adapt": False, "save_weights": None}
+    parser.set_defaults(**switches, method_options=tuple(options))
 
 
 def check_method(arguments):
@@ -271,6 +277,8 @@ def check_method(arguments):
             raise ValueError(
                 f"{name} goes with --method {' or '.join(option.methods)}{also}, not with {method}"
             )
+    if arguments.aligned and ("--n-frames" not in given or method in _WITH_TIME):
+        raise ValueError("--aligned goes with --n-frames and a method that denoises sums of frames")
     if "--n-frames" in given:
         _check_n_frames(given["--n-frames"], arguments)
 
@@ -311,14 +319,17 @@ def build(arguments):
     if method == "sbd":
         return temdenoise.SBDDenoiser.from_pretrained(params.pop("weights", None), **params)
     denoiser = METHODS[method].make(temdenoise).set_params(**params)
-    return denoiser if method in _WITH_WEIGHTS else summed(denoiser, n_frames)
+    return denoiser if method in _WITH_WEIGHTS else summed(denoiser, n_frames, arguments.aligned)
 
 
-def summed(denoiser, n_frames):
-    """Return a denoiser of sums of aligned frames; of single frames, `denoiser` itself."""
+def summed(denoiser, n_frames, aligned=False):
+    """Return a denoiser of sums of frames; of single frames, `denoiser` itself."""
     from temdenoise import AlignedSumDenoiser
 
-    return denoiser if n_frames == 1 else AlignedSumDenoiser(denoiser=denoiser, n_frames=n_frames)
+    if n_frames == 1:
+        return denoiser
+    drift = "none" if aligned else "measure"
+    return AlignedSumDenoiser(denoiser=denoiser, n_frames=n_frames, drift=drift)
 
 
 def takes_read_noise(denoiser):

@@ -74,10 +74,12 @@ def prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
         else:
             print(f"  nothing to adapt: {method} has no weights", flush=True)
     if n_frames > 1 and arguments.method in ("auto", "sbd"):
-        denoiser = _with_neighbours(denoiser, method, n_frames).fit(frames, mask=hidden)
+        with_neighbours = _with_neighbours(denoiser, method, n_frames, arguments.aligned)
+        denoiser = with_neighbours.fit(frames, mask=hidden)
     if n_frames > 1:
+        how = "summed" if arguments.aligned else "aligned and summed"
         alone = method in ("windowed-fourier", "udvd")
-        why = f" on {n_frames} frames{'' if alone else ', aligned and summed'}{why}"
+        why = f" on {n_frames} frames{'' if alone else f', {how}'}{why}"
     return Bunch(
         denoiser=denoiser,
         method=method,
@@ -148,14 +150,14 @@ def _choose(denoiser, frames, mask, calibration, n_frames):
     return denoiser.choose(sums, mask=mask, pixel_size=pixel_size)
 
 
-def _with_neighbours(denoiser, method, n_frames):
+def _with_neighbours(denoiser, method, n_frames, aligned):
     """Make a fitted denoiser of single frames one that uses neighbours too."""
     from sklearn.base import clone
     from sklearn.frozen import FrozenEstimator
 
     if method == "windowed-fourier":
         return clone(denoiser).set_params(n_frames=n_frames)
-    return summed(FrozenEstimator(denoiser), n_frames)
+    return summed(FrozenEstimator(denoiser), n_frames, aligned)
 
 
 def _adapt(denoiser, stack, mask, to_electrons, pixel_size, arguments):

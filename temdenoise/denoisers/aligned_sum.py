@@ -191,7 +191,8 @@ class AlignedSumDenoiser(ScaledDenoiser):
             warnings.warn(
                 f"The drift of {sums.n_unknown} of {sums.n_neighbours} neighbours could not be "
                 "measured (too few electrons, nothing to see, or another scene): they are left "
-                'out of the sums. If the frames are aligned already, set drift="none".',
+                'out of the sums. If the frames are aligned already, set drift="none" '
+                "(--aligned on the command line).",
                 FramesWarning,
                 stacklevel=4,
             )
