@@ -22,10 +22,10 @@ from tiny_training import (
 
 from temdenoise import BlindSpotDenoiser, Self2SelfDenoiser, ThinnedDenoiser, UDVDDenoiser
 
-CLEAN = lattices(6, 40, 40)
+CLEAN = lattices(3, 32, 30)
 NOISY = noisy_of(CLEAN)
 SMALL = {
-    "max_epochs": 4, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40, "orientations": 1,
+    "max_epochs": 4, "steps_per_epoch": 2, "batch_size": 2, "patch_size": 32, "orientations": 1,
     "precision": "float32", "device": "cpu", "random_state": 0,
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ TRAINED = {
     ),
     "self2self": (
         Self2SelfDenoiser(n_predictions=1, **SMALL),
-        NOISY[:1, :32, :32],
+        NOISY[:1],
         {
             "test_gradient_against_finite_differences": "transform leaves out bins at random",
             "test_early_stopping": "nothing is held out that could say when to stop",
@@ -169,7 +169,7 @@ def test_early_stopping(case):
 
 def test_max_minutes_ends_the_training(case):
     start = time.monotonic()
-    denoiser = case.make(max_epochs=10**6, max_minutes=0.2 / 60).fit(case.images)
+    denoiser = case.make(max_epochs=10**6, max_minutes=0.1 / 60).fit(case.images)
     assert 1 <= len(denoiser.history_) < 10**5
     assert time.monotonic() - start < 60  # a million epochs take days
     assert denoiser.transform(NOISY).shape == NOISY.shape
@@ -214,7 +214,7 @@ def test_pickle_and_joblib(case, tmp_path):
 
 def test_the_images_do_not_stay(case):
     # the same network, trained on more pixels, is not larger
-    large = case.make().fit(np.tile(case.images, (1, 3, 2)), pixel_size=PIXEL_SIZE)
+    large = case.make().fit(np.tile(case.images, (1, 2, 2)), pixel_size=PIXEL_SIZE)
     assert len(pickle.dumps(large)) < len(pickle.dumps(case.fitted)) + 2000
 
 
