@@ -99,12 +99,14 @@ class _Case:
 
     def __init__(self, estimator):
         self.estimator = estimator
-        # six, so that a method of three frames can learn from half of them; four do for the rest
+        # six, so that a method of three frames can learn from half of them; three do for the rest,
+        # and two where the number of images is of no account
         least = estimator._min_size
         self.all_clean = ImageStack(_lattices(6, max(36, least), max(30, least)), _PIXEL_SIZE)
         counts = np.random.default_rng(0).poisson(self.all_clean).astype(np.float32)
         self.all_noisy = ImageStack(counts, _PIXEL_SIZE)
-        self.clean, self.noisy = self.all_clean[:4], self.all_noisy[:4]
+        self.clean, self.noisy = self.all_clean[:3], self.all_noisy[:3]
+        self.pair = self.noisy[:2]
         self.mask = np.zeros(self.noisy.shape[1:], dtype=bool)
         self.mask[:12, :15] = True
         # the images from which `fit` learns
@@ -176,17 +178,17 @@ def _returns(case):
 
 def _pixel_sizes(case):
     denoiser = case.fitted
-    denoised = denoiser.transform(case.noisy)
+    denoised = denoiser.transform(case.pair)
     assert isinstance(denoised, ImageStack), "transform must return an ImageStack."
     assert denoised.pixel_size == _PIXEL_SIZE
     if not takes(denoiser.transform, "pixel_size"):
         return
-    plain = np.asarray(case.noisy)
+    plain = np.asarray(case.pair)
     said = denoiser.transform(plain, pixel_size=_PIXEL_SIZE)
     _same(said, denoised, "The keyword and the images' own pixel size differ.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        denoiser.transform(case.noisy, pixel_size=0.9 * _PIXEL_SIZE)
+        denoiser.transform(case.pair, pixel_size=0.9 * _PIXEL_SIZE)
     assert any(issubclass(w.category, PixelSizeWarning) for w in caught), (
         "A pixel size that is not that of the images must be said."
     )
@@ -197,8 +199,8 @@ def _pixel_sizes(case):
 
 def _kinds_of_arrays(case):
     denoiser = case.fitted
-    expected = denoiser.transform(case.noisy)
-    plain = np.asarray(case.noisy)
+    expected = denoiser.transform(case.pair)
+    plain = np.asarray(case.pair)
     padded = np.zeros((len(plain), 2 * plain.shape[1], 2 * plain.shape[2]))
     padded[:, ::2, ::2] = plain
     bare = denoiser.transform(plain)
@@ -209,7 +211,7 @@ def _kinds_of_arrays(case):
         _same(denoiser.transform(other), bare, "The kind of array changed the result.")
     ones = plain > 0
     _same(denoiser.transform(ones), denoiser.transform(ones.astype(float)), "bool images differ.")
-    _same(denoiser.transform(case.noisy.astype(np.uint16)), expected, "The dtype matters.")
+    _same(denoiser.transform(case.pair.astype(np.uint16)), expected, "The dtype matters.")
 
 
 def _one_by_one(case):
@@ -279,21 +281,22 @@ def _bad_images(case):
 
 def _masks(case):
     denoiser = case.fitted
-    expected = denoiser.transform(case.noisy, mask=case.mask)
+    expected = denoiser.transform(case.pair, mask=case.mask)
+    bare = denoiser.transform(case.pair)
     for what in (1000, -3, np.nan, np.inf):
-        spoiled = case.noisy.copy()
+        spoiled = case.pair.copy()
         spoiled[:, case.mask] = what
         denoised = denoiser.transform(spoiled, mask=case.mask)
         _same(denoised, expected, f"{what} under the mask changed the estimate.")
     assert np.isfinite(expected).all()
     if not case.estimator._context:
-        of_one = np.zeros(case.noisy.shape, dtype=bool)
-        of_one[2] = case.mask
-        denoised = denoiser.transform(case.noisy, mask=of_one)
-        _close(denoised[2], expected[2], "A mask of one image differs from that of all.")
-        _close(denoised[3], denoiser.transform(case.noisy)[3], "A mask spoils another image.")
-    nothing = denoiser.transform(case.noisy, mask=np.zeros_like(case.mask))
-    _same(nothing, denoiser.transform(case.noisy), "A mask of nothing changed the estimate.")
+        of_one = np.zeros(case.pair.shape, dtype=bool)
+        of_one[0] = case.mask
+        denoised = denoiser.transform(case.pair, mask=of_one)
+        _close(denoised[0], expected[0], "A mask of one image differs from that of all.")
+        _close(denoised[1], bare[1], "A mask spoils another image.")
+    nothing = denoiser.transform(case.pair, mask=np.zeros_like(case.mask))
+    _same(nothing, bare, "A mask of nothing changed the estimate.")
     spoiled = case.fit_on.copy()
     spoiled[:, case.mask] = np.nan
     clone(denoiser).fit(spoiled, mask=case.mask)

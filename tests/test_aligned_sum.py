@@ -37,7 +37,7 @@ def summed(**options):
 
 @pytest.fixture(scope="module")
 def movie():
-    clean, drift = drifting(11, size=160)
+    clean, drift = drifting(11, size=112)
     return clean, poisson(clean), drift
 
 

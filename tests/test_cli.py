@@ -182,8 +182,8 @@ def ramp(n_images=4):
 def test_a_gain_is_undone(movie, out, capsys, gain):
     electrons = ramp()
     write_stack(movie, 12 * electrons + 500, overwrite=True)
-    argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--method", "wiener", "--figure"]
-    assert main([*argv, "--gain", gain]) == 0
+    argv = ["denoise", str(movie), "-o", str(out / "a.tif"), "--method", "wiener"]
+    assert main([*argv, "--figure", "--gain", gain]) == 0
     assert "gain 12 per electron, offset 500, read noise 0 electrons" in capsys.readouterr().out
     denoised = read_stack(out / "a.tif")
     expected = WienerDenoiser().fit(electrons).transform(electrons)

@@ -124,7 +124,7 @@ def test_batches_bound_what_is_denoised_at_a_time(identity, clean, capsys):
 
 
 def test_metrics_by_name_as_callables_and_with_a_pixel_size(identity):
-    sim = make_ptceo2(2, structure="PtNp3", contrast="white", images_per_model=1)
+    sim = make_ptceo2(1, structure="PtNp3", contrast="white")
     images = ImageStack(sim.data, sim.pixel_size)
     result = evaluate(identity, images, images, scoring=["atom_f1", "atom_recall"])
     assert result.summary.loc["all", ["atom_f1", "atom_recall"]].tolist() == [1.0, 1.0]
@@ -215,7 +215,7 @@ def test_what_is_refused(identity, clean, noisy):
 def test_cross_validation_of_a_frozen_network_does_not_train(clean, noisy):
     """What scikit-learn clones it fits anew; frozen, it is scored as it is."""
     noisy = ImageStack(noisy, 6.22)
-    network = SBDDenoiser.from_pretrained("general", device="cpu")
+    network = SBDDenoiser.from_pretrained("general", device="cpu").set_params(orientations=1)
     with pytest.raises(NotFittedError):
         clone(network).transform(clean)
     frozen = FrozenEstimator(network)

@@ -385,7 +385,8 @@ class SpoiltDenoiser(BaseDenoiser):
 @pytest.fixture(scope="module")
 def columns():
     """Clean images with columns, that know their pixel size."""
-    sim = make_ptceo2(2, structure="PtNp3", contrast="white", images_per_model=1)
+    query = "thickness == 30"
+    sim = make_ptceo2(2, structure="PtNp3", query=query, contrast="white", images_per_model=1)
     return ImageStack(sim.data, sim.pixel_size)
 
 

@@ -211,8 +211,8 @@ def test_a_network_for_a_range_of_pixel_sizes_does_not_ask():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pixel_sizes_in_nm_or_angstrom(frames, name):
-    X = np.tile(np.asarray(frames[0])[:, :64, :64], (2, 1, 1))  # a movie, for those that need one
+def test_pixel_sizes_in_nm_or_angstrom(name):
+    X = np.asarray(load_sample_movie().data[:4, 140:204, 140:204])  # some need a movie
     if name == "SBDDenoiser":
         denoiser = SBDDenoiser.from_pretrained(device="cpu")
     else:

@@ -22,17 +22,17 @@ from tiny_training import (
 
 from temdenoise import BlindSpotDenoiser, Self2SelfDenoiser, ThinnedDenoiser, UDVDDenoiser
 
-CLEAN = lattices(6, 40, 40)
+CLEAN = lattices(3, 32, 30)
 NOISY = noisy_of(CLEAN)
 SMALL = {
-    "max_epochs": 4, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40, "orientations": 1,
+    "max_epochs": 3, "steps_per_epoch": 2, "batch_size": 2, "patch_size": 32, "orientations": 1,
     "precision": "float32", "device": "cpu", "random_state": 0,
 }  # fmt: skip
 
-# Name -> (denoiser of four epochs of two steps, the images that its `fit` takes, tests that do not
+# Name -> (denoiser of three epochs of two steps, the images that its `fit` takes, tests that do not
 # apply and why).
 TRAINED = {
-    "sbd": (tiny(), CLEAN, {}),
+    "sbd": (tiny(max_epochs=3), CLEAN, {}),
     "blind-spot": (BlindSpotDenoiser(base_channels=2, **SMALL), NOISY, {}),
     "udvd": (
         UDVDDenoiser(base_channels=2, **SMALL),
@@ -46,7 +46,7 @@ TRAINED = {
     ),
     "self2self": (
         Self2SelfDenoiser(n_predictions=1, **SMALL),
-        NOISY[:1, :32, :32],
+        NOISY[:1],
         {
             "test_gradient_against_finite_differences": "transform leaves out bins at random",
             "test_early_stopping": "nothing is held out that could say when to stop",
@@ -102,7 +102,7 @@ def interrupted(case, monkeypatch, n, **params):
 
 def test_history_has_a_row_for_each_epoch(case):
     rows = case.fitted.history_
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert np.isfinite([[row["train_loss"], row["valid_loss"]] for row in rows]).all()
     assert np.isfinite(scores(case.fitted)).all()
 
@@ -118,7 +118,7 @@ def test_resumed_is_as_if_never_stopped(case, monkeypatch, tmp_path):
     # the log has every epoch once
     after = read_log(tmp_path / "log.csv")
     assert [row["epoch"] for row in before] == ["1", "2"]
-    assert [row["epoch"] for row in after] == ["1", "2", "3", "4"]
+    assert [row["epoch"] for row in after] == ["1", "2", "3"]
     assert after[:2] == before
     assert float(after[2]["seconds"]) > float(before[1]["seconds"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.csv", "run.pt"]
@@ -128,7 +128,7 @@ def test_log_is_the_history(case, tmp_path):
     path = tmp_path / "log.csv"
     denoiser = case.make(log_file=path).fit(case.images)
     table = read_log(path)
-    assert len(table) == len(denoiser.history_) == 4
+    assert len(table) == len(denoiser.history_) == 3
     names = list(table[0])
     assert names[:5] == ["epoch", "seconds", "learning_rate", "train_loss", "valid_loss"]
     assert names[5:] == [score_of(denoiser)]
@@ -169,7 +169,7 @@ def test_early_stopping(case):
 
 def test_max_minutes_ends_the_training(case):
     start = time.monotonic()
-    denoiser = case.make(max_epochs=10**6, max_minutes=0.2 / 60).fit(case.images)
+    denoiser = case.make(max_epochs=10**6, max_minutes=0.1 / 60).fit(case.images)
     assert 1 <= len(denoiser.history_) < 10**5
     assert time.monotonic() - start < 60  # a million epochs take days
     assert denoiser.transform(NOISY).shape == NOISY.shape
@@ -214,7 +214,7 @@ def test_pickle_and_joblib(case, tmp_path):
 
 def test_the_images_do_not_stay(case):
     # the same network, trained on more pixels, is not larger
-    large = case.make().fit(np.tile(case.images, (1, 3, 2)), pixel_size=PIXEL_SIZE)
+    large = case.make().fit(np.tile(case.images, (1, 2, 2)), pixel_size=PIXEL_SIZE)
     assert len(pickle.dumps(large)) < len(pickle.dumps(case.fitted)) + 2000
 
 
