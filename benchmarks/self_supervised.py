@@ -349,6 +349,9 @@ def main():
     parser.add_argument("--n-frames", nargs="+", type=int, default=[5, 40, 400])
     parser.add_argument("--only", nargs="+", choices=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument(
+        "--finished", action="store_true", help="show the rows that are finished, compute none"
+    )
     parser.add_argument("--work", type=Path, default=RESULTS / "self_supervised.work")
     parser.add_argument("--output", type=Path, default=RESULTS / "self-supervised-cpu.json")
     args = parser.parse_args()
@@ -373,6 +376,8 @@ def main():
         if label == "BM4D (bmnd)" and not find_spec("bmnd"):
             continue  # pip install bmnd
         what = {"movie": movie, "dose": dose, "seed": seed, "n_frames": n_frames}
+        if args.finished and not work.has_row(label, what):
+            continue
 
         def compute(method=method, label=label, what=what):
             movie = read(what["movie"], what["dose"], what["seed"])
@@ -403,7 +408,7 @@ def _table(report, args, name, dose, rows):
     if name == "events":
         columns += [f"kept, {d}" for d in DURATIONS] + ["F1 after"]
     caption = f"{name.capitalize()} movie, {dose:g} e/px: PSNR in dB of N frames"
-    caption += "; the other columns are for the most frames." if len(numbers) > 1 else "."
+    caption += "; the other columns are for the largest N of the method." if numbers[1:] else "."
     table = report.table(caption, columns)
     for label in METHODS:
         mine = [row for row in rows if row["method"] == label]

@@ -36,10 +36,17 @@ class Work:
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
         return self.folder / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}-{key}"
 
+    def has_row(self, name, settings):
+        """Whether the row of these settings is finished."""
+        return self._row_path(name, settings).exists()
+
+    def _row_path(self, name, settings):
+        stem = self.stem(name, settings)
+        return stem.with_name(stem.name + ".json")
+
     def row(self, name, settings, compute):
         """Return the row of these settings: from the folder if it is there, or by `compute`."""
-        stem = self.stem(name, settings)
-        path = stem.with_name(stem.name + ".json")
+        path = self._row_path(name, settings)
         if not path.exists():
             write_json(path, compute())
         return json.loads(path.read_text(encoding="utf-8"))
