@@ -58,7 +58,6 @@ print(f"{counts.shape}, {one.mean():.2f} electrons per pixel in frame {frame}")
 estimates = {"low-pass": LowPassDenoiser().fit(one).transform(one)[0]}
 
 self2self = Self2SelfDenoiser(
-    drop_rate=0.1,
     max_epochs=4,
     steps_per_epoch=55,
     batch_size=1,
