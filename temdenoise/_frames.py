@@ -101,12 +101,15 @@ def warn_of_copies(movie, reach, consequence, *, stacklevel):
     >>> from temdenoise._frames import warn_of_copies
     >>> warn_of_copies(np.eye(3)[:, None], 2, "count once", stacklevel=2)
     """
-    found = copies(movie, reach)
+    _say_copies(copies(movie, reach), consequence, stacklevel=stacklevel + 1)
+
+
+def _say_copies(found, consequence, *, stacklevel):
     if found:
         k, original = found[0]
         warnings.warn(
-            f"{len(found)} frames are copies of frames close by (frame {k} of {original}): "
-            f"their noise is not independent, and they {consequence}.",
+            f"{len(found)} frames are copies of others (frame {k} of {original}): their noise is "
+            f"not independent, and they {consequence}.",
             FramesWarning,
             stacklevel=stacklevel + 1,
         )
@@ -142,14 +145,7 @@ def independent_frames(movie, *, stacklevel):
     found = copies(movie, len(movie))
     for k, original in found:
         originals[k] = originals[original]
-    if found:
-        k, original = found[0]
-        warnings.warn(
-            f"{len(found)} frames are copies of others (frame {k} of {original}): their noise is "
-            "not independent, and they count once.",
-            FramesWarning,
-            stacklevel=stacklevel + 1,
-        )
+    _say_copies(found, "count once", stacklevel=stacklevel + 1)
     dark = ~movie.any(axis=(1, 2))
     originals[dark] = -1
     if dark.any() and not dark.all():

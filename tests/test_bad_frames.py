@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import lattice_images
+from quick_methods import METHODS, QUICK
 from sklearn.base import clone
 
 from temdenoise import (
-    BlindSpotDenoiser,
     ImageStack,
     SBDDenoiser,
-    Self2SelfDenoiser,
-    ThinnedDenoiser,
-    UDVDDenoiser,
     WindowedFourierDenoiser,
 )
 from temdenoise._bad_pixels import bad_pixels
@@ -24,16 +21,6 @@ from temdenoise.datasets import make_movie
 from temdenoise.denoisers import FramesWarning
 from temdenoise.denoisers._trained.dose import estimate_at_dose
 
-QUICK = {
-    "max_epochs": 1, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40,
-    "precision": "float32", "device": "cpu", "random_state": 0,
-}  # fmt: skip
-METHODS = {
-    "blind-spot": BlindSpotDenoiser(base_channels=2, orientations=1, **QUICK),
-    "udvd": UDVDDenoiser(base_channels=2, orientations=1, **QUICK),
-    "thinned": ThinnedDenoiser(base_channels=4, n_draws=2, orientations=1, **QUICK),
-    "self2self": Self2SelfDenoiser(n_predictions=2, **QUICK),
-}
 LEARNERS = [*METHODS, "adapt"]
 
 
@@ -129,7 +116,7 @@ def test_copies_count_once(learn, name):
 
 def test_copies_in_blocks_of_time():
     noisy = movie(2, 40)[[0, 0, 1]]
-    with pytest.warns(FramesWarning, match="copies of frames close by.*look like structure"):
+    with pytest.warns(FramesWarning, match="copies of others.*look like structure"):
         WindowedFourierDenoiser(n_frames=3, device="cpu").fit_transform(noisy)
 
 

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import lattice_images
+from quick_methods import METHODS, QUICK
 from sklearn.base import clone
 
 from temdenoise import (
     BlindSpotDenoiser,
     ImageStack,
     SBDDenoiser,
-    Self2SelfDenoiser,
-    ThinnedDenoiser,
     UDVDDenoiser,
     psnr,
 )
@@ -26,17 +25,6 @@ from temdenoise.training.loop import Training
 from temdenoise.training.losses import find_loss
 from temdenoise.training.options import TrainingOptions
 from temdenoise.training.scores import held_out_score
-
-QUICK = {
-    "max_epochs": 1, "steps_per_epoch": 2, "batch_size": 1, "patch_size": 40,
-    "precision": "float32", "device": "cpu", "random_state": 0,
-}  # fmt: skip
-METHODS = {
-    "blind-spot": BlindSpotDenoiser(base_channels=2, orientations=2, **QUICK),
-    "udvd": UDVDDenoiser(base_channels=2, orientations=1, **QUICK),
-    "thinned": ThinnedDenoiser(base_channels=4, n_draws=2, orientations=1, **QUICK),
-    "self2self": Self2SelfDenoiser(n_predictions=2, **QUICK),
-}
 
 
 def movie(n=6, side=60, dose=2.0, seed=0):

@@ -117,12 +117,12 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
         return HybridVideoNet(n_frames=int(self.n_frames), base_channels=int(self.base_channels))
 
     def _make_batches(self, X, y, part):
-        if len(X) == 1 and self.n_frames > 1 and part.name == "train":
-            raise ValueError(
-                "All frames of X are copies of one, or hold no electrons: give the frames as they "
-                "were recorded, or take BlindSpotDenoiser."
-            )
         if part.name == "train" and self.n_frames > 1:
+            if len(X) == 1:
+                raise ValueError(
+                    "All frames of X are copies of one, or hold no electrons: give the frames as "
+                    "they were recorded, or take BlindSpotDenoiser."
+                )
             warn_of_cuts(X, stacklevel=level_outside())
         return self._frame_batches(X, y, part, context=self._context)
 

@@ -1,11 +1,10 @@
-"""Base of all trained methods: parameters, training, application, storage."""
+"""Base of all trained methods: parameters, training, application."""
 
 import os
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from temdenoise._calls import level_outside
@@ -16,6 +15,7 @@ from temdenoise.binning import bin_counts, unbin
 from temdenoise.denoisers._trained.bins import Bins
 from temdenoise.denoisers._trained.parts import Part, fingerprint, number_of_batches, split
 from temdenoise.denoisers._trained.signature import merge_doc, merge_signature
+from temdenoise.denoisers._trained.stored import StoredWeights
 from temdenoise.images import settle_pixel_size
 
 # Stacks of more images than this show a progress bar.
@@ -27,7 +27,7 @@ _NOT_IN_CHECKPOINT = (
 )  # fmt: skip
 
 
-class TrainedDenoiser(ScaledDenoiser):
+class TrainedDenoiser(StoredWeights, ScaledDenoiser):
     """Base class of the denoisers that train a network.
 
     This class has the parameters of training and application, and the methods `fit`, ``transform``,
@@ -163,12 +163,9 @@ class TrainedDenoiser(ScaledDenoiser):
     }  # fmt: skip
 
     _fill = "noise"
-    _stored: tuple = ()
     _loss = "relative_mse"
     # Decay of the average of the weights that is validated and kept.
     _averaging = 0.998
-    # Weights that `from_pretrained` loads unless told of others.
-    _default_weights = None
 
     def __init_subclass__(cls, **kwargs):
         own = cls.__dict__.get("_parameter_constraints", {})
@@ -251,10 +248,6 @@ class TrainedDenoiser(ScaledDenoiser):
     def _make_bins(self, pixel_size, X):
         """Bins for frames `X` of a pixel size in pm (None: not known); by default, pixels."""
         return Bins(1, pixel_size)
-
-    def _stored_bins(self, binning, size):
-        """Bins of stored weights: their side in pixels (None: not stored) and in pm."""
-        return Bins(binning or 1, size)
 
     def _split(self, X, y, trusted, seed):
         """Return (X, y, trusted) to train on, and to validate with."""
@@ -512,96 +505,3 @@ class TrainedDenoiser(ScaledDenoiser):
         self._check_call(stack, None)
         used = self._find_pixel_size(np.asarray(stack), None) if known == "auto" else known
         return pixel_gradient(self, np.asarray(image), pixel, self._factor(used))
-
-    # --- storage ----------------------------------------------------------------------------------
-
-    def save_pretrained(self, path, *, overwrite=False, info=None, dtype="float32"):
-        """Write weights and settings into a folder: model.safetensors and config.json.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The folder.
-        overwrite : bool, default=False
-            Replace weights that are there.
-        info : dict, optional
-            Further information to store: training set, measured figures, licence ... It must be
-            valid JSON. By default the information that was loaded with the weights, if any.
-        dtype : {"float32", "float16", "bfloat16"}, default="float32"
-            Precision of the stored weights. Half precision halves the file and rounds every weight
-            by at most 0.05 % ("float16") or 0.4 % ("bfloat16"). This hardly changes the images.
-            Loaded weights are float32 again.
-
-        Raises
-        ------
-        NotFittedError
-            If the denoiser is not fitted.
-        ValueError
-            If `dtype` is none of these, or too narrow for the weights.
-        FileExistsError
-            If the folder holds weights and `overwrite` is False, or is a file.
-        TypeError
-            If `info` holds what JSON cannot.
-        """
-        from temdenoise.denoisers._trained.weights import save
-
-        check_is_fitted(self)
-        save(self, path, overwrite=overwrite, info=info, dtype=dtype)
-
-    def _stored_params(self):
-        """Parameters as JSON holds them."""
-        from temdenoise.denoisers._trained.weights import stored_value
-
-        return {name: stored_value(getattr(self, name)) for name in self._stored}
-
-    @classmethod
-    def _from_stored(cls, params, device):
-        """Return an estimator with stored parameters."""
-        return cls(**params, device=device)
-
-    @classmethod
-    def from_pretrained(cls, name_or_path=None, *, network=None, device="auto"):
-        """Load trained weights; nothing in them is executed.
-
-        Parameters
-        ----------
-        name_or_path : str or path-like, default=None
-            A name of weights in the package, or a folder written by `save_pretrained`. A name of
-            the package has priority: write "./general" for a folder of that name.
-            ``"hf://owner/name"`` is a Hugging Face repository with the files of `save_pretrained`.
-            ``"hf://owner/name@revision"`` is a certain branch, tag or commit of it. The two files
-            are downloaded once and kept in the user's cache. By default the weights of this method
-            in the package, if there are any.
-        network : callable or torch.nn.Module, optional
-            The ``network`` of the training, if it is not one of the package.
-        device : str, default="auto"
-            As the parameter of the class.
-
-        Returns
-        -------
-        denoiser : object of this class
-            Fitted. How it denoises, `orientations` and `precision`, is not stored with the weights:
-            both have their defaults, and ``set_params`` changes them.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such name, folder or repository.
-        ValueError
-            If the files are damaged, do not belong together, or are of another class or network.
-        ConnectionError
-            If the repository cannot be reached and is not in the cache.
-        ImportError
-            If a repository is named and huggingface_hub is missing: ``pip install
-            'temdenoise[hub]'``.
-        """
-        from temdenoise.denoisers._trained.weights import load
-
-        if name_or_path is None:
-            if cls._default_weights is None:
-                raise ValueError(
-                    f"There are no weights of {cls.__name__} in the package: give the folder of "
-                    "yours."
-                )
-            name_or_path = cls._default_weights
-        return load(cls, name_or_path, network=network, device=device)
