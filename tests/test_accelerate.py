@@ -1,30 +1,24 @@
 """Two processes that share a training: real ones, on the processor."""
 
 import os
+import pickle
 import socket
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from tiny_training import PIXEL_SIZE, TINY, lattices, tiny
+from forks import start
+from skorch.callbacks import Callback
+from tiny_training import TINY, lattices, tiny
 
 from temdenoise import SBDDenoiser
 from temdenoise.networks import build_network
 from temdenoise.training.losses import relative_mse
 
-WORKER = """
-import os, pickle, sys
-import numpy as np
-import torch
-from skorch.callbacks import Callback
-from temdenoise import SBDDenoiser
-from temdenoise.images import ImageStack
-
 
 class Record(Callback):
-    '''Keeps what the first step saw, and its gradients.'''
+    """Keeps what the first step saw, and its gradients."""
 
     def on_train_begin(self, net, **kwargs):
         self.batches, self.grads = [], None
@@ -41,66 +35,52 @@ class Record(Callback):
 
 
 DIVERGING = {"learning_rate": 1e30, "checkpoint_file": None, "log_file": None, "verbose": False}
-folder = sys.argv[1]
-options = eval(sys.argv[2])
-record = Record()
-images = ImageStack(np.load(folder + "/images.npy"), float(sys.argv[3]))
-sbd = SBDDenoiser(**options, accelerate=True, callbacks=[record]).fit(images)
-sbd.callbacks = None
-sbd = pickle.loads(pickle.dumps(sbd))
-diverging = SBDDenoiser(**{**options, **DIVERGING}, accelerate=True)
-try:
-    diverging.fit(images)
-except ValueError as error:
-    diverged = str(error)
-torch.save(
-    {
-        "diverged": diverged,
-        "weights": sbd.network_.state_dict(),
-        "history": [row["valid_psnr"] for row in sbd.history_],
-        "denoised": np.asarray(sbd.transform(images)),
-        "batches": record.batches,
-        "grads": record.grads,
-        "start": record.start,
-    },
-    f"{folder}/{os.environ['RANK']}.pt",
-)
-torch.distributed.destroy_process_group()
-"""
+
+
+def train(folder, options, images):
+    """What each of the processes does."""
+    record = Record()
+    sbd = SBDDenoiser(**options, accelerate=True, callbacks=[record]).fit(images)
+    sbd.callbacks = None
+    sbd = pickle.loads(pickle.dumps(sbd))
+    with pytest.raises(ValueError) as diverged:
+        SBDDenoiser(**{**options, **DIVERGING}, accelerate=True).fit(images)
+    torch.save(
+        {
+            "diverged": str(diverged.value),
+            "weights": sbd.network_.state_dict(),
+            "history": [row["valid_psnr"] for row in sbd.history_],
+            "denoised": np.asarray(sbd.transform(images)),
+            "batches": record.batches,
+            "grads": record.grads,
+            "start": record.start,
+        },
+        folder / f"{os.environ['RANK']}.pt",
+    )
+    torch.distributed.destroy_process_group()
 
 
 def run_two(folder, images, **options):
     """Train in two processes; return what each of them saw and wrote, and its stderr."""
     pytest.importorskip("accelerate")
-    np.save(folder / "images.npy", images)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # what `accelerate launch` and `torchrun` set
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared["OMP_NUM_THREADS"] = "1"
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    logs = [folder / f"{rank}.txt" for rank in "01"]
     processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                WORKER,
-                str(folder),
-                repr({**TINY, **options}),
-                str(PIXEL_SIZE),
-            ],
-            env={**shared, "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
+        start(
+            train, folder, {**TINY, **options}, images,
+            environment={**shared, "RANK": rank, "LOCAL_RANK": rank}, stderr=log,
         )
-        for rank in "01"
-    ]
-    try:
-        errors = [process.communicate(timeout=300)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+        for rank, log in zip("01", logs, strict=True)
+    ]  # fmt: skip
+    for process in processes:
+        process.join(timeout=300)
+        process.kill()
+    errors = [log.read_text() for log in logs]
+    assert [process.exitcode for process in processes] == [0, 0], "\n".join(errors)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in "01"], errors
 
 
@@ -162,7 +142,7 @@ def test_only_the_main_process_writes_and_shows(two):
     assert "epoch 4" in errors[0]
     assert "epoch" not in errors[1]
     assert sorted(p.name for p in folder.iterdir()) == [
-        "0.pt", "1.pt", "images.npy", "log.csv", "run.pt",
+        "0.pt", "0.txt", "1.pt", "1.txt", "log.csv", "run.pt",
     ]  # fmt: skip
     assert len((folder / "log.csv").read_text().splitlines()) == 5
 

@@ -419,8 +419,8 @@ class FlatDenoiser(TransformerMixin, BaseEstimator):
         return tags
 
 
-# Configurations whose class, and the code that the checks run, is that of another one.
-ALIKE = {"lowpass ideal", "lowpass butterworth", "purelet decimated"}
+# Configurations of which the checks run the code of another one: trained methods that of "sbd".
+ALIKE = {"lowpass ideal", "lowpass butterworth", "purelet decimated", "blind-spot"}
 # scikit-learn's checks feed tables of real numbers, of any number of rows and also of one: no whole
 # counts, no movies, no single images.
 OTHER_INPUT = {"thinned", "udvd", "self2self"}

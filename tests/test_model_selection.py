@@ -1,15 +1,15 @@
 import json
 import signal
-import subprocess
-import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import lattice_images
+from forks import start
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_val_score
 
 from temdenoise import LowPassDenoiser, PoissonNoise, SBDDenoiser, psnr, ssim
@@ -160,44 +160,36 @@ def test_networks_differ_by_what_they_were_trained_on():
     assert not hasattr(estimator, "network_")
 
 
-SCRIPT = """
-import sys, time
-import numpy as np
-from temdenoise import LowPassDenoiser
-from temdenoise.model_selection import generalization_matrix
-
 class Slow(LowPassDenoiser):
+    """Takes a minute to fit on the second of two groups."""
+
     def _fit(self, X, y, mask):
-        if X.mean() > 0.5:  # the second group
-            time.sleep(float(sys.argv[2]))
+        if X.mean() > 0.5:
+            time.sleep(60)
         super()._fit(X, y, mask)
 
-clean = np.repeat([0.2, 0.8], 4)[:, None, None] * np.ones((8, 12, 12))
-result = generalization_matrix(Slow(), clean, list("aaaabbbb"), out=sys.argv[1])
-print(result.matrix.to_json(double_precision=15), result.fit_seconds.to_json())
-"""
 
-
-def test_killed_and_continued(tmp_path):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "matrix")]
-    killed = subprocess.Popen([*command, "60"])
+def test_killed_and_continued(tmp_path, monkeypatch):
+    out = tmp_path / "matrix"
+    clean = np.repeat([0.2, 0.8], 4)[:, None, None] * np.ones((8, 12, 12))
+    arguments = Slow(), clean, list("aaaabbbb")
+    killed = start(partial(generalization_matrix, *arguments, out=out))
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "matrix/row_0.json").exists():
-            assert killed.poll() is None
+        while not (out / "row_0.json").exists():
+            assert killed.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
-    assert not (tmp_path / "matrix/row_1.json").exists()
-    first = json.loads((tmp_path / "matrix/row_0.json").read_text())
-    done = subprocess.run([*command, "0"], capture_output=True, text=True, check=True)
-    matrix, seconds = map(json.loads, done.stdout.split())
-    assert seconds["a"] == pytest.approx(first["fit_seconds"])  # not trained again
-    clean = np.repeat([0.2, 0.8], 4)[:, None, None] * np.ones((8, 12, 12))
+        killed.kill()
+        killed.join()
+    assert not (out / "row_1.json").exists()
+    first = json.loads((out / "row_0.json").read_text())
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    done = generalization_matrix(*arguments, out=out)
+    assert done.fit_seconds["a"] == pytest.approx(first["fit_seconds"])  # not trained again
     expected = generalization_matrix(LowPassDenoiser(), clean, list("aaaabbbb")).matrix
-    pd.testing.assert_frame_equal(pd.DataFrame(matrix), expected, check_names=False)
+    pd.testing.assert_frame_equal(done.matrix, expected)
 
 
 def test_a_folder_serves_one_experiment(tmp_path):

@@ -33,9 +33,19 @@ from temdenoise.simulation.surface_defects import SURFACE_CHANGES
 FEW = {"structure": "PtNp3", "query": "thickness == 30 and tilt_y == 2", "defocus": (6, 8)}
 FEW |= {"n_images": 6, "images_per_model": 21}
 
+# Angstrom between the points of the simulation: coarser than any preset, for speed.
+SPACING = 0.2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_ptceo2.PRESETS, "quick", SPACING)
+        yield
+
 
 @pytest.fixture(scope="module")
-def few():
+def few(coarse):
     return make_ptceo2(**FEW)
 
 
@@ -249,7 +259,7 @@ def test_conditions_have_the_contrast_of_their_image():
     # the stored table against the rule, for images of other structures than the reference
     query = "support == 'flat' and tilt_x == 0 and tilt_y == 2 and thickness == 30"
     for contrast in ("black", "intermediate", "white"):
-        sim = make_ptceo2(1, structure="PtNp4", query=query, contrast=contrast)
+        sim = make_ptceo2(1, structure="PtNp4", query=query, contrast=contrast, preset="default")
         image, columns = sim.data[0] / VACUUM, sim.columns[0]
         assert image_contrast(image, columns, sim.pixel_size) == contrast
 
@@ -265,7 +275,7 @@ def test_unknown_conditions_have_no_contrast():
 
 
 @pytest.fixture(scope="module")
-def spread():
+def spread(coarse):
     return make_ptceo2(4)
 
 
@@ -382,7 +392,7 @@ def test_varied_optics_are_those_of_a_microscope_each():
     rows = sim.frame[2:]
     job = sim.columns._jobs[1]
     structure = structure_of(job)
-    grid = tuple(fast_length(length / 0.125) for length in structure.extent)
+    grid = tuple(fast_length(length / SPACING) for length in structure.extent)
     with one_torch_thread():
         wave = exit_wave(
             structure.numbers, structure.positions, structure.extent, grid,

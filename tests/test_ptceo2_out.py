@@ -4,15 +4,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from forks import start
 
 from temdenoise import ImageStack, make_ptceo2
 from temdenoise.datasets import _ptceo2
@@ -25,14 +25,6 @@ SET = {"structure": "PtNp3", "query": "thickness == 30", "images_per_model": 1, 
 
 # Angstrom between the points of the simulation: coarser than any preset, for speed.
 SPACING = 0.2
-
-SCRIPT = f"""
-import sys
-from temdenoise import make_ptceo2
-from temdenoise.datasets import _ptceo2
-_ptceo2.PRESETS["quick"] = {SPACING}
-make_ptceo2(**{SET!r}, out=sys.argv[1])
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,10 +39,16 @@ def expected(coarse):
     return make_ptceo2(**SET)
 
 
-def _start(out):
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(out)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+def _stop_after_a_model(out):
+    """Make the set in another process, and have the system kill it after one of three models."""
+    process = start(partial(make_ptceo2, **SET, out=out))
+    while len(_journal(out)) < 2:  # the head and a model
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not out.exists()
 
 
 def _journal(out):
@@ -60,16 +58,9 @@ def _journal(out):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """A set whose run was killed by the system after one of three models."""
+    """A set whose run was killed after one of three models."""
     out = tmp_path_factory.mktemp("killed") / "set.npy"
-    process = _start(out)
-    while len(_journal(out)) < 2:  # the head and a model
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not out.exists()
+    _stop_after_a_model(out)
     return out
 
 
@@ -269,12 +260,7 @@ def test_zarr_holds_the_same_images_and_goes_on(tmp_path, expected):
     zarr = pytest.importorskip("zarr")
     out = tmp_path / "set.zarr"
     part = tmp_path / "set.zarr.part"
-    process = _start(out)
-    while len(_journal(out)) < 2:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    _stop_after_a_model(out)
     before = _journal(out)
     assert part.is_dir()
     sim = make_ptceo2(**SET, out=out)

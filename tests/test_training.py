@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from forks import start
 from skorch.history import History
 from tiny_training import (
-    PIXEL_SIZE,
     TINY,
     assert_same_weights,
     interrupt_after,
@@ -25,6 +23,7 @@ from temdenoise._device import use_bfloat16
 from temdenoise.training import loop
 from temdenoise.training import net as training_net
 from temdenoise.training.callbacks import Budget, BudgetSchedule, EarlyStopping, PlateauSchedule
+from temdenoise.training.checkpoint import Checkpoint
 from temdenoise.training.scores import PSNR
 
 
@@ -216,34 +215,27 @@ def test_bad_device(images, device):
 
 # --- checkpoints ----------------------------------------------------------------------------------
 
-KILLED = """
-import os, signal, sys
-import numpy as np
-from temdenoise import SBDDenoiser
-from temdenoise.training.checkpoint import Checkpoint
 
-write = Checkpoint.on_epoch_end
-def write_and_die(self, net, **kwargs):
-    write(self, net, **kwargs)
-    if len(net.history) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-Checkpoint.on_epoch_end = write_and_die
-options, path, pixel_size = eval(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-SBDDenoiser(**options).fit(np.load(path), pixel_size=pixel_size)
-"""
+def fit_until_killed(options, images):
+    """Fit, and be killed by the system after the second epoch."""
+    write = Checkpoint.on_epoch_end
+
+    def write_and_die(self, net, **kwargs):
+        write(self, net, **kwargs)
+        if len(net.history) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoint.on_epoch_end = write_and_die
+    SBDDenoiser(**options).fit(images)
 
 
 def test_killed_and_resumed_is_as_if_never_stopped(images, tmp_path):
     checkpoint = tmp_path / "run.pt"
-    np.save(tmp_path / "images.npy", images)
     options = {**TINY, "schedule": "plateau", "early_stopping": 3}
-    given = repr({**options, "checkpoint_file": str(checkpoint)})
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, given, str(tmp_path / "images.npy"), str(PIXEL_SIZE)],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["images.npy", "run.pt"]
+    killed = start(fit_until_killed, {**options, "checkpoint_file": str(checkpoint)}, images)
+    killed.join(timeout=300)
+    assert killed.exitcode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
 
     resumed = SBDDenoiser(**options, checkpoint_file=str(checkpoint)).fit(images)
     expected = SBDDenoiser(**options).fit(images)

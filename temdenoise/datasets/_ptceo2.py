@@ -185,7 +185,7 @@ def make_ptceo2(
 
     >>> from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
     >>> from temdenoise import LowPassDenoiser
-    >>> sim = make_ptceo2(4)
+    >>> sim = make_ptceo2(4, query="thickness == 30")
     >>> scores = cross_val_score(
     ...     LowPassDenoiser(), sim.data, cv=LeaveOneGroupOut(), groups=sim.groups
     ... )
