@@ -196,7 +196,35 @@ def refuse_masked(image, name):
 
 
 def as_real_array(X, name, estimator_name):
-    """Return `X` as an array of real numbers; raise an error if it is not one."""
+    """Return `X` as an array of real numbers.
+
+    Every public function that takes numbers begins with this, because NumPy's own conversion drops
+    masks and imaginary parts, and takes text and dates for numbers.
+
+    Parameters
+    ----------
+    X : array-like of any shape
+    name, estimator_name : str
+        Names of the argument and of the caller, for the error messages.
+
+    Returns
+    -------
+    array : ndarray
+        Of a bool, integer or floating dtype.
+
+    Raises
+    ------
+    ValueError
+        If `X` is sparse, ragged, complex or not numeric, or a masked array with masked elements.
+    TypeError
+        If `X` holds objects that are not numbers.
+
+    Examples
+    --------
+    >>> from temdenoise._validation import as_real_array
+    >>> as_real_array([1, 2.5], "counts", "thin_counts")
+    array([1. , 2.5])
+    """
     if sparse.issparse(X):
         raise ValueError(
             f"Sparse data was passed as {name} to {estimator_name}, but images are dense: "
@@ -223,6 +251,24 @@ def as_real_array(X, name, estimator_name):
             "per pixel."
         )
     return array
+
+
+def as_float32(X, name, estimator_name):
+    """Return `X` as an array of single precision; see `as_real_array`.
+
+    Raises
+    ------
+    ValueError
+        If a finite value is too large for float32.
+    """
+    X = as_real_array(X, name, estimator_name)
+    with np.errstate(over="ignore"):
+        single = X.astype(np.float32, copy=False)
+    if X.dtype != np.float32 and (np.isinf(single) & ~np.isinf(X)).any():
+        raise ValueError(
+            f"{name} holds a value too large for dtype('float32'): {np.abs(X).max():g}."
+        )
+    return single
 
 
 def _object_to_float(array, name):

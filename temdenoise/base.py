@@ -130,7 +130,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         NotFittedError
             If `fit` was not called.
         ValueError
-            If the images are not a valid stack, or `mask` does not fit them.
+            If the images are not a valid stack, `mask` does not fit them, or values are so large
+            that the estimate is not finite.
 
         Warns
         -----
@@ -289,6 +290,11 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError(
                 f"{type(self).__name__}._transform returned shape {denoised.shape} for images of "
                 f"shape {X.shape}. It must return one estimate per pixel."
+            )
+        if not np.isfinite(denoised.sum(dtype=np.float64)) and not np.isfinite(denoised).all():
+            raise ValueError(
+                f"The estimate of {type(self).__name__} is not finite. The largest value of the "
+                f"images is {X.max():.3g}. If that is no count of electrons, hide it with mask=."
             )
         # The checks do not copy float32 input, so the output must not share its memory.
         denoised = denoised.copy() if np.may_share_memory(denoised, X) else denoised

@@ -6,6 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
+from temdenoise._validation import as_float32, as_real_array
+
 # More electrons than this in a pixel are shared by area. The noise of random sharing would be below
 # single precision, and the counts would not fit an int64.
 _TOO_MANY_TO_SHARE = 2**31
@@ -73,7 +75,7 @@ def bin_counts(images, factor, random_state=0):
         raise ValueError(
             f"A bin cannot be smaller than a pixel: factor must be >= 1 and finite, got {factor}."
         )
-    images = np.asarray(images)
+    images = as_real_array(images, "images", "bin_counts")
     height, width = images.shape[-2:]
     shape = [int(np.ceil(n / factor - 1e-9)) for n in (height, width)]
     pads = [
@@ -124,7 +126,7 @@ def unbin(rates, factor, shape):
     >>> unbin(np.full((1, 3, 3), 7.0), 4, (12, 11)).round(4).max()
     np.float32(7.0)
     """
-    rates = np.asarray(rates, dtype=np.float32)
+    rates = as_float32(rates, "rates", "unbin")
     for n, m in zip(rates.shape[-2:], shape, strict=True):
         if m > np.ceil(n * factor - 1e-9):
             raise ValueError(f"{n} bins of {factor:g} pixels cannot fill {m} pixels.")

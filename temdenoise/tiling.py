@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from temdenoise._jobs import side_by_side
+from temdenoise._validation import refuse_masked
 
 
 def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None, n_jobs=1):
@@ -64,6 +65,9 @@ def apply_tiled(function, image, *, tile, halo, multiple=1, blend=None, out=None
     >>> bool(np.allclose(smooth, gaussian_filter(image, 2.0), atol=1e-6))
     True
     """
+    refuse_masked(image, "image")
+    if np.iscomplexobj(image):
+        raise ValueError("image is complex: take its modulus or its real part first.")
     if np.ndim(image) not in (2, 3) or 0 in np.shape(image):
         raise ValueError(
             "Expected a non-empty image of shape (height, width) or (n_channels, height, width), "

@@ -7,6 +7,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.special import gammaln, xlogy
 
+from temdenoise._validation import as_real_array
+
 METHODS = ("exact_unbiased", "asymptotic", "algebraic")
 """Names of the inverses."""
 
@@ -276,10 +278,7 @@ def check_noise(gain, offset, read_noise):
 
 
 def _real(values, name):
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be real numbers, got dtype {values.dtype}.")
-    values = values.astype(np.float64)
+    values = as_real_array(values, name, "variance stabilisation").astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, but there is NaN or infinity.")
     return values

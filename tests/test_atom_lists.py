@@ -214,6 +214,10 @@ def test_match_refuses_bad_input():
         match_atoms([(0, 0)], [(np.inf, 0)])
     with pytest.raises(ValueError, match="max_distance"):
         match_atoms([(0, 0)], [(0, 0)], max_distance=0)
+    many = np.random.default_rng(0).uniform(0, 1000, (2500, 2))
+    with pytest.raises(ValueError, match=r"6\.25e\+06 pairs .* give a smaller max_distance"):
+        match_atoms(many, many, max_distance=2000)
+    assert (match_atoms(many, many, 2000, "nearest")["distance"] == 0).all()
     with pytest.raises(TypeError, match="max_distance"):
         match_atoms([(0, 0)], [(0, 0)], max_distance="10")
     with pytest.raises(ValueError, match="assignment"):

@@ -5,7 +5,7 @@ import pytest
 from conftest import lattice_images
 from skimage.restoration import denoise_nl_means
 
-from temdenoise import NLMDenoiser
+from temdenoise import NLMDenoiser, VSTDenoiser
 from temdenoise.denoisers.nlm import _estimate_sigma
 
 
@@ -73,3 +73,13 @@ def test_patches_larger_than_the_image(gaussian):
     result = NLMDenoiser(sigma=10.0, patch_size=15, patch_distance=500).fit(noisy).transform(noisy)
     assert np.abs(result - noisy.mean(axis=(1, 2), keepdims=True)).max() < 60
     assert result.std() < noisy.std()
+
+
+@pytest.mark.parametrize(("dose", "share"), [(0.01, "54%"), (0.05, "2.%")])
+def test_lost_counts_are_said(dose, share):
+    counts = np.random.default_rng(0).poisson(dose, size=(1, 96, 96))
+    with pytest.warns(UserWarning, match=f"lost {share} of the counts .* VSTDenoiser") as caught:
+        NLMDenoiser().fit(counts).transform(counts)
+    assert caught[0].filename == __file__
+    stable = VSTDenoiser(denoiser=NLMDenoiser(), binning=4).fit(counts).transform(counts)
+    assert stable.mean() == pytest.approx(counts.mean(), rel=0.05)

@@ -64,11 +64,13 @@ def local_maxima(response, threshold, sigma):
     across_scales = response.max(axis=0)
     row, column = np.nonzero(is_peak(across_scales, sigma) & (across_scales > threshold))
     # A plateau (two equal pixels, an exactly symmetric blob between pixels) is one blob. Only the
-    # first of each group of peaks close to each other is kept.
-    keep = np.ones(len(row), dtype=bool)
-    for k in range(len(row)):
-        earlier = np.flatnonzero(keep[:k] & (row[:k] >= row[k] - reach))
-        keep[k] = not np.any(np.abs(column[earlier] - column[k]) <= reach)
+    # first of each group of peaks close to each other is kept: it takes the pixels around it.
+    taken = np.zeros(across_scales.shape, dtype=bool)
+    keep = np.zeros(len(row), dtype=bool)
+    for k, (y, x) in enumerate(zip(row, column, strict=True)):
+        if not taken[y, x]:
+            keep[k] = True
+            taken[y : y + reach + 1, max(0, x - reach) : x + reach + 1] = True
     row, column = row[keep], column[keep]
     return response[:, row, column].argmax(axis=0), row, column
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from temdenoise._validation import refuse_masked
 from temdenoise.images import settle_pixel_size
 
 
@@ -28,7 +29,7 @@ def check_points(points, name="points"):
     TypeError
         If a position is not a real number.
     ValueError
-        If the shape is wrong, or a position is NaN or infinite.
+        If the shape is wrong, a position is NaN or infinite, or a masked array has masked elements.
 
     Examples
     --------
@@ -36,6 +37,7 @@ def check_points(points, name="points"):
     >>> check_points([(1, 2)]).tolist(), check_points([]).shape
     ([[1.0, 2.0]], (0, 2))
     """
+    refuse_masked(points, name)
     if isinstance(points, pd.DataFrame):
         missing = [column for column in ("x", "y") if column not in points.columns]
         if missing:

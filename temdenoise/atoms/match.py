@@ -10,6 +10,9 @@ from scipy.spatial import cKDTree
 from temdenoise._lengths import check_length
 from temdenoise.atoms._points import check_points
 
+# Largest number of possible pairs: about 0.5 GB are needed for them.
+_TOO_MANY = 5_000_000
+
 
 def match_atoms(a, b, max_distance=10, assignment="optimal"):
     """Pair the atoms of two lists that are at most a given distance apart.
@@ -39,7 +42,8 @@ def match_atoms(a, b, max_distance=10, assignment="optimal"):
     TypeError
         If a position or `max_distance` is not a real number.
     ValueError
-        If the positions are not finite or have another shape, or an argument is out of range.
+        If the positions are not finite or have another shape, an argument is out of range, or
+        more than five million pairs are possible.
 
     See Also
     --------
@@ -68,10 +72,18 @@ def match_atoms(a, b, max_distance=10, assignment="optimal"):
 
 def _assign(a, b, max_distance):
     """Solve the assignment in each group of atoms within reach of each other."""
-    near = cKDTree(a).sparse_distance_matrix(cKDTree(b), max_distance, output_type="ndarray")
+    a, b = cKDTree(a), cKDTree(b)
+    n_near = a.count_neighbors(b, max_distance)
+    if n_near > _TOO_MANY:
+        raise ValueError(
+            f"{n_near:.3g} pairs of atoms are at most max_distance={max_distance:g} apart, more "
+            f"than memory may hold ({_TOO_MANY:.0e}). Atoms that are the same lie closer to each "
+            "other than neighbouring columns: give a smaller max_distance, or "
+            'assignment="nearest".'
+        )
+    near = a.sparse_distance_matrix(b, max_distance, output_type="ndarray")
     i, j, distance = near["i"], near["j"], near["v"]
-    n = len(a) + len(b)
-    graph = coo_array((np.ones(len(i)), (i, len(a) + j)), shape=(n, n))
+    graph = coo_array((np.ones(len(i)), (i, a.n + j)), shape=(a.n + b.n,) * 2)
     group = connected_components(graph, directed=False)[1][i]
     pairs = []
     order = np.argsort(group, kind="stable")

@@ -1,12 +1,17 @@
 """Non-local means."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from temdenoise._calls import level_outside
 from temdenoise._jobs import map_images
 from temdenoise.base import BaseDenoiser
+
+# A mean that falls by more than this share, and by so many standard errors, is no chance.
+_MOST_LOST, _CLEAR = 0.05, 3.0
 
 
 class NLMDenoiser(BaseDenoiser):
@@ -34,6 +39,11 @@ class NLMDenoiser(BaseDenoiser):
     n_jobs : int or None, default=None
         Number of images denoised in parallel, in threads. None and -1: all CPUs. None also follows
         joblib's parallel_config and other workers on the machine.
+
+    Warns
+    -----
+    UserWarning
+        In `transform`, if more than 5 % of the counts are lost.
 
     Attributes
     ----------
@@ -66,7 +76,9 @@ class NLMDenoiser(BaseDenoiser):
         self.n_jobs = n_jobs
 
     def _transform(self, X, mask):
-        return map_images(self._filter_into, X, self._sigmas(X, mask), n_jobs=self.n_jobs)
+        denoised = map_images(self._filter_into, X, self._sigmas(X, mask), n_jobs=self.n_jobs)
+        _warn_if_counts_are_lost(X, denoised)
+        return denoised
 
     def _sigmas(self, X, mask):
         if self.sigma != "auto":
@@ -94,6 +106,25 @@ class NLMDenoiser(BaseDenoiser):
         )
         # scikit-image drops the second axis of images one pixel wide.
         out[:] = centre + sigma * filtered.reshape(image.shape)
+
+
+def _warn_if_counts_are_lost(X, denoised):
+    """Say by how much the mean fell, which Gaussian noise never makes it do.
+
+    At few counts most pixels are equal zeros, so they are averaged more than those with electrons.
+    """
+    before, after = (images.mean(axis=(1, 2), dtype=np.float64) for images in (X, denoised))
+    chance = X.std(axis=(1, 2)) / np.sqrt(X[0].size)
+    lost = (before - after) / np.maximum(np.abs(before), 1e-12)
+    lost[before - after < _CLEAR * chance] = 0
+    if lost.max() > _MOST_LOST:
+        k = int(lost.argmax())
+        warnings.warn(
+            f"NLMDenoiser lost {lost[k]:.0%} of the counts of image {k}: its noise is not "
+            "Gaussian. For electron counts use VSTDenoiser(denoiser=NLMDenoiser()).",
+            UserWarning,
+            stacklevel=level_outside(),
+        )
 
 
 def _estimate_sigma(image):

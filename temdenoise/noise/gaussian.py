@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from temdenoise._validation import as_float32
 from temdenoise.images import stack_like
-from temdenoise.noise.poisson import _check_shape
+from temdenoise.noise.poisson import _check_real, _check_shape
 
 
 class GaussianNoise(BaseEstimator):
@@ -73,8 +74,9 @@ class GaussianNoise(BaseEstimator):
             random_state = self.random_state
         torch = sys.modules.get("torch")  # a tensor can only come from a torch already imported
         if torch is not None and isinstance(clean, torch.Tensor):
-            clean = clean if clean.is_floating_point() else clean.float()
             _check_shape(clean.shape)
+            _check_real(clean)
+            clean = clean if clean.is_floating_point() else clean.float()
             _check_finite(bool(torch.isfinite(clean).all()))
             if not isinstance(random_state, torch.Generator):
                 seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
@@ -83,7 +85,7 @@ class GaussianNoise(BaseEstimator):
                 clean.shape, generator=random_state, device=clean.device, dtype=clean.dtype
             )
         else:
-            images, clean = clean, np.asarray(clean, dtype=np.float32)
+            images, clean = clean, as_float32(clean, "clean", "GaussianNoise")
             _check_shape(clean.shape)
             _check_finite(bool(np.isfinite(clean).all()))
             draw = check_random_state(random_state).standard_normal(clean.shape).astype(np.float32)

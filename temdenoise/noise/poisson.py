@@ -8,7 +8,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from temdenoise._validation import as_float32, as_real_array
 from temdenoise.images import stack_like
+
+# A count as large as this is none, and would overflow in NumPy's draws.
+_TOO_MANY = 2**53
 
 
 class PoissonNoise(BaseEstimator):
@@ -78,7 +82,10 @@ class PoissonNoise(BaseEstimator):
         ------
         ValueError
             If `clean` has a negative, NaN or infinite value, has fewer than two axes or no pixel,
-            or if an image that is zero everywhere has to be scaled to a dose.
+            is not real, is a masked array with masked elements, or if an image that is zero
+            everywhere has to be scaled to a dose.
+        TypeError
+            If `clean` holds objects that are not numbers.
         """
         self._validate_params()
         dose = self._check_dose()
@@ -147,7 +154,10 @@ def thin_counts(counts, fraction=0.5, random_state=None):
     Raises
     ------
     ValueError
-        If `counts` are negative or not whole numbers, or `fraction` is out of range.
+        If `counts` are negative, not whole or not real numbers, or a masked array with masked
+        elements, or if `fraction` is out of range.
+    TypeError
+        If `counts` hold objects that are not numbers.
 
     Examples
     --------
@@ -160,9 +170,7 @@ def thin_counts(counts, fraction=0.5, random_state=None):
     """
     if not (isinstance(fraction, Real) and 0 < fraction < 1):
         raise ValueError(f"fraction must be a number between 0 and 1, excluded; got {fraction!r}.")
-    images, counts = counts, np.asarray(counts)
-    if counts.dtype.kind not in "biuf":
-        raise ValueError(f"counts must be real numbers, got dtype {counts.dtype}.")
+    images, counts = counts, as_real_array(counts, "counts", "thin_counts")
     if counts.dtype.kind == "f" and not (np.isfinite(counts) & (np.rint(counts) == counts)).all():
         raise ValueError(
             "counts must be whole numbers: an image that was scaled, interpolated or "
@@ -170,17 +178,17 @@ def thin_counts(counts, fraction=0.5, random_state=None):
         )
     if counts.size and counts.min() < 0:
         raise ValueError(f"counts must not be negative; the smallest is {counts.min()}.")
+    if counts.size and counts.max() >= _TOO_MANY:
+        raise ValueError(f"counts must be below {_TOO_MANY:g}; the largest is {counts.max():g}.")
     dtype = np.uint8 if counts.dtype == bool else counts.dtype
-    a = check_random_state(random_state).binomial(counts.astype(np.int64), fraction).astype(dtype)
+    drawn = check_random_state(random_state).binomial(counts.astype(np.int64), fraction)
+    a = np.asarray(drawn, dtype=dtype)
     b = (counts.astype(dtype) - a).astype(dtype)
     return stack_like(a, images), stack_like(b, images)
 
 
 def _sample_numpy(clean, dose, random_state):
-    try:
-        clean = np.asarray(clean, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"clean must be an array of real numbers: {error}") from error
+    clean = as_float32(clean, "clean", "PoissonNoise")
     _check_shape(clean.shape)
     _check_range(clean.min(), clean.max())
     rng = check_random_state(random_state)
@@ -198,6 +206,7 @@ def _sample_numpy(clean, dose, random_state):
 
 def _sample_torch(torch, clean, dose, random_state):
     _check_shape(clean.shape)
+    _check_real(clean)
     # Half precision does not hold all whole numbers above 2048 (256 in bfloat16): draw in float32.
     if clean.dtype not in (torch.float32, torch.float64):
         clean = clean.float()
@@ -225,6 +234,11 @@ def _check_shape(shape):
             "clean must be an image (height, width) or a stack (n_images, ..., height, width) "
             f"with pixels, got shape {tuple(shape)}."
         )
+
+
+def _check_real(tensor):
+    if tensor.is_complex():
+        raise ValueError(f"clean must hold real numbers, got a tensor of {tensor.dtype}.")
 
 
 def _check_range(low, high):

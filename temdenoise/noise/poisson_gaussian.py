@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from temdenoise._validation import check_images
+from temdenoise._validation import as_real_array, check_images
 from temdenoise.images import stack_like
 from temdenoise.noise.analysis import analyze_noise
 from temdenoise.noise.poisson import PoissonNoise
@@ -241,7 +241,8 @@ class PoissonGaussianNoise(BaseEstimator):
             If a value is "auto" and `fit` was not called.
         """
         gain, offset, _ = self._values()
-        return (values - np.float32(offset)) / np.float32(gain)
+        numbers = as_real_array(values, "values", "PoissonGaussianNoise")
+        return stack_like((numbers - np.float32(offset)) / np.float32(gain), values)
 
     def from_electrons(self, electrons):
         """Apply gain and offset to electrons.
@@ -261,7 +262,8 @@ class PoissonGaussianNoise(BaseEstimator):
             If a value is "auto" and `fit` was not called.
         """
         gain, offset, _ = self._values()
-        return np.float32(gain) * electrons + np.float32(offset)
+        numbers = as_real_array(electrons, "electrons", "PoissonGaussianNoise")
+        return stack_like(np.float32(gain) * numbers + np.float32(offset), electrons)
 
     def _values(self):
         values = []
