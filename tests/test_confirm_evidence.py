@@ -43,6 +43,19 @@ def test_tail_against_the_exact_distribution(z):
     assert tail(value, weights, rate) == pytest.approx(exact_tail(value, weights, rate), rel=0.02)
 
 
+@pytest.mark.parametrize("dose", [0.001, 0.01, 0.1])
+def test_tail_of_few_electrons_is_a_chance(dose):
+    rng = np.random.default_rng(2)
+    weights, rate = rng.gamma(2.0, size=200) - 2, np.full(200, dose)
+    values = np.append(rng.poisson(rate, size=(300, 200)) @ weights, 0) - weights @ rate
+    p = np.array([tail(value, weights, rate) for value in values])
+    assert ((p > 0) & (p <= 1)).all()
+    # of true sums at most a share p has a p-value of p or less
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(p[:-1] <= level) < level + 3 * np.sqrt(level / 300)
+    assert tail(-1e9, weights, rate) == 1
+
+
 def test_tail_is_smooth_through_zero():
     weights, rate = np.array([1.0, -0.3, 2.0]), np.array([20.0, 30.0, 10.0])
     values = np.linspace(-0.05, 0.05, 41)

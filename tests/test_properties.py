@@ -211,7 +211,7 @@ def test_atoms_turn_with_the_image(X, turns, level):
 
 
 @few
-@given(X=counts(least=40, most=60, n_images=1), seed=st.integers(0, 9))
+@given(X=counts(least=64, most=90, n_images=1), seed=st.integers(0, 9))
 def test_verdicts_are_chances(X, seed):
     denoiser = LowPassDenoiser(cutoff=0.1).fit(X)
     atoms = confirm_atoms(denoiser, X[0].astype(int), sigma=3, random_state=seed)
