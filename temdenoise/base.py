@@ -14,6 +14,8 @@ from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settl
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise, draw_noise
 from temdenoise.noise._gain_hint import gain_hint
+from temdenoise.noise.bad_pixels import BadPixelsWarning
+from temdenoise.noise.bad_pixels import bad_pixels as find_bad_in
 
 # Seed of the noise that `score` draws: fixed, so that candidates are compared on the same noise.
 _SCORE_SEED = 0
@@ -81,7 +83,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.input_tags.three_d_array = True
         return tags
 
-    def fit(self, X, y=None, *, mask=None):
+    def fit(self, X, y=None, *, mask=None, bad_pixels="mask"):
         """Check the images and fit the denoiser.
 
         Parameters
@@ -92,6 +94,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             Clean images of the same shape, for methods that learn from pairs.
         mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
             True marks pixels not to trust. They may hold any value, also NaN.
+        bad_pixels : {"mask", "keep"}, default="mask"
+            As for `transform`.
 
         Returns
         -------
@@ -106,10 +110,12 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         self._validate_params()
         X, y, mask = self._check_images(X, y, mask)
+        if y is None and self._fits_on == "noisy":
+            mask = self._hide_bad_pixels(X, mask, bad_pixels, say=False)  # `transform` says it
         self._fit(fill_masked(X, mask), y, mask)
         return self
 
-    def transform(self, X, *, mask=None):
+    def transform(self, X, *, mask=None, bad_pixels="mask"):
         """Denoise images.
 
         Parameters
@@ -119,6 +125,10 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         mask : bool array-like of shape (height, width) or (n_images, height, width), default=None
             True marks pixels not to trust, such as a burnt-in label. They may hold any value, also
             NaN. They are filled from their surroundings first. The estimate there has no meaning.
+        bad_pixels : {"mask", "keep"}, default="mask"
+            "mask": pixels that no count of electrons explains, such as hot pixels, empty borders
+            and labels, are masked too, with a warning that counts and places them
+            (`temdenoise.noise.find_bad_pixels`). "keep": they are taken as they are.
 
         Returns
         -------
@@ -135,10 +145,12 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Warns
         -----
+        BadPixelsWarning
+            If pixels are masked because no count of electrons explains them.
         UserWarning
             If the method needs counts and the values look like counts multiplied by a gain.
         """
-        X, mask, pixel_size = self._check_call(X, mask)
+        X, mask, pixel_size = self._check_call(X, mask, bad_pixels)
         return self._as_output(self._transform(self._filled(X, mask), mask), X, pixel_size)
 
     def fit_transform(self, X, y=None, **params):
@@ -241,7 +253,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Denoise checked float32 images of shape (n_images, height, width); never write to X."""
         raise TypeError(f"{type(self).__name__} must define _transform(X, mask).")
 
-    def _check_call(self, X, mask):
+    def _check_call(self, X, mask, bad_pixels="mask"):
         """Check that the denoiser is fitted, and check the arguments of `transform`.
 
         Returns
@@ -249,6 +261,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         X : ndarray of shape (n_images, height, width), dtype float32
             The images. Masked pixels are 0 if they were not numbers.
         mask : None or bool ndarray of the same shape
+            With the pixels that no count of electrons explains.
         pixel_size : float or None
             Pixel size that the images know, in pm.
 
@@ -258,6 +271,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         pixel_size = pixel_size_of(X)
         X, _, mask = self._check_images(X, None, mask)
+        mask = self._hide_bad_pixels(X, mask, bad_pixels)
         if get_tags(self).input_tags.positive_only:
             hint = gain_hint(fill_masked(X, mask), getattr(self, "gain", 1.0))
             if hint:
@@ -265,6 +279,28 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                     f"{type(self).__name__}: {hint}", UserWarning, stacklevel=level_outside()
                 )
         return X, mask, pixel_size
+
+    def _hide_bad_pixels(self, X, mask, bad_pixels, *, say=True):
+        """Return the mask with the pixels that no count of electrons explains."""
+        if bad_pixels not in ("mask", "keep"):
+            raise ValueError(f'bad_pixels must be "mask" or "keep", got {bad_pixels!r}.')
+        if bad_pixels == "keep":
+            return mask
+        bad = find_bad_in(X, mask)
+        if not bad:
+            return mask
+        hidden = bad.mask if mask is None else mask | bad.mask
+        if hidden.all(axis=(1, 2)).any():
+            return mask
+        if say:
+            warnings.warn(
+                f"{type(self).__name__} masks {bad.mask.mean():.2%} of the pixels, as no count of "
+                f"electrons explains them: {bad}. To take them as they are, give "
+                'bad_pixels="keep".',
+                BadPixelsWarning,
+                stacklevel=level_outside(),
+            )
+        return hidden
 
     def _check_images(self, X, y=None, mask=None):
         """Check a stack, its partner and its mask; return them as float32 and bool."""
@@ -309,7 +345,7 @@ class ScaledDenoiser(BaseDenoiser):
     pixel_size)``, with a pixel size in pm or None.
     """
 
-    def transform(self, X, *, mask=None, pixel_size=None):
+    def transform(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Denoise images.
 
         Parameters
@@ -322,6 +358,10 @@ class ScaledDenoiser(BaseDenoiser):
         pixel_size : float or "auto", default=None
             Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" is for
             methods that can find the pixel size.
+        bad_pixels : {"mask", "keep"}, default="mask"
+            "mask": pixels that no count of electrons explains, such as hot pixels, empty borders
+            and labels, are masked too, with a warning that counts and places them
+            (`temdenoise.noise.find_bad_pixels`). "keep": they are taken as they are.
 
         Returns
         -------
@@ -340,6 +380,8 @@ class ScaledDenoiser(BaseDenoiser):
 
         Warns
         -----
+        BadPixelsWarning
+            If pixels are masked because no count of electrons explains them.
         PixelSizeWarning
             If the keyword differs from the pixel size of the images; the keyword is used. If the
             method needs the pixel size and it is not known.
@@ -347,7 +389,7 @@ class ScaledDenoiser(BaseDenoiser):
             If the method needs counts and the values look like counts multiplied by a gain.
         """
         said = self._settle_pixel_size(X, pixel_size)
-        X, mask, known = self._check_call(X, mask)
+        X, mask, known = self._check_call(X, mask, bad_pixels)
         used = self._find_pixel_size(X, mask) if said == "auto" else said
         denoised = self._transform(self._filled(X, mask), mask, used)
         # The pixel size that suits a method is not a calibration of the images.

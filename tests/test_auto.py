@@ -10,6 +10,7 @@ from temdenoise import (
     WindowedFourierDenoiser,
     load_sample_movie,
 )
+from temdenoise.noise import BadPixelsWarning
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,10 @@ def test_masked_pixels_do_not_count_in_the_dose(auto, movie):
     mask = np.zeros(movie.shape, dtype=bool)
     mask[:, :40] = True
     spoiled = np.where(mask, 5000, movie)
-    assert auto.choose(spoiled, pixel_size=6.22).method == "windowed-fourier"
+    kept = auto.choose(spoiled, pixel_size=6.22, bad_pixels="keep")
+    assert kept.method == "windowed-fourier"
+    with pytest.warns(BadPixelsWarning, match="a border of one value: rows 0 to 39"):
+        assert auto.choose(spoiled, pixel_size=6.22).method == "sbd"
     assert auto.choose(spoiled, pixel_size=6.22, mask=mask).method == "sbd"
 
 

@@ -14,12 +14,12 @@ from temdenoise import (
     SBDDenoiser,
     WindowedFourierDenoiser,
 )
-from temdenoise._bad_pixels import bad_pixels
 from temdenoise._correlated_noise import noise_correlation
 from temdenoise._frames import cuts
 from temdenoise.datasets import make_movie
 from temdenoise.denoisers import FramesWarning
 from temdenoise.denoisers._trained.dose import estimate_at_dose
+from temdenoise.noise import find_bad_pixels
 
 LEARNERS = [*METHODS, "adapt"]
 
@@ -159,7 +159,7 @@ def test_no_alarm_on_counted_crystals(binning):
         loss, in_time = noise_correlation(X)
         assert loss < 0.3
         assert abs(in_time) < 0.15
-        assert not np.any(bad_pixels(X))
+        assert not find_bad_pixels(X)
         assert not len(cuts(X))
 
 
@@ -182,8 +182,8 @@ def test_hot_and_dead_pixels_are_named(learn, name):
     noisy[:, 20, 30] = 2000
     noisy[:, 50] = 0
     found = warnings_of(learn, name, noisy)
-    assert "hot pixels" in found and "(20, 30). Give mask=" in found
-    assert "dead pixels" in found and "(50, 0), (50, 1), (50, 2) ... 90 in all" in found
+    assert "masks 1.12% of the pixels" in found
+    assert "dead row 50; 1 hot pixel: (row, column) (20, 30). To take them" in found
     assert "pixels" not in warnings_of(learn, name, noisy, mask=mask).replace("per pixel", "")
 
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from temdenoise.cli._defaults import DefaultsHelpFormatter
+from temdenoise.cli._masks import Masks
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._parts import movie_parts
 from temdenoise.cli._prepare import prepare
@@ -65,6 +66,13 @@ def add_parser(commands):
         help="pixels not to trust: columns X0 to X1 and rows Y0 to Y1 (ends excluded), or a file "
         "of the image's size, not zero there; may be given several times. Pixels under it may hold "
         "anything, NaN too",
+    )
+    parser.add_argument(
+        "--bad-pixels",
+        choices=("mask", "keep"),
+        default="mask",
+        help="pixels that no count of electrons explains, such as hot pixels, empty borders and "
+        "labels: mask them, or keep them as they are (default: mask)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--atoms", action="store_true", help="also write NAME_atoms.csv")
@@ -170,10 +178,12 @@ def _denoise_file(stack, path, files, arguments):
     print(f"{path}: {n_images} x {height} x {width}", flush=True)
     denoiser = build(arguments)
     to_electrons = find_conversion(stack, mask, arguments, denoiser)
-    work = prepare(denoiser, stack, mask, to_electrons, in_file, arguments)
+    keep = arguments.bad_pixels == "keep"
+    work = prepare(denoiser, stack, Masks(mask, keep), to_electrons, in_file, arguments)
+    masks = Masks(mask, keep)
     print(f"  method {work.method}{work.why}; {work.scale}", flush=True)
 
-    tables, first = [], []
+    tables, first, shown = [], [], {}
 
     def denoised_images():
         parts = movie_parts(
@@ -184,18 +194,22 @@ def _denoise_file(stack, path, files, arguments):
         )
         with tqdm(total=n_images, unit="image", disable=None if n_images > 1 else True) as bar:
             for part, kept in parts:
-                hidden = None if mask is None else mask[part]
                 counts = to_electrons(stack[part])
-                keywords = only_taken(work.denoiser.transform, mask=hidden)
+                hidden = masks(counts, part)
+                known = {"mask": hidden, "bad_pixels": "keep"}  # they are in the mask
+                keywords = only_taken(work.denoiser.transform, **known)
                 images = work.denoiser.transform(counts, **keywords, **work.params)
-                images = images[kept.start - part.start : kept.stop - part.start]
+                inside = slice(kept.start - part.start, kept.stop - part.start)
+                images = images[inside]
+                hidden = None if hidden is None else hidden[inside]
                 if not first:
                     first.extend([counts[0].copy(), images[0].copy()])
+                    shown["mask"] = None if hidden is None else hidden[0]
                 if arguments.atoms or (arguments.figure and not tables):
                     wanted = images if arguments.atoms else images[:1]
-                    for k, image in enumerate(wanted, start=kept.start):
+                    for k, image in enumerate(wanted):
                         table = find_atoms(image, pixel_size=work.pixel_size)
-                        tables.append(table if mask is None else _trusted(table, mask[k]))
+                        tables.append(table if hidden is None else _trusted(table, hidden[k]))
                 yield from images
                 bar.update(len(images))
 
@@ -217,8 +231,9 @@ def _denoise_file(stack, path, files, arguments):
     if "figure" in files:
         from temdenoise.plotting import plot_denoising
 
-        figure = plot_denoising(*first, tables[0], pixel_size=work.calibration)
+        figure = plot_denoising(*first, tables[0], pixel_size=work.calibration, **shown)
         write_figure(files["figure"], figure)
+    masks.say(stack.size)
     if to_electrons.n_raised:
         share = to_electrons.n_raised / to_electrons.n_converted
         print(f"  {share:.2%} of the pixels were below zero, by read noise, and set to zero")

@@ -13,7 +13,7 @@ _FEW = 4
 _HOW_TO_STOP = "Ctrl-C ends it and keeps the best since its first epoch"
 
 
-def prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
+def prepare(denoiser, stack, masks, to_electrons, in_file, arguments):
     """Fit the denoiser to one file, or let it choose its method; say which and why.
 
     Parameters
@@ -22,7 +22,7 @@ def prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
         From `temdenoise.cli._methods.build`.
     stack : ndarray of shape (n_images, height, width)
         Values as stored.
-    mask : None or bool ndarray of the same shape
+    masks : Masks
         Pixels not to trust.
     to_electrons : Conversion
     in_file : float or None
@@ -46,16 +46,16 @@ def prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
     calibration = None if pixel_size == "auto" else pixel_size
     # One method and scale for the whole movie, from a few frames spread over it.
     picked = np.linspace(0, len(stack) - 1, min(len(stack), _FEW)).round().astype(int)
-    frames, hidden = _frames(stack, mask, to_electrons, np.unique(picked))
+    frames, hidden = _frames(stack, masks, to_electrons, np.unique(picked))
 
     method, why, pixel_size = arguments.method, "", calibration
     n_frames = arguments.n_frames or 1
     if to_electrons.read_noise:
         denoiser.set_params(read_noise=to_electrons.read_noise)
     if METHODS[method].trains:
-        _train(denoiser, stack, mask, to_electrons, calibration, arguments)
+        _train(denoiser, stack, masks, to_electrons, calibration, arguments)
     elif method != "sbd":  # which is trained already
-        denoiser.fit(frames, **only_taken(denoiser.fit, mask=hidden))
+        denoiser.fit(frames, **_masked(denoiser.fit, hidden))
     if method == "auto":
         choice = _choose(denoiser, frames, hidden, calibration, n_frames)
         method, why = choice.method, f", for {choice.reason}"
@@ -69,7 +69,7 @@ def prepare(denoiser, stack, mask, to_electrons, in_file, arguments):
     metadata = {} if arguments.n_frames is None else {"n_frames": n_frames}
     if arguments.adapt:
         if method == "sbd":
-            denoiser = _adapt(denoiser, stack, mask, to_electrons, pixel_size, arguments)
+            denoiser = _adapt(denoiser, stack, masks, to_electrons, pixel_size, arguments)
             metadata["adapted"] = denoiser.adaptation_.accepted
         else:
             print(f"  nothing to adapt: {method} has no weights", flush=True)
@@ -101,18 +101,24 @@ def _scale_in_words(pixel_size, calibration, origin):
     return f"{pixel_size:.3g} pm/px {origin}"
 
 
-def _frames(stack, mask, to_electrons, chosen):
+def _frames(stack, masks, to_electrons, chosen):
     """Return counts of the chosen frames, and their mask."""
     import numpy as np
 
-    return to_electrons(np.asarray(stack[chosen])), None if mask is None else mask[chosen]
+    counts = to_electrons(np.asarray(stack[chosen]))
+    return counts, masks(counts, chosen)
 
 
-def _frames_to_learn_from(stack, mask, to_electrons):
+def _frames_to_learn_from(stack, masks, to_electrons):
     """Return counts and mask of all frames; of a long movie, of those around its middle."""
     n = min(len(stack), max(1, _TRAINING_PIXELS // stack[0].size))
     first = (len(stack) - n) // 2
-    return _frames(stack, mask, to_electrons, slice(first, first + n))
+    return _frames(stack, masks, to_electrons, slice(first, first + n))
+
+
+def _masked(function, hidden, **keywords):
+    """Keywords of a method, for frames whose bad pixels are masked already."""
+    return only_taken(function, mask=hidden, bad_pixels="keep", **keywords)
 
 
 def _how_many(frames, stack):
@@ -125,14 +131,14 @@ def _how_many(frames, stack):
     )
 
 
-def _train(denoiser, stack, mask, to_electrons, pixel_size, arguments):
+def _train(denoiser, stack, masks, to_electrons, pixel_size, arguments):
     """Train a method on the frames that it is to denoise."""
-    frames, hidden = _frames_to_learn_from(stack, mask, to_electrons)
+    frames, hidden = _frames_to_learn_from(stack, masks, to_electrons)
     kept = arguments.checkpoint
     how = "" if kept is None else f"; with {kept} the same command goes on where it stopped"
     print(f"  training on {_how_many(frames, stack)}. {_HOW_TO_STOP}{how}", flush=True)
     denoiser.set_params(verbose=True)
-    denoiser.fit(frames, **only_taken(denoiser.fit, mask=hidden, pixel_size=pixel_size))
+    denoiser.fit(frames, **_masked(denoiser.fit, hidden, pixel_size=pixel_size))
     denoiser.set_params(verbose=False)  # the command shows the images itself
 
 
@@ -160,9 +166,9 @@ def _with_neighbours(denoiser, method, n_frames, aligned):
     return summed(FrozenEstimator(denoiser), n_frames, aligned)
 
 
-def _adapt(denoiser, stack, mask, to_electrons, pixel_size, arguments):
+def _adapt(denoiser, stack, masks, to_electrons, pixel_size, arguments):
     """Adapt trained weights to the frames, say what came of it, and keep them if asked."""
-    frames, hidden = _frames_to_learn_from(stack, mask, to_electrons)
+    frames, hidden = _frames_to_learn_from(stack, masks, to_electrons)
     print(f"  adapting the weights to {_how_many(frames, stack)}. {_HOW_TO_STOP}", flush=True)
     options = {"max_minutes": arguments.max_minutes, "random_state": arguments.random_state}
     with warnings.catch_warnings():

@@ -6,6 +6,7 @@ __all__ = [
     "Self2SelfDenoiser",
     "BlindSpotDenoiser",
     "BM3DDenoiser",
+    "DoseWarning",
     "FramesWarning",
     "LowPassDenoiser",
     "NLMDenoiser",
@@ -25,7 +26,7 @@ from .bm3d import BM3DDenoiser
 from .lowpass import LowPassDenoiser
 from .nlm import NLMDenoiser
 from .purelet import PURELETDenoiser
-from .sbd import SBDDenoiser
+from .sbd import DoseWarning, SBDDenoiser
 from .self2self import Self2SelfDenoiser
 from .thinned import ThinnedDenoiser
 from .udvd import UDVDDenoiser

@@ -164,7 +164,8 @@ class AlignedSumDenoiser(ScaledDenoiser):
             window = _COLUMN_PIXELS if pixel_size is None else max(1, _COLUMN / pixel_size)
         warn_of_copies(X, self._context, "count once", stacklevel=level_outside())
         sums = _Sums(X, mask, self.n_frames, self.drift == "measure", self.level, window)
-        keywords = only_taken(self.denoiser_.transform, pixel_size=pixel_size)
+        keywords = {"pixel_size": pixel_size, "bad_pixels": "keep"}  # they are masked already
+        keywords = only_taken(self.denoiser_.transform, **keywords)
         denoised = np.empty_like(X)
         for first in range(0, len(X), _AT_ONCE):
             part = range(first, min(first + _AT_ONCE, len(X)))

@@ -12,9 +12,6 @@ from temdenoise.base import ScaledDenoiser
 from temdenoise.denoisers.sbd import SBDDenoiser
 from temdenoise.images import pixel_size_of
 
-# Weights that were trained at one dose are used up to this factor above and below it.
-_DOSE_MARGIN = 2.0
-
 
 class AutoDenoiser(ScaledDenoiser):
     """Trained weights if they fit the images, otherwise the windowed Fourier filter.
@@ -95,7 +92,7 @@ class AutoDenoiser(ScaledDenoiser):
             message = str(error).replace("The '", "The 'fallback__", 1)
             raise InvalidParameterError(message) from error
 
-    def transform(self, X, *, mask=None, pixel_size=None):
+    def transform(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Denoise images with the method that fits them.
 
         Parameters
@@ -107,6 +104,9 @@ class AutoDenoiser(ScaledDenoiser):
         pixel_size : float or "auto", default=None
             Length of a pixel's side in pm. By default that of `X`, if it knows it. "auto" finds it
             with `SBDDenoiser.estimate_pixel_size`.
+        bad_pixels : {"mask", "keep"}, default="mask"
+            What is done with pixels that no count of electrons explains; see
+            `BaseDenoiser.transform`.
 
         Returns
         -------
@@ -124,17 +124,18 @@ class AutoDenoiser(ScaledDenoiser):
             or `pixel_size` is not positive.
         """
         known = pixel_size_of(X)
-        X, mask, said = self._checked(X, mask, pixel_size)
+        X, mask, said = self._checked(X, mask, pixel_size, bad_pixels)
         choice = self._choose(X, mask, said)
-        denoised = choice.denoiser.transform(X, mask=mask, **choice.params)
+        keep = only_taken(choice.denoiser.transform, bad_pixels="keep")  # they are masked already
+        denoised = choice.denoiser.transform(X, mask=mask, **keep, **choice.params)
         return self._as_output(denoised, X, known if said in (None, "auto") else said)
 
-    def choose(self, X, *, mask=None, pixel_size=None):
+    def choose(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Choose the method for images, without denoising them.
 
         Parameters
         ----------
-        X, mask, pixel_size
+        X, mask, pixel_size, bad_pixels
             As for `transform`. A few frames of a movie are enough.
 
         Returns
@@ -149,14 +150,14 @@ class AutoDenoiser(ScaledDenoiser):
         NotFittedError, TypeError, ValueError
             As `transform`.
         """
-        return self._choose(*self._checked(X, mask, pixel_size))
+        return self._choose(*self._checked(X, mask, pixel_size, bad_pixels))
 
-    def _checked(self, X, mask, pixel_size):
+    def _checked(self, X, mask, pixel_size, bad_pixels="mask"):
         """Images, mask and pixel size of a call. The chosen method checks for a gain."""
         check_is_fitted(self)
         said = self._settle_pixel_size(X, pixel_size)
         X, _, mask = self._check_images(X, None, mask)
-        return X, mask, said
+        return X, self._hide_bad_pixels(X, mask, bad_pixels), said
 
     def _choose(self, X, mask, pixel_size):
         unknown = None
@@ -178,7 +179,7 @@ class AutoDenoiser(ScaledDenoiser):
         if pixel_size > highest:
             return self._fall_back(f"{weights} do not fit {about}: pixels too coarse", pixel_size)
         dose = float(X.mean(where=True if mask is None else ~mask, dtype="float64"))
-        low, high = self._doses(pixel_size)
+        low, high = self.sbd_.trained_doses(pixel_size)
         about_dose = f"{dose:.3g} electrons/px ({low:.3g} to {high:.3g} at this pixel size)"
         if not low <= dose <= high:
             return self._fall_back(f"{weights} do not fit {about_dose}", pixel_size)
@@ -213,16 +214,3 @@ class AutoDenoiser(ScaledDenoiser):
         """Smallest and largest pixel size in pm for the weights."""
         bins = self.sbd_.bins_
         return bins.size / bins.most_pixels, bins.size * max(1.0, bins.zoom[1])
-
-    def _doses(self, pixel_size):
-        """Lowest and highest mean counts per pixel of this size for the weights."""
-        dose = self.sbd_.dose
-        if dose is None:
-            return 0.0, float("inf")
-        if isinstance(dose, tuple | list):
-            low, high = dose
-        else:
-            low, high = dose / _DOSE_MARGIN, dose * _DOSE_MARGIN
-        bins = self.sbd_.bins_
-        area = (bins.binning / bins.factor(pixel_size)) ** 2  # for equal counts in a bin
-        return low * area, high * area

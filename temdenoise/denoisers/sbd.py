@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import level_outside
 from temdenoise.base import warn_assumed
@@ -19,6 +20,12 @@ from temdenoise.noise import PoissonNoise, draw_noise
 _FOURIER_UNET_BIN = 31.1
 # Pixel sizes closer than this fraction are the same.
 _SAME = 0.005
+# Weights that were trained at one dose are used up to this factor above and below it.
+_DOSE_MARGIN = 2.0
+
+
+class DoseWarning(UserWarning):
+    """Images have fewer or more counts than the network was trained for."""
 
 
 class SBDDenoiser(TrainedDenoiser):
@@ -261,9 +268,64 @@ class SBDDenoiser(TrainedDenoiser):
                 "wide: is it in pm?",
                 stacklevel=level_outside(),
             )
-        denoised = super()._transform(self._in_electrons(X), mask, pixel_size)
+        X = self._in_electrons(X)
+        if pixel_size is None or factor <= self.bins_.most_pixels:
+            self._warn_of_dose(X, mask, pixel_size)
+        denoised = super()._transform(X, mask, pixel_size)
         noise = self._noise()
         return noise.from_electrons(denoised) if hasattr(noise, "from_electrons") else denoised
+
+    def trained_doses(self, pixel_size=None):
+        """Doses that the network was trained for.
+
+        Parameters
+        ----------
+        pixel_size : float, default=None
+            Pixel size of the images in pm. By default that of the training.
+
+        Returns
+        -------
+        low, high : float
+            Mean counts per pixel of this size. A network of one dose serves half of it to twice as
+            much; one without a dose serves any.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+
+        Examples
+        --------
+        >>> from temdenoise import SBDDenoiser
+        >>> low, high = SBDDenoiser.from_pretrained().trained_doses(6.22)
+        >>> round(low, 3), round(high, 1)
+        (0.04, 6.0)
+        """
+        check_is_fitted(self)
+        if self.dose is None:
+            return 0.0, float("inf")
+        several = isinstance(self.dose, tuple | list)
+        low, high = self.dose if several else (self.dose / _DOSE_MARGIN, self.dose * _DOSE_MARGIN)
+        bins = self.bins_
+        factor = bins.binning if pixel_size is None else bins.factor(pixel_size)
+        area = (bins.binning / factor) ** 2  # for equal counts in a bin
+        return low * area, high * area
+
+    def _warn_of_dose(self, X, mask, pixel_size):
+        """Say that the network never saw such a dose."""
+        low, high = self.trained_doses(pixel_size)
+        dose = float(X.mean(where=True if mask is None else ~mask, dtype=np.float64))
+        if dose and not low <= dose <= high:
+            few, mend = "more", "Split the counts (thin_counts)"
+            if dose < low:
+                few, mend = "fewer", "Sum frames"
+            warnings.warn(
+                f"{type(self).__name__}: {dose:.3g} counts/px are {few} than the network was "
+                f"trained for ({low:.3g} to {high:.3g} at this pixel size). The estimate may be "
+                f"worse than the images. {mend}, or take WindowedFourierDenoiser.",
+                DoseWarning,
+                stacklevel=level_outside(),
+            )
 
     def _draw_noise(self, clean, seed):
         if np.ndim(getattr(self.noise_, "dose", None)):

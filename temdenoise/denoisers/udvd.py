@@ -65,7 +65,7 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
     def _context(self):
         return self.n_frames // 2
 
-    def fit(self, X, y=None, *, mask=None, pixel_size=None):
+    def fit(self, X, y=None, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Train the network on a movie.
 
         Parameters
@@ -105,7 +105,7 @@ class UDVDDenoiser(SelfSupervisedDenoiser):
                 f"{np.shape(X)[0]}: give more frames of the movie, a smaller n_frames, or take "
                 "BlindSpotDenoiser."
             )
-        return super().fit(X, y, mask=mask, pixel_size=pixel_size)
+        return super().fit(X, y, mask=mask, pixel_size=pixel_size, bad_pixels=bad_pixels)
 
     def _make_network(self):
         from temdenoise.networks import HybridVideoNet, UDVDNet

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -86,6 +87,15 @@ def show_image(ax, image, pixel_size=None, **options):
     drawn = ax.imshow(np.ma.asarray(image), extent=extent, interpolation="nearest", **options)
     ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
     return drawn
+
+
+def show_mask(ax, mask):
+    """Colour the pixels of an image, shown in px, that are not to be trusted."""
+    colour = np.zeros((*mask.shape, 4))
+    colour[mask] = to_rgba("tab:purple", 0.6)
+    height, width = mask.shape
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(colour, extent=extent, interpolation="nearest")
 
 
 def add_circles(ax, x, y, radius, color="tab:orange"):

@@ -2,17 +2,27 @@
 
 import numpy as np
 
+from temdenoise._validation import check_mask
 from temdenoise.images import settle_pixel_size
 from temdenoise.plotting._axes import (
     add_circles,
     add_scale_bar,
     get_figure,
     show_image,
+    show_mask,
 )
 
 
 def plot_denoising(
-    noisy, denoised, atoms=None, *, pixel_size=None, title=None, limits=None, figure=None
+    noisy,
+    denoised,
+    atoms=None,
+    *,
+    mask=None,
+    pixel_size=None,
+    title=None,
+    limits=None,
+    figure=None,
 ):
     """Show a noisy image, its denoised estimate and the atoms found, side by side.
 
@@ -22,6 +32,8 @@ def plot_denoising(
         Images in counts/px. Both are drawn on the same intensity scale.
     atoms : pandas.DataFrame, optional
         Table of :func:`temdenoise.find_atoms`. It adds a third panel with the atoms marked.
+    mask : bool array-like of shape (height, width), optional
+        True marks pixels that are not to be trusted. They are coloured.
     pixel_size : float, optional
         Pixel size in pm. It adds a scale bar. By default that of `noisy`, if it knows it.
     title : str, optional
@@ -42,7 +54,8 @@ def plot_denoising(
     TypeError
         If `figure` is not a figure.
     ValueError
-        If the two are not images of one shape, or the pixel size is not positive and finite.
+        If the two are not images of one shape, the mask does not fit them, or the pixel size is not
+        positive and finite.
 
     Examples
     --------
@@ -60,6 +73,8 @@ def plot_denoising(
             "Expected a noisy and a denoised image of one shape (height, width), got "
             f"{noisy.shape} and {denoised.shape}."
         )
+    if mask is not None:
+        mask = check_mask(mask, (1, *noisy.shape))
     if limits is None:
         low, high = np.nanpercentile(denoised, [0.1, 99.9])
         limits = (low, high) if high > low else (low - 0.5, low + 0.5)
@@ -73,6 +88,8 @@ def plot_denoising(
     axes = figure.subplots(1, len(panels))
     for ax, (name, image) in zip(axes, panels, strict=True):
         drawn = show_image(ax, image, cmap="gray", vmin=limits[0], vmax=limits[1])
+        if mask is not None:
+            show_mask(ax, mask[0])
         ax.set_title(name)
         ax.set_axis_off()
         if pixel_size is not None:

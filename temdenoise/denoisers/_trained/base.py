@@ -259,7 +259,7 @@ class TrainedDenoiser(StoredWeights, ScaledDenoiser):
 
     # --- training ---------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, *, mask=None, pixel_size=None):
+    def fit(self, X, y=None, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Train the network.
 
         Parameters
@@ -273,6 +273,8 @@ class TrainedDenoiser(StoredWeights, ScaledDenoiser):
         pixel_size : float, default=None
             Pixel size of `X` in pm. By default that of `X`, if it knows it
             (`temdenoise.ImageStack`).
+        bad_pixels : {"mask", "keep"}, default="mask"
+            As for ``transform``, for methods that learn from noisy frames alone.
 
         Returns
         -------
@@ -302,12 +304,16 @@ class TrainedDenoiser(StoredWeights, ScaledDenoiser):
             Methods that learn from noisy frames: if frames are copies of others, or hold no
             electrons. They are left out of the training.
         UserWarning
-            The same methods: if there are hot or dead pixels, the noise is correlated, or the
-            values look like counts multiplied by a gain.
+            The same methods: if the noise is correlated, or the values look like counts multiplied
+            by a gain.
+        BadPixelsWarning
+            The same methods: if pixels are masked because no count of electrons explains them.
         """
         self._check_parameters()
         pixel_size = self._frames_pixel_size(X, y, pixel_size)
         X, y, mask = self._check_images(X, y, mask)
+        if y is None and self._fits_on == "noisy":
+            mask = self._hide_bad_pixels(X, mask, bad_pixels)
         X = fill_masked(X, mask, with_noise=self._fits_on == "noisy")
         y = None if y is None else fill_masked(y, mask)
         net, history, bins = self._train(X, y, None if mask is None else ~mask, pixel_size)

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 
-from temdenoise._bad_pixels import warn_of_bad_pixels
 from temdenoise._calls import level_outside
 from temdenoise._correlated_noise import noise_correlation
 from temdenoise._frames import independent_frames
@@ -44,7 +43,7 @@ def frames_to_learn(X, trusted, *, alone=True):
     FramesWarning
         If there are copies, or frames without electrons.
     UserWarning
-        If there are hot or dead pixels, or the noise is correlated.
+        If the noise is correlated.
     """
     distinct = np.unique(independent_frames(X, stacklevel=level_outside()))
     distinct = distinct[distinct >= 0]
@@ -52,7 +51,6 @@ def frames_to_learn(X, trusted, *, alone=True):
         raise ValueError("X holds no electrons: every value is 0, and nothing can be learned.")
     if len(distinct) < len(X):
         X, trusted = X[distinct], None if trusted is None else trusted[distinct]
-    warn_of_bad_pixels(X, None if trusted is None else ~trusted, stacklevel=level_outside())
     # What fills masked pixels has the same noise in all frames.
     if trusted is None or trusted.mean() > _TRUSTED:
         _warn_of_correlated_noise(X, alone)
