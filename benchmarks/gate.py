@@ -4,16 +4,16 @@
 
 Draws Poisson counts of many specimens (lattices, sharp edges, particles, grains, noise-like
 texture, slopes, holes), doses (0.05 to 50 electrons/px), sizes (64 to 512 px) and numbers of frames,
-with and without drift, stored as 8 bit, 16 bit or float32, and as sums of bins. `check_counts` must
-leave them in peace. Then each is spoiled in the ways that files and programs know, and must be
-noticed. Only what the check is made to see is counted: a gain of 1.02, or a single saturated pixel,
-is none of it. Finished parts are kept beside the results and a second call goes on with the rest.
+with and without drift, stored as 8 bit, 16 bit or float32, and as sums of bins. `check_counts`
+must leave them in peace. Then counts are spoiled in the ways that files and programs know, and must
+be noticed. Finished parts are kept beside the results, and a second call goes on with the rest.
 """
 
 import argparse
 import io
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +136,8 @@ def true_counts(rng):
         counts = counts[:, : m * side, : m * side].reshape(n, m, side, m, side).sum((2, 4))
     else:
         counts = rng.poisson(clean_frames(rng))
+    if not counts.any():
+        return true_counts(rng)
     dtypes = [np.uint16, np.float32, np.int32] + ([np.uint8] if counts.max() < 256 else [])
     return counts.astype(dtypes[rng.integers(len(dtypes))])
 
@@ -285,8 +287,7 @@ KINDS = {
     "running sum of 2 frames": (lambda c, r: c[1:] + c[:-1], 8, DOSES),
     "recursive filter of frames": (lambda c, r: recursive(c), 8, DOSES),
     "interpolated to twice the frames": (
-        lambda c, r: np.stack([f for a, b in zip(c, c[1:], strict=False) for f in (a, (a + b) / 2)]),
-        8, DOSES),
+        lambda c, r: np.stack([f for a, b in pairwise(c) for f in (a, (a + b) / 2)]), 8, DOSES),
 }  # fmt: skip
 
 
@@ -353,9 +354,7 @@ def write(results, args):
     true = [results[None, k] for k in range(args.n_counts)]
     table = report.table("True counts.", ["stacks", "false alarms", "median time (ms)"])
     alarms = sum(bool(r["found"]) for r in true)
-    report.row(
-        table, [len(true), alarms, f"{1000 * np.median([r['seconds'] for r in true]):.0f}"]
-    )
+    report.row(table, [len(true), alarms, f"{1000 * np.median([r['seconds'] for r in true]):.0f}"])
     table = report.table("Wrong input.", ["kind", "stacks", "caught", "mostly as"])
     total = 0
     for name in KINDS:

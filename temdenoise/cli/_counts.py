@@ -6,9 +6,13 @@ import numpy as np
 from sklearn.utils import get_tags
 
 from temdenoise.cli._methods import methods_with_read_noise, takes_read_noise
+from temdenoise.noise._gate import in_words
+from temdenoise.noise.counts import FRAMES
 
 # Number of frames on which the gain is measured.
 _FRAMES = 16
+# Of so many frames all are looked at.
+_LOOKED_AT = 8
 # Largest share of read noise in the variance for methods that assume pure shot noise.
 _TOLERATED = 0.1
 
@@ -49,6 +53,46 @@ class Conversion:
         }  # fmt: skip
 
 
+def look_at(stack, mask):
+    """Check a few frames of a stack with `temdenoise.noise.check_counts`.
+
+    Parameters
+    ----------
+    stack : ndarray of shape (n_images, height, width)
+        Values as stored.
+    mask : None or bool ndarray of the same shape
+
+    Returns
+    -------
+    check : CountsCheck
+    """
+    from temdenoise.noise import check_counts
+
+    n = len(stack)
+    picked = list(range(n)) if n <= _LOOKED_AT else _neighbours(n)
+    frames = np.stack([stack[k] for k in picked])
+    return check_counts(frames, mask=None if mask is None else mask[picked])
+
+
+def _neighbours(n):
+    """Numbers of a few frames that follow each other, at three places."""
+    starts = np.unique(np.linspace(0, n - 2, 3).astype(int))
+    return sorted({int(k) for start in starts for k in (start, start + 1)})
+
+
+def _refuse_unless_counts(stack, mask, denoiser):
+    """Refuse values that are no counts if the method needs them."""
+    if not get_tags(denoiser).input_tags.positive_only:
+        return
+    check = look_at(stack, mask)
+    findings = [f for f in check.findings if f.kind not in FRAMES]
+    if findings:
+        raise ValueError(
+            f"the values are no counts of electrons: {in_words(check, findings)} On the command "
+            "line --gain auto converts them, if it can; --gain 1 takes them as they are"
+        )
+
+
 def find_conversion(stack, mask, arguments, denoiser):
     """Measure what ``--gain`` and ``--offset`` leave open, and refuse what would be no counts.
 
@@ -74,7 +118,9 @@ def find_conversion(stack, mask, arguments, denoiser):
         method needs counts.
     """
     if arguments.gain is None:
-        return Conversion()
+        _refuse_unless_counts(stack, mask, denoiser)
+    if arguments.gain is None or (arguments.gain == 1 and arguments.offset is None):
+        return Conversion()  # as they are
 
     from temdenoise import to_counts
 

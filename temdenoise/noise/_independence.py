@@ -91,7 +91,7 @@ def correlated(X, pairs, trusted=None, scatter=1.0):
 
 
 def _compared(a, b, trusted):
-    """Sums of the squared differences, of the counts in them, and of their variance for counts."""
+    """Sum the squared differences of two frames, their counts, and the variance of counts."""
     area = tuple(
         slice(max(0, (n - _SIDE) // 2), max(0, (n - _SIDE) // 2) + min(n, _SIDE) // 2 * 2)
         for n in a.shape

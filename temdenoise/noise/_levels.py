@@ -6,6 +6,8 @@ import numpy as np
 
 from temdenoise.noise._vacuum import value_step
 
+# A gain that is off by less changes no estimate by more than its error.
+_ALIKE = 0.05
 # A spacing is trusted from so many distinct values on.
 _ENOUGH_LEVELS = 4
 # Values of float32 that are this close to whole numbers are taken for whole.
@@ -51,7 +53,7 @@ def is_whole(levels):
 
 
 def spacing(levels, scatter):
-    """Spacing of the values; None if it is one, there is none, or it may be chance.
+    """Spacing of the values; None if it is about one, there is none, or it may be chance.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def spacing(levels, scatter):
     step : float or None
     """
     step = value_step(levels)
-    if step is None or abs(step - 1) < 1e-3 or len(levels) < 2:
+    if step is None or abs(step - 1) < _ALIKE or len(levels) < 2:
         return None
     if (np.rint(levels) == levels).all():
         return step

@@ -149,8 +149,10 @@ def _low_blocks(squares):
 
     Compression and filters that adapt to the image remove noise from some blocks only.
     """
-    d, total = (np.concatenate([a[k].ravel() for a in map(lambda s: _in_blocks(*s), squares)])
-                for k in (0, 1))
+    d, total = (
+        np.concatenate([a[k].ravel() for a in map(lambda s: _in_blocks(*s), squares)])
+        for k in (0, 1)
+    )
     lit = total > _LEAST_COUNTS
     if lit.sum() < 32:
         return np.nan, np.nan, 0.0
@@ -178,7 +180,7 @@ def _quietest(differences):
 
 
 def _in_blocks(d, total, known):
-    """Sums over blocks: squares, totals, the variance of the squares of counts, and the number."""
+    """Sum squares, totals, the variance that counts would have, and the number over blocks."""
     n = min(_BLOCK // 2, *d.shape)
     rows, columns = (max(m // n, 1) for m in d.shape)
     area = np.s_[: rows * n, : columns * n]
@@ -191,7 +193,7 @@ def _in_blocks(d, total, known):
 
 def _spectrum(frame, trusted):
     """Power over that of counts, at the highest frequencies and at lower ones."""
-    if min(frame.shape) < _LEAST_SIDE:
+    if min(frame.shape) < _LEAST_SIDE or frame.min() == frame.max():
         return None
     window = np.hanning(frame.shape[0] + 2)[1:-1, None] * np.hanning(frame.shape[1] + 2)[1:-1]
     if trusted is not None:

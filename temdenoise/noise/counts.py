@@ -40,7 +40,11 @@ _SURELY_LOW, _SURELY_HIGH = 0.3, 3.0
 # Share of the power at the highest frequencies that smoothing takes.
 _SMOOTHED = 0.4
 # Values with few levels for so many pixels were counts once.
-_FEW_LEVELS = 0.02
+_ENOUGH, _FEW_LEVELS = 3, 0.02
+# Kinds of findings after which a gain is looked for.
+_WITH_GAIN = ("steps", "offset", "too much scatter", "too little scatter", "negative values")
+# Those after which one that is not of whole electrons is believed.
+_ANY_GAIN = ("too much scatter", "negative values")
 # Frames, and pixels along a side, from which a gain is measured.
 _GAIN_FRAMES, _GAIN_SIDE = 8, 384
 
@@ -231,19 +235,20 @@ def inspect(X, mask, *, gain=1.0, find_gain=True):
         grid = rounded_grid(levels, numbers) if "rounded" in [f.kind for f in found] else None
         if not found or found[0].kind == "saturated":
             found += of_scatter
-    found += _of_frames(X, mask, usual)
+    if not found or found[0].kind not in HARMLESS:
+        found += _of_frames(X, mask, usual)
     step = offset = None
     if grid is not None:
         step, offset = grid
-    elif find_gain and any(f.kind not in FRAMES + HARMLESS for f in found):
-        step, offset = _measure_gain(X, mask, gain)
-        if step is None and "steps" in [f.kind for f in found]:
+    elif find_gain and found and found[0].kind in _WITH_GAIN:
+        step, offset = _measure_gain(X, mask, gain, counted=found[0].kind not in _ANY_GAIN)
+        if step is None and found[0].kind == "steps":
             step = spacing(levels, scatter)
     return CountsCheck(tuple(found), dose, step, offset, float(scatter))
 
 
 def _sample(X, mask):
-    """Some frames, their middles, the trusted pixels, and which frames follow each other."""
+    """Take the middle of some frames, the trusted pixels, and say which frames are neighbours."""
     n = len(X)
     chosen = list(range(n)) if n <= _FRAMES else [0, 1, n // 2, n // 2 + 1]
     side = int(np.sqrt(_PIXELS / len(chosen)))
@@ -264,7 +269,7 @@ def _middle(shape, side):
 
 
 def _busy(image, mask, side, middle):
-    """The middle of an image; another part if it is empty or hidden there."""
+    """Choose the middle of an image, or another part if it is empty or hidden there."""
     hidden = None if mask is None else mask[middle]
     shown = np.count_nonzero(image[middle] if hidden is None else image[middle][~hidden])
     if shown >= 2 * _LEAST_COUNTS and (hidden is None or hidden.mean() < 0.5):
@@ -316,7 +321,7 @@ def _constant(value):
 
 
 def _of_levels(levels, numbers, scatter, frames, trusted):
-    """What spacing, gaps and the highest value say."""
+    """Tell what spacing, gaps and the highest value say."""
     n_pixels = numbers.sum()
     step = spacing(levels, scatter.most)
     if step is not None:
@@ -331,17 +336,6 @@ def _of_levels(levels, numbers, scatter, frames, trusted):
             yield _rounded(levels, numbers) or _gaps(gaps)
             return
     else:
-        lit = levels > 0
-        total, n_lit = float(np.sum(levels[lit] * numbers[lit])), numbers[lit].sum()
-        if total < 0.8 * n_lit:
-            yield Finding(
-                "fractions",
-                f"the mean of the values that are not zero is {total / n_lit:.3g}, and a counted "
-                "electron is one",
-                f"The values were divided by something: multiply by it again. {_RAW}",
-                True,
-            )
-            return
         steps = _steps_of_frames(frames, trusted, scatter.most)
         if steps is not None:
             yield Finding(
@@ -369,6 +363,16 @@ def _of_levels(levels, numbers, scatter, frames, trusted):
                 True,
             )
             return
+        lit = levels > 0
+        total, n_lit = float(np.sum(levels[lit] * numbers[lit])), numbers[lit].sum()
+        if total < 0.8 * n_lit and not scatter.least >= _LOW:
+            yield Finding(
+                "fractions",
+                f"the mean of the values that are not zero is {total / n_lit:.3g}, and a counted "
+                "electron is one",
+                f"The values were divided by something: multiply by it again. {_RAW}",
+                True,
+            )
         return
     whole = np.abs(levels - np.rint(levels)).max() <= 0.1
     if whole and missing_above(np.rint(levels), numbers)[1]:
@@ -382,8 +386,6 @@ def _of_levels(levels, numbers, scatter, frames, trusted):
             share > 0.05,
         )
 
-
-_ENOUGH = 3
 
 
 def _steps(step):
@@ -474,7 +476,7 @@ def _of_scatter(measured, dose):
 
 
 def _of_frames(X, mask, usual):
-    """What frames say of each other."""
+    """Tell whether frames are copies of others, or share their noise."""
     if len(X) < 2:
         return
     copies = repeated(X)
@@ -512,8 +514,12 @@ def correlation_of(shared, pairs):
     )
 
 
-def _measure_gain(X, mask, gain):
-    """Gain and offset by `analyze_noise`; None if they cannot be found."""
+def _measure_gain(X, mask, gain, counted):
+    """Gain and offset by `analyze_noise`; None if they cannot be found, or `counted` is asked for.
+
+    Values that were averaged or subtracted from have a line of variance over mean too, but what it
+    gives is only true if whole electrons come out.
+    """
     if min(X.shape[1:]) < MIN_SIZE:
         return None, None
     n = len(X)
@@ -524,7 +530,7 @@ def _measure_gain(X, mask, gain):
         analysis = analyze_noise(X[part] / np.float32(gain), mask=hidden)
     except ValueError:
         return None, None
-    if analysis.problems or not analysis.gain > 0:
+    if analysis.problems or not analysis.gain > 0 or (counted and not analysis.counted):
         return None, None
     if analysis.split in ("no read noise", "no offset"):
         return float(analysis.gain), None

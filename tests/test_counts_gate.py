@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import lattice_images
+from temdenoise.noise._gain_hint import gain_hint
 
 from temdenoise import (
     PURELETDenoiser,
@@ -13,7 +14,6 @@ from temdenoise import (
     WindowedFourierDenoiser,
     to_counts,
 )
-from temdenoise.noise._gain_hint import gain_hint
 
 
 def counts(level, shape=(2, 120, 130), seed=0, **keywords):
