@@ -1,12 +1,12 @@
 """How often values that are no counts are noticed, and how often counts are taken for such.
 
-    python benchmarks/gate.py [--n-counts 1000] [--n-wrong 24] [--seconds 200]
+    python benchmarks/gate.py [--n-counts 1000] [--n-wrong 12] [--seconds 200]
 
-Draws Poisson counts of many specimens (lattices, sharp edges, particles, grains, noise-like
-texture, slopes, holes), doses (0.05 to 50 electrons/px), sizes (64 to 512 px) and numbers of frames,
-with and without drift, stored as 8 bit, 16 bit or float32, and as sums of bins. `check_counts`
-must leave them in peace. Then counts are spoiled in the ways that files and programs know, and must
-be noticed. Finished parts are kept beside the results, and a second call goes on with the rest.
+Draws Poisson counts of many specimens (lattices, sharp edges, particles, grains, texture, slopes,
+holes), doses (0.05 to 50 electrons/px), sizes (64 to 512 px) and numbers of frames, with and
+without drift, stored as 8 bit, 16 bit or float32, and as sums of bins. `check_counts` must leave
+them in peace. Then counts are spoiled in the ways that files and programs know, and must be noticed.
+Finished parts are kept beside the results, and a second call goes on with the rest.
 """
 
 import argparse
@@ -320,12 +320,13 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-counts", type=int, default=1000, help="stacks of true counts")
-    parser.add_argument("--n-wrong", type=int, default=24, help="stacks of each wrong kind")
+    parser.add_argument("--n-wrong", type=int, default=12, help="stacks of each wrong kind")
     parser.add_argument("--seconds", type=float, default=200, help="stop after about so long")
     parser.add_argument("--output", default=RESULTS / "gate-cpu.json")
     args = parser.parse_args()
     args.device = "cpu"
-    kept = Path(args.output).with_suffix(".parts")
+    kept = Path(args.output).with_suffix(".work") / "parts.jsonl"
+    kept.parent.mkdir(exist_ok=True)
     results = {}
     if kept.exists():
         for line in io.StringIO(kept.read_text()):
@@ -346,6 +347,7 @@ def main():
             file.flush()
     write(results, args)
     kept.unlink()
+    kept.parent.rmdir()
 
 
 def write(results, args):

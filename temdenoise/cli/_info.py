@@ -128,7 +128,7 @@ def _dose(counts, mask):
 
 
 def _electrons(check, frames, mask):
-    """Counts of the frames; None if they cannot be had."""
+    """Return counts of the frames; None if they cannot be had."""
     import warnings
 
     import numpy as np

@@ -8,9 +8,9 @@ import numpy as np
 from temdenoise._calls import parameters_of, transform_keywords
 from temdenoise._lengths import check_length
 from temdenoise._validation import check_images
-from temdenoise.noise._gate import passed
 from temdenoise.images import pixel_size_of
 from temdenoise.inspection._regions import check_index
+from temdenoise.noise._gate import passed
 
 # Largest number of images in one call of `transform` in finite differences. It limits the memory.
 _BATCH_PIXELS = 2**22

@@ -8,6 +8,8 @@ from temdenoise.noise._vacuum import value_step
 
 # A gain that is off by less changes no estimate by more than its error.
 _ALIKE = 0.05
+# Nor do values that are not whole, if they scatter about as counts do.
+_ALMOST = (0.8, 1.3)
 # A spacing is trusted from so many distinct values on.
 _ENOUGH_LEVELS = 4
 # Values of float32 that are this close to whole numbers are taken for whole.
@@ -71,6 +73,8 @@ def spacing(levels, scatter):
         return None
     if (np.rint(levels) == levels).all():
         return step
+    if _ALMOST[0] < scatter < _ALMOST[1]:  # counts with a little read noise, in whole numbers
+        return None
     if len(levels) >= _ENOUGH_LEVELS or step / 4 < scatter < 4 * step:
         return step
     return None
@@ -96,7 +100,7 @@ def missing_above(levels, numbers):
         Whether numbers above the highest one are missing.
     """
     low, high = int(levels[0]), int(levels[-1])
-    if high - low > 2 * _MOST_LEVELS:
+    if low < 0 or high - low > 2 * _MOST_LEVELS:
         return np.zeros(0), False
     count = np.zeros(high - low + 3)
     count[np.rint(levels).astype(int) - low + 1] = numbers

@@ -381,11 +381,10 @@ def _of_levels(levels, numbers, scatter, frames, trusted):
             "saturated",
             f"{share:.2%} of the pixels hold the highest value, {levels[-1]:g} electrons, and none "
             "holds more",
-            "The detector, or a conversion, cut off all above it. Use frames of less dose, or "
-            "convert without clipping",
+            "The detector, or a conversion, cut off all above it: use frames of less dose, or "
+            "convert without clipping. If the contrast is inverted, invert it again",
             share > 0.05,
         )
-
 
 
 def _steps(step):
