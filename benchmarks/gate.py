@@ -5,8 +5,8 @@
 Draws Poisson counts of many specimens (lattices, sharp edges, particles, grains, texture, slopes,
 holes), doses (0.05 to 50 electrons/px), sizes (64 to 512 px) and numbers of frames, with and
 without drift, stored as 8 bit, 16 bit or float32, and as sums of bins. `check_counts` must leave
-them in peace. Then counts are spoiled in the ways that files and programs know, and must be noticed.
-Finished parts are kept beside the results, and a second call goes on with the rest.
+them in peace. Then counts are spoiled as files and programs do it, and must be noticed. Finished
+parts are kept beside the results, and a second call goes on with the rest.
 """
 
 import argparse

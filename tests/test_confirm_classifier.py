@@ -92,11 +92,11 @@ def test_features_are_what_they_say(classifier):
     clean = np.full(SHAPE, 4.0)
     for k, (u, v) in enumerate(sites):
         clean += (4 + k) * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 10**2))
-    noisy = np.random.default_rng(0).poisson(clean)
+    noisy = np.random.default_rng(0).poisson(4 * clean)
     atoms = classifier.find_atoms(noisy, polarity="bright").iloc[:4]
     near = [np.hypot(atoms["x"] - u, atoms["y"] - v).argmin() for u, v in sites]
     atoms = atoms.iloc[near]
-    np.testing.assert_allclose(atoms["nearest"], [270, 270, 270, 360], rtol=0.04)
+    np.testing.assert_allclose(atoms["nearest"], [270, 270, 270, 360], rtol=0.02)
     assert atoms["neighbours"].tolist() == [2, 2, 1, 1]  # within 400 pm
     assert (atoms["surface"] == 1).all()
     np.testing.assert_allclose(atoms["roundness"], 1, atol=0.25)

@@ -97,7 +97,7 @@ def _compared(a, b, trusted):
         for n in a.shape
     )
     a, b = (np.asarray(frame[area], dtype=np.float64) for frame in (a, b))
-    if a.min() == a.max() or b.min() == b.max():
+    if not a.size or a.min() == a.max() or b.min() == b.max():
         return 0.0, 0.0, 0.0
     if trusted is not None:
         a, b = (np.where(trusted[area], frame, np.nan) for frame in (a, b))
