@@ -38,9 +38,9 @@ def in_words(check, findings):
         Sentences.
     """
     text = " Also, ".join(str(finding) for finding in findings)
-    if check.gain is not None and abs(check.gain - 1) > 0.02:
+    if check.gain is not None:
         offset = "" if check.offset is None else f", and an offset of {check.offset:.4g}"
-        text += f" (A gain of {check.gain:.4g} per electron{offset} was measured.)"
+        text += f" (A gain of {check.gain:.4g} per electron{offset} was found.)"
     return text
 
 

@@ -178,7 +178,7 @@ def check_counts(X, *, mask=None, gain=1.0):
     >>> from temdenoise.noise import check_counts
     >>> counts = np.random.default_rng(0).poisson(2.0, size=(2, 128, 128))
     >>> check_counts(counts)
-    CountsCheck: the values may be counts (2.01 electrons/px)
+    CountsCheck: the values may be counts (1.99 electrons/px)
     >>> check = check_counts(40 * counts + 1000)
     >>> check.kinds, check.gain, check.offset
     (('steps',), 40.0, 1000.0)
@@ -216,7 +216,7 @@ def inspect(X, mask, *, gain=1.0, find_gain=True):
     if not values.size:
         return CountsCheck((), np.nan, None, None)
     levels, numbers = distinct(values)
-    dose = float(values.mean())
+    dose = _mean(X, mask) / gain
     found, grid, scatter, usual = [], None, np.nan, 1.0
     if levels[0] < 0:
         found.append(_negative(levels, numbers))
@@ -247,10 +247,23 @@ def inspect(X, mask, *, gain=1.0, find_gain=True):
     return CountsCheck(tuple(found), dose, step, offset, float(scatter))
 
 
+def _mean(X, mask):
+    """Average the frames that are looked at, all of each."""
+    means = [
+        np.mean(X[k], where=True if mask is None else ~mask[k], dtype=np.float64)
+        for k in _chosen(len(X))
+    ]
+    return float(np.mean(means))
+
+
+def _chosen(n):
+    """Return the numbers of the frames that are looked at."""
+    return list(range(n)) if n <= _FRAMES else [0, 1, n // 2, n // 2 + 1]
+
+
 def _sample(X, mask):
     """Take the middle of some frames, the trusted pixels, and say which frames are neighbours."""
-    n = len(X)
-    chosen = list(range(n)) if n <= _FRAMES else [0, 1, n // 2, n // 2 + 1]
+    chosen = _chosen(len(X))
     side = int(np.sqrt(_PIXELS / len(chosen)))
     window = _middle(X.shape[1:], side)
     if min(X.shape[1:]) > 1.5 * side:
@@ -383,7 +396,7 @@ def _of_levels(levels, numbers, scatter, frames, trusted):
             "holds more",
             "The detector, or a conversion, cut off all above it: use frames of less dose, or "
             "convert without clipping. If the contrast is inverted, invert it again",
-            share > 0.05,
+            bool(share > 0.05),
         )
 
 
@@ -453,7 +466,7 @@ def _of_scatter(measured, dose):
                 f"highest frequencies, and it has {low:.2g} of the variance of counts",
                 "The images were denoised, smoothed, interpolated (as by a drift correction), "
                 f"enlarged or compressed before, or the detector blurs. {_RAW}",
-                low < _SURELY_LOW,
+                bool(low < _SURELY_LOW),
             )
         else:
             yield Finding(
@@ -461,7 +474,7 @@ def _of_scatter(measured, dose):
                 f"the noise has {low:.2g} of the variance of counts, at a mean of {dose:.3g}",
                 "A constant may be added to the counts, or they are averaged, inverted, scaled "
                 f"down, or denoised before: undo it. {_RAW}",
-                low < _SURELY_LOW,
+                bool(low < _SURELY_LOW),
             )
     elif high > _HIGH and high - _CLEAR_HIGH * high_error > 1:
         more = ", and neighbouring pixels share it" if smoothed else ""
@@ -470,7 +483,7 @@ def _of_scatter(measured, dose):
             f"the noise has {high:.3g} times the variance of counts, at a mean of {dose:.3g}{more}",
             "The values are multiplied by a gain, or hold read noise: convert them. "
             f"{_TO_COUNTS} finds gain and offset. If you know the gain, divide by it",
-            high > _SURELY_HIGH,
+            bool(high > _SURELY_HIGH),
         )
 
 
