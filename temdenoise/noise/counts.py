@@ -180,8 +180,8 @@ def check_counts(X, *, mask=None, gain=1.0):
     >>> check_counts(counts)
     CountsCheck: the values may be counts (1.99 electrons/px)
     >>> check = check_counts(40 * counts + 1000)
-    >>> check.kinds, check.gain, check.offset
-    (('steps',), 40.0, 1000.0)
+    >>> check.kinds, check.gain
+    (('steps',), 40.0)
     >>> print(check.findings[0].saw)
     the values are all 40 apart, as counts times a gain of 40
     >>> check_counts(counts + 100).kinds
@@ -407,14 +407,14 @@ def _steps(step):
             f"the values are all {step:.4g} apart, as counts times a gain of {step:.4g}",
             f"Convert the values: {_TO_COUNTS} finds gain and offset. If you know the gain, divide "
             "by it",
-            step >= _SURELY_HIGH,
+            bool(step >= _SURELY_HIGH),
         )
     return Finding(
         "steps",
         f"the values are all {step:.4g} apart, and whole electrons are one apart",
         "If frames were averaged, or counts divided by something, multiply by "
         f"{1 / step:.4g}: sums are counts too. {_TO_COUNTS} finds gain and offset",
-        step <= _SURELY_LOW,
+        bool(step <= _SURELY_LOW),
     )
 
 
@@ -427,7 +427,7 @@ def _rounded(levels, numbers):
         f"the values are counts times a gain of {grid.gain:.4g}, rounded to whole numbers "
         f"({', '.join(f'{v:g}' for v in levels[:5])} ...)",
         f"Convert the values: {_TO_COUNTS} finds gain and offset",
-        grid.gain >= _SURELY_HIGH,
+        bool(grid.gain >= _SURELY_HIGH),
     )
 
 
