@@ -13,7 +13,7 @@ from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settle_pixel_size
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise, draw_noise
-from temdenoise.noise._gain_hint import gain_hint
+from temdenoise.noise._gate import warn_unless_counts
 from temdenoise.noise.bad_pixels import BadPixelsWarning
 from temdenoise.noise.bad_pixels import bad_pixels as find_bad_in
 
@@ -147,8 +147,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -----
         BadPixelsWarning
             If pixels are masked because no count of electrons explains them.
-        UserWarning
-            If the method needs counts and the values look like counts multiplied by a gain.
+        CountsWarning
+            If the method needs counts and the values are none, see `temdenoise.noise.check_counts`.
         """
         X, mask, pixel_size = self._check_call(X, mask, bad_pixels)
         return self._as_output(self._transform(self._filled(X, mask), mask), X, pixel_size)
@@ -265,19 +265,22 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         pixel_size : float or None
             Pixel size that the images know, in pm.
 
-        Methods for counts warn if the values look like counts multiplied by a gain. The warning
-        names the line that called `transform`.
+        Methods for counts warn if the values are not counts (`temdenoise.noise.check_counts`). The
+        warning names the line that called `transform`.
         """
         check_is_fitted(self)
         pixel_size = pixel_size_of(X)
         X, _, mask = self._check_images(X, None, mask)
         mask = self._hide_bad_pixels(X, mask, bad_pixels)
         if get_tags(self).input_tags.positive_only:
-            hint = gain_hint(fill_masked(X, mask), getattr(self, "gain", 1.0))
-            if hint:
-                warnings.warn(
-                    f"{type(self).__name__}: {hint}", UserWarning, stacklevel=level_outside()
-                )
+            warn_unless_counts(
+                type(self).__name__,
+                X,
+                mask,
+                gain=getattr(self, "gain", 1.0),
+                frames=self._context > 0,
+                but=("copies",),  # which mean something else to each method
+            )
         return X, mask, pixel_size
 
     def _hide_bad_pixels(self, X, mask, bad_pixels, *, say=True):
@@ -385,8 +388,8 @@ class ScaledDenoiser(BaseDenoiser):
         PixelSizeWarning
             If the keyword differs from the pixel size of the images; the keyword is used. If the
             method needs the pixel size and it is not known.
-        UserWarning
-            If the method needs counts and the values look like counts multiplied by a gain.
+        CountsWarning
+            If the method needs counts and the values are none, see `temdenoise.noise.check_counts`.
         """
         said = self._settle_pixel_size(X, pixel_size)
         X, mask, known = self._check_call(X, mask, bad_pixels)

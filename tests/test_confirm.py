@@ -178,7 +178,7 @@ def test_an_absurd_pixel_size_is_questioned_once(counts, polarity):
 
 
 def test_the_dtype_does_not_matter(counts):
-    a, b = thin_counts(np.minimum(100 * counts, 1000), random_state=0)
+    a, b = np.random.default_rng(0).poisson(50 * scene(TRUE), size=(2, *counts.shape))
     image = np.round(100 * scene([*TRUE, FALSE]))
     images = [a, b, image, image]
     expected = confirm_atoms_from_halves(*images, pixel_size=PIXEL_SIZE)

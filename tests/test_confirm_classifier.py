@@ -92,7 +92,8 @@ def test_features_are_what_they_say(classifier):
     clean = np.full(SHAPE, 4.0)
     for k, (u, v) in enumerate(sites):
         clean += (4 + k) * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 10**2))
-    atoms = classifier.find_atoms(np.round(clean), polarity="bright").iloc[:4]
+    noisy = np.random.default_rng(0).poisson(4 * clean)
+    atoms = classifier.find_atoms(noisy, polarity="bright").iloc[:4]
     near = [np.hypot(atoms["x"] - u, atoms["y"] - v).argmin() for u, v in sites]
     atoms = atoms.iloc[near]
     np.testing.assert_allclose(atoms["nearest"], [270, 270, 270, 360], rtol=0.02)

@@ -247,6 +247,7 @@ def test_pipeline(denoiser, fitted, noisy, clean):
     assert type(denoiser).__name__ in repr(pipeline)
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # some fit to noisy images
 @pytest.mark.parametrize("pairs", [False, True], ids=["clean", "noisy and clean"])
 def test_grid_search(denoiser, grid, pairs):
     if not pairs and isinstance(denoiser, ThinnedDenoiser):

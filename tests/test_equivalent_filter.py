@@ -14,6 +14,9 @@ from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
 from temdenoise.plotting import EquivalentFilterDisplay
 
+# Many images are shifted by a part of an electron, away from where a network has a kink.
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")
+
 
 @pytest.fixture(scope="module")
 def noisy():

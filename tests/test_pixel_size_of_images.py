@@ -75,6 +75,7 @@ def frames():
 # --- the images know it ---------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_fit_takes_the_size_of_the_images(sim):
     by_images = small().fit(sim.data)
     by_keyword = small().fit(np.asarray(sim.data), pixel_size=sim.pixel_size)
@@ -174,6 +175,7 @@ def test_what_is_assumed_is_said_once_for_each_line(frames):
     )
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_fitted_on_images_of_unknown_size_it_does_not_ask_again():
     images = np.asarray(lattices(4, 40, 40))
     with pytest.warns(PixelSizeWarning, match=r"assumes 24.9 pm \(training_pixel") as caught:
@@ -199,6 +201,7 @@ def test_methods_that_do_not_need_it_do_not_ask():
     AutoDenoiser(device="cpu").fit(noisy).transform(noisy)  # falls back, and `choose` says why
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_a_network_for_a_range_of_pixel_sizes_does_not_ask():
     images = lattices(4, 48, 48)
     denoiser = tiny(training_pixel_size=(20.0, 30.0), max_epochs=1).fit(images)

@@ -63,6 +63,7 @@ def replace_weights(folder, state):
     edit(folder, sha256=digest)
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 @pytest.mark.parametrize(
     "options",
     [
@@ -281,6 +282,7 @@ def test_a_failed_write_leaves_nothing(trained, folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_weights_of_format_1(trained, folder, images):
     """As version 0.1 wrote them: of one class, and with other names of its parameters."""
     path = folder / "config.json"

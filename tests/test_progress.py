@@ -103,6 +103,7 @@ def mean_error(net, X, y):
     return float(np.mean((predicted - y) ** 2))
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_skorchs_callbacks(images, tmp_path):
     scoring = EpochScoring(
         mean_error,

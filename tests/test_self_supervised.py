@@ -256,6 +256,7 @@ def test_thinned_batches_are_independent_poisson_counts():
     assert pairs[0][1]["gain"].unique().tolist() == pytest.approx([0.3 / 0.7])
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # no counts
 def test_thinning_needs_whole_counts_and_a_range_of_shares():
     noisy, _ = movie()
     with pytest.raises(ValueError, match="whole counts.*to_counts"):
@@ -420,6 +421,7 @@ def test_what_cannot_be_improved_is_seldom_accepted(trained):
     assert 0.3 < np.sqrt(np.mean(np.square(z))) < 1.8
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # no counts
 def test_adapting_needs_whole_counts(trained):
     noisy, _ = movie()
     with pytest.raises(ValueError, match="whole counts"):

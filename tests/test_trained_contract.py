@@ -218,6 +218,7 @@ def test_the_images_do_not_stay(case):
     assert len(pickle.dumps(large)) < len(pickle.dumps(case.fitted)) + 2000
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # away from kinks
 def test_gradient_against_finite_differences(case):
     result = assert_is_gradient_of_transform(
         case.fitted, image_of((26, 28), level=6.0), (13, 9), pixel_size=PIXEL_SIZE

@@ -143,6 +143,7 @@ def test_groups_hold_every_shared_parameter_once():
     assert sorted(grouped) == sorted(SHARED)
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_a_method_of_ones_own_trains_saves_and_loads(tmp_path):
     clean = lattices(4, 32, 32)
     denoiser = OffsetDenoiser(

@@ -201,6 +201,7 @@ def test_bfloat16_falls_back_where_torch_does_not_say(monkeypatch):
     assert use_bfloat16("auto", cpu) is False
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_bfloat16_trains(images):
     denoiser = tiny(precision="bfloat16").fit(images)
     assert denoiser.transform(images).dtype == np.float32
@@ -229,6 +230,7 @@ def fit_until_killed(options, images):
     SBDDenoiser(**options).fit(images)
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
 def test_killed_and_resumed_is_as_if_never_stopped(images, tmp_path):
     checkpoint = tmp_path / "run.pt"
     options = {**TINY, "schedule": "plateau", "early_stopping": 3}

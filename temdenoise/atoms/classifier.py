@@ -21,6 +21,7 @@ from temdenoise.atoms.find import THRESHOLD, column_polarity, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import PoissonNoise
+from temdenoise.noise._gate import refuse_unless_counts
 
 FEATURES = ("z", "log_response", "log_height", "neighbours", "nearest", "roundness", "surface")
 """Features of a column, in the order of the model's."""
@@ -214,6 +215,7 @@ class AtomClassifier(BaseEstimator):
         noisy = check_images(
             noisy[np.newaxis], estimator_name=type(self).__name__, counts=True, name="noisy"
         )[0]
+        refuse_unless_counts("noisy", noisy[np.newaxis], None)
         atoms = self._measure(noisy, polarity, Lengths(self.pixel_size_, self.sigma))
         probability = self.predict_proba(atoms)[:, 1] if len(atoms) else []
         return atoms.assign(probability=np.asarray(probability, dtype=np.float64))

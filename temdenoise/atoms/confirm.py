@@ -10,6 +10,7 @@ from temdenoise.atoms.confirm_halves import Lengths, check_rate, confirm_images
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts
+from temdenoise.noise._gate import refuse_dependent, refuse_unless_counts
 from temdenoise.noise.analysis import MIN_SIZE
 
 # Number of frames of a movie on which the counts are tested for Poisson scatter.
@@ -100,8 +101,9 @@ def confirm_atoms(
     TypeError
         If `denoiser` has no ``transform``, or a parameter is not a number.
     ValueError
-        If the counts are not Poisson distributed electrons (see `temdenoise.analyze_noise`), the
-        images are not valid, or a parameter is out of range.
+        If the counts are not Poisson distributed electrons (see `temdenoise.analyze_noise`), frames
+        that test each other are not independent, the images are not valid, or a parameter is out of
+        range.
 
     Warns
     -----
@@ -166,6 +168,9 @@ def confirm_atoms(
         mask = check_mask(mask, noisy.shape)
         noisy = noisy if mask is None else np.where(mask, 0, noisy)  # masked pixels may be NaN
     counts = _check_poisson(noisy, mask)
+    if split == "frames":
+        after = [(k, k + 1) for k in range(len(counts) - 1)]
+        refuse_dependent("noisy", counts, after, mask)
 
     def denoise(images, frames=slice(None)):
         hidden = None if mask is None else mask[frames]
@@ -242,6 +247,7 @@ def _check_poisson(noisy, mask):
             f"independent:\n{analysis.summary()}\nUse raw counts; "
             "temdenoise.to_counts undoes a known gain and offset."
         )
+    refuse_unless_counts("noisy", counts, mask)
     return counts
 
 

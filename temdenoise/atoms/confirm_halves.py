@@ -21,6 +21,7 @@ from temdenoise.atoms.find import (
 from temdenoise.atoms.match import match_atoms
 from temdenoise.atoms.surface import split_surface_bulk
 from temdenoise.images import first_with_pixel_size, settle_pixel_size
+from temdenoise.noise._gate import refuse_dependent, refuse_unless_counts
 
 VERDICTS = ("confirmed", "detected, not confirmed", "rejected")
 """The possible verdicts of `confirm_atoms` on a column."""
@@ -93,8 +94,14 @@ def confirm_atoms_from_halves(
     TypeError
         If an image or a parameter is not real and numeric.
     ValueError
-        If `a` or `b` does not hold whole numbers of electrons, or holds no electron, if shapes
-        differ, an image is not finite, or a parameter is out of range.
+        If `a` or `b` does not hold whole numbers of electrons that scatter as counts do, or holds
+        no electron, if they are not independent of each other, if shapes differ, an image is not
+        finite, or a parameter is out of range.
+
+    Warns
+    -----
+    CountsWarning
+        If `a` or `b` may not be counts, see `temdenoise.noise.check_counts`.
 
     Examples
     --------
@@ -117,10 +124,23 @@ def confirm_atoms_from_halves(
     lengths = Lengths(pixel_size, sigma)
     options = {"threshold": threshold, "polarity": polarity}
     table = confirm_images(images, fdr, lengths, mask, **options)
+    _check_independent(images, mask)
     if sigma is None:
         drawn = denoised_a if denoised is None else denoised
         warn_if_pairs(drawn, table, lengths.blob, polarity=polarity, mask=mask)
     return table
+
+
+def _check_independent(images, mask):
+    """Refuse halves that are no counts, or share electrons."""
+    pair = np.stack([np.asarray(images[name], dtype=np.float32) for name in ("a", "b")])
+    hidden = check_mask(mask, (1, *pair.shape[1:]))
+    hidden = None if hidden is None else np.concatenate([hidden, hidden])
+    if hidden is not None:
+        pair = np.where(hidden, 0, pair)  # masked pixels may be NaN
+    for k, name in enumerate(("a", "b")):
+        refuse_unless_counts(name, pair[k : k + 1], None if hidden is None else hidden[k : k + 1])
+    refuse_dependent("a and b", pair, [(0, 1)], hidden)
 
 
 class Lengths:

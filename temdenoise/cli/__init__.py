@@ -1,4 +1,4 @@
-"""The command line: ``temdenoise demo | denoise | simulate | train | evaluate``.
+"""The command line: ``temdenoise demo | info | denoise | simulate | train | evaluate``.
 
 Each command imports the large packages that it needs, so that ``temdenoise --help`` is fast.
 """
@@ -7,7 +7,7 @@ import argparse
 import sys
 import warnings
 
-from temdenoise.cli import _demo, _denoise, _evaluate, _simulate, _train
+from temdenoise.cli import _demo, _denoise, _evaluate, _info, _simulate, _train
 
 
 def main(argv=None):
@@ -65,7 +65,7 @@ def _parser():
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.set_defaults(run=lambda arguments: _version(parser, arguments))
     commands = parser.add_subparsers(title="commands", metavar="")
-    for command in (_demo, _denoise, _simulate, _train, _evaluate):
+    for command in (_demo, _info, _denoise, _simulate, _train, _evaluate):
         command.add_parser(commands)
     return parser
 

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import get_tags
 
+from temdenoise.cli._masks import with_bad_pixels
 from temdenoise.cli._methods import methods_with_read_noise, takes_read_noise
+from temdenoise.noise._gate import in_words
+from temdenoise.noise.counts import FRAMES
 
 # Number of frames on which the gain is measured.
 _FRAMES = 16
+# Of so many frames all are looked at.
+_LOOKED_AT = 8
 # Largest share of read noise in the variance for methods that assume pure shot noise.
 _TOLERATED = 0.1
 
@@ -49,6 +54,51 @@ class Conversion:
         }  # fmt: skip
 
 
+def look_at(stack, mask, *, keep=False):
+    """Check a few frames of a stack with `temdenoise.noise.check_counts`.
+
+    Parameters
+    ----------
+    stack : ndarray of shape (n_images, height, width)
+        Values as stored.
+    mask : None or bool ndarray of the same shape
+    keep : bool, default=False
+        Whether pixels that no count of electrons explains are looked at too.
+
+    Returns
+    -------
+    check : CountsCheck
+    """
+    from temdenoise.noise import check_counts
+
+    n = len(stack)
+    picked = list(range(n)) if n <= _LOOKED_AT else _neighbours(n)
+    frames = np.stack([stack[k] for k in picked])
+    hidden = None if mask is None else mask[picked]
+    if not keep:
+        hidden, _ = with_bad_pixels(hidden, frames)
+    return check_counts(frames, mask=hidden)
+
+
+def _neighbours(n):
+    """Numbers of a few frames that follow each other, at three places."""
+    starts = np.unique(np.linspace(0, n - 2, 3).astype(int))
+    return sorted({int(k) for start in starts for k in (start, start + 1)})
+
+
+def _refuse_unless_counts(stack, mask, denoiser, *, keep):
+    """Refuse values that are no counts if the method needs them."""
+    if not get_tags(denoiser).input_tags.positive_only:
+        return
+    check = look_at(stack, mask, keep=keep)
+    findings = [f for f in check.findings if f.kind not in FRAMES]
+    if findings:
+        raise ValueError(
+            f"the values are no counts of electrons: {in_words(check, findings)} On the command "
+            "line --gain auto converts them, if it can; --gain 1 takes them as they are"
+        )
+
+
 def find_conversion(stack, mask, arguments, denoiser):
     """Measure what ``--gain`` and ``--offset`` leave open, and refuse what would be no counts.
 
@@ -73,8 +123,11 @@ def find_conversion(stack, mask, arguments, denoiser):
         If no gain can be found, or the values are not Poisson counts once it is undone and the
         method needs counts.
     """
+    keep = arguments.bad_pixels == "keep"
     if arguments.gain is None:
-        return Conversion()
+        _refuse_unless_counts(stack, mask, denoiser, keep=keep)
+    if arguments.gain is None or (arguments.gain == 1 and arguments.offset is None):
+        return Conversion()  # as they are
 
     from temdenoise import to_counts
 
@@ -83,6 +136,8 @@ def find_conversion(stack, mask, arguments, denoiser):
     hidden = None if mask is None else mask[picked]
     if hidden is not None:  # what is no number there does not count
         frames = np.where(hidden & ~np.isfinite(frames), 0, frames)
+    if not keep:
+        hidden, _ = with_bad_pixels(hidden, frames)
     offset = "auto" if arguments.offset is None else arguments.offset
     counts, noise = to_counts(frames, arguments.gain, offset=offset, mask=hidden, return_noise=True)
     analysis = noise.analysis_

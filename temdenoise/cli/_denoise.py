@@ -50,8 +50,8 @@ def add_parser(commands):
         "--gain",
         type=positive_or_auto,
         metavar="G",
-        help="stored units per electron, or 'auto' to measure it; without it the values are taken "
-        "for electrons",
+        help="stored units per electron, or 'auto' to measure it. Without it, values that are no "
+        "counts of electrons are refused; 1 takes them as they are",
     )
     parser.add_argument(
         "--offset",

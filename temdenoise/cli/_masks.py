@@ -3,6 +3,28 @@
 import numpy as np
 
 
+def with_bad_pixels(mask, frames):
+    """Return the mask of frames with the pixels that no count of electrons explains.
+
+    Parameters
+    ----------
+    mask : None or bool ndarray of shape (n_images, height, width)
+    frames : ndarray of the same shape
+
+    Returns
+    -------
+    mask : None or bool ndarray of the same shape
+    bad : BadPixels
+    """
+    from temdenoise.noise import find_bad_pixels
+
+    bad = find_bad_pixels(frames, mask=mask)
+    hidden = bad.mask if mask is None else mask if bad.mask is None else mask | bad.mask
+    if bad and hidden.all(axis=(1, 2)).any():  # then they are another kind of image
+        return mask, bad
+    return hidden, bad
+
+
 class Masks:
     """Masks of the frames of a file.
 
@@ -27,16 +49,14 @@ class Masks:
         part : slice or ndarray of int
             Where they are in the file.
         """
-        from temdenoise.noise import find_bad_pixels
-
         hidden = None if self.given is None else self.given[part]
-        bad = None if self.keep else find_bad_pixels(counts, mask=hidden)
-        if not bad:
+        if self.keep:
             return hidden
-        self.n_bad += np.count_nonzero(bad.mask)
-        self.found |= dict.fromkeys(bad.found)
-        hidden = bad.mask if hidden is None else hidden | bad.mask
-        return hidden if not hidden.all(axis=(1, 2)).any() else None
+        hidden, bad = with_bad_pixels(hidden, counts)
+        if bad:
+            self.n_bad += np.count_nonzero(bad.mask)
+            self.found |= dict.fromkeys(bad.found)
+        return hidden
 
     def say(self, n_pixels):
         """Print what was masked of so many pixels, if anything was."""

@@ -18,6 +18,7 @@ from temdenoise._calls import level_outside, only_taken
 from temdenoise._frames import FramesWarning, warn_of_copies
 from temdenoise._jobs import side_by_side
 from temdenoise.base import ScaledDenoiser
+from temdenoise.noise._gate import passed
 
 # Side of the windows in which counts are compared: an atom column, in pm, and in pixels where the
 # pixel size is not known.
@@ -174,7 +175,8 @@ class AlignedSumDenoiser(ScaledDenoiser):
                 keywords |= only_taken(self.denoiser_.transform, mask=hidden)
             else:
                 keywords.pop("mask", None)
-            rates = np.asarray(self.denoiser_.transform(counts, **keywords))
+            with passed():  # sums that were aligned between pixels
+                rates = np.asarray(self.denoiser_.transform(counts, **keywords))
             denoised[first : part.stop] = rates / doses[:, None, None]
         self._warn_of_what_was_left_out(sums, len(X))
         return denoised

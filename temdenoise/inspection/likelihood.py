@@ -16,6 +16,7 @@ from temdenoise.atoms.find import default_sigma, warn_if_pairs
 from temdenoise.images import first_with_pixel_size, settle_pixel_size
 from temdenoise.inspection._regions import atom_disks, check_counts, label_disks
 from temdenoise.noise import thin_counts
+from temdenoise.noise._gate import refuse_unless_counts
 
 MARGIN = 25.0
 """Default distance in px of the vacuum from the blobs, as in the paper's code."""
@@ -200,6 +201,7 @@ def likelihood_map(
     check_finite(denoised, trusted, "denoised")
     counts = np.zeros(shape)
     counts[trusted] = check_counts(noisy[trusted], "noisy")
+    refuse_unless_counts("noisy", counts[np.newaxis].astype(np.float32), mask)
 
     present = atoms
     if atoms is None:

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 
 from temdenoise._validation import check_mask, refuse_masked
+from temdenoise.noise._gate import check_independent_counts
 
 _CONVENTIONS = ("plain", "authors")
 
@@ -146,7 +147,13 @@ def unbiased_mse(denoised, noisy_other, *, mask=None):
     Raises
     ------
     ValueError
-        If the shapes differ or are not those above.
+        If the shapes differ or are not those above, or `noisy_other` holds no counts
+        (`temdenoise.noise.check_counts`).
+
+    Warns
+    -----
+    CountsWarning
+        If `noisy_other` may not hold counts, or `denoised` seems to be made from it.
 
     Examples
     --------
@@ -157,8 +164,10 @@ def unbiased_mse(denoised, noisy_other, *, mask=None):
     0.09
     """
     denoised, other, single = _check_two(denoised, noisy_other, ("denoised", "noisy_other"))
+    hidden = _check_metric_mask(mask, other.shape, single)
+    check_independent_counts(denoised, other, hidden)
     risk = (denoised - other) ** 2 - other
-    return _unstack(_masked_mean(risk, _check_metric_mask(mask, risk.shape, single)), single)
+    return _unstack(_masked_mean(risk, hidden), single)
 
 
 def upsnr(denoised, noisy_other, *, data_range=1.0, mask=None):

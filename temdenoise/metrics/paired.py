@@ -15,6 +15,7 @@ from temdenoise.metrics._held_out import (
     risk_of_bins,
 )
 from temdenoise.metrics._scoring import with_pixel_size, without_hidden
+from temdenoise.noise._gate import refuse_unless_counts
 
 
 def paired_risk(
@@ -78,8 +79,14 @@ def paired_risk(
     TypeError
         If a method is neither a callable nor has a ``transform``.
     ValueError
-        If there is no method, the counts are not whole, no bin is free of masked pixels, a method
-        returns another shape or values that are not finite, or a parameter is out of range.
+        If there is no method, the values are no counts or frames share their noise
+        (`temdenoise.noise.check_counts`), no bin is free of masked pixels, a method returns another
+        shape or values that are not finite, or a parameter is out of range.
+
+    Warns
+    -----
+    CountsWarning
+        If the values may not be counts.
 
     See Also
     --------
@@ -123,6 +130,7 @@ def paired_risk(
     mask = check_mask(mask, X.shape)
     trusted = None if mask is None else ~mask
     held_out = hold_out(X, share, n_draws, random_state)
+    refuse_unless_counts("counts", X, mask, frames=True)
     side = find_side(binning, X, known)
 
     def estimates(name):

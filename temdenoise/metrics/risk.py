@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from temdenoise._validation import check_images, refuse_masked
+from temdenoise.noise._gate import refuse_unless_counts
 
 # Step of the difference quotient, in units of the gain or of the read noise (the larger one). It is
 # small compared with the noise, and large compared with the rounding of float32.
@@ -78,8 +79,15 @@ def pure_risk(
     TypeError
         If `denoise` is not callable and has no ``transform``.
     ValueError
-        If the images are not valid, hold values below `offset` without read noise, a parameter is
-        out of range, or the denoiser returns another shape or values that are not finite.
+        If the images are not valid, hold values below `offset` without read noise, or values that
+        are no counts after offset and gain (`temdenoise.noise.check_counts`; not tested with read
+        noise), a parameter is out of range, or the denoiser returns another shape or values that
+        are not finite.
+
+    Warns
+    -----
+    CountsWarning
+        If the values may not be counts.
 
     See Also
     --------
@@ -139,6 +147,8 @@ def pure_risk(
                 'step="small".'
             )
         counts = gain * np.rint(counts / gain)
+    if read_noise == 0:
+        refuse_unless_counts("noisy", counts.astype(np.float32), None, gain=gain)
 
     def estimate(z):
         """Map images minus the offset to estimates minus the offset."""

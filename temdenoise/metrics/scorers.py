@@ -27,6 +27,7 @@ from temdenoise.metrics._scoring import (
 )
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise, draw_noise
+from temdenoise.noise._gate import refuse_unless_counts
 
 
 class _Scorer(BaseEstimator):
@@ -127,6 +128,7 @@ class _UPSNRScorer(_Scorer):
         counts = check_images(without_hidden(X, mask), estimator_name="The scorer", counts=True)
         mask = check_mask(mask, counts.shape)
         held_out = hold_out(counts, self.share, self.n_draws, self.random_state)
+        refuse_unless_counts("X", counts, mask)
         side = find_side(self.binning, counts, known if said in (None, "auto") else said)
         rates = [
             np.asarray(denoise(estimator, with_pixel_size(counts - part, known), transform_params))

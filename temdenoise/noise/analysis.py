@@ -6,6 +6,7 @@ import numpy as np
 
 from temdenoise._validation import check_images, check_mask
 from temdenoise.noise._differences import collect, count_neighbourhoods, leftover
+from temdenoise.noise._levels import missing_above, rounded_grid, unround
 from temdenoise.noise._line import fit_line, split_intercept
 from temdenoise.noise._result import CORRELATED, TOLERANCE, NoiseAnalysis
 from temdenoise.noise._vacuum import (
@@ -107,6 +108,12 @@ def analyze_noise(
     region = check_vacuum(vacuum, movie, mask)
     distinct = _distinct(movie, mask)
     step, levels = value_step(distinct[0]), _clip_levels(*distinct)
+    is_integer = bool((np.rint(distinct[0]) == distinct[0]).all())
+    grid = _grid(*distinct) if step == 1 and known["gain"] is None else None
+    if grid is not None:
+        # Rounding adds noise of its own, and the levels are no longer evenly spaced.
+        movie, step = unround(movie, grid), grid.gain
+        levels = tuple(unround(np.float32(levels), grid)) if np.isfinite(levels[1]) else levels
     trusted = movie if mask is None else movie[~mask]
     saturated = float(np.mean(trusted >= levels[1]))
 
@@ -163,7 +170,7 @@ def analyze_noise(
         used=line.used,
         misfit=line.misfit,
         structure=structure,
-        is_integer=bool((np.rint(trusted) == trusted).all()),
+        is_integer=is_integer,
         step=step,
         correlation=correlation,
         correlation_se=error,
@@ -223,6 +230,12 @@ def _distinct(movie, mask):
     """Sorted distinct values of up to eight frames, and how often each occurs."""
     some = np.unique(np.linspace(0, len(movie) - 1, 8).astype(int))
     return np.unique(movie[some] if mask is None else movie[some][~mask[some]], return_counts=True)
+
+
+def _grid(values, numbers):
+    """Grid of values that are counts times a gain, rounded to whole numbers; else None."""
+    gaps, _ = missing_above(values, numbers)
+    return rounded_grid(values, numbers) if len(gaps) else None
 
 
 def _clip_levels(values, numbers):

@@ -1,20 +1,18 @@
 """What the methods share that learn from noisy frames alone."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from temdenoise._band_limit import find_binning_of_stack
-from temdenoise._calls import level_outside
 from temdenoise.denoisers._trained.base import TrainedDenoiser
 from temdenoise.denoisers._trained.bins import Bins
 from temdenoise.denoisers._trained.dose import dose_of, estimate_at_dose
 from temdenoise.denoisers._trained.frames import check_trusted, frames_to_learn
 from temdenoise.denoisers._trained.parts import split
 from temdenoise.noise import thin_counts
-from temdenoise.noise._gain_hint import gain_hint
+from temdenoise.noise._gate import warn_unless_counts
 
 # Fewest frames of which whole ones are held out; of fewer, electrons are.
 _ENOUGH_FRAMES = 10
@@ -162,8 +160,9 @@ class SelfSupervisedDenoiser(TrainedDenoiser):
         return network
 
     def _train(self, X, y, trusted, pixel_size):
-        if hint := gain_hint(X):
-            warnings.warn(f"{type(self).__name__}: {hint}", UserWarning, stacklevel=level_outside())
+        hidden = None if trusted is None else ~trusted
+        # `frames_to_learn` looks at correlation: what harm it does depends on the method.
+        warn_unless_counts(type(self).__name__, X, hidden, but=("correlated",))
         # A copy that is held out, or is a frame's neighbour, would tell the network its noise.
         binning = self._make_bins(pixel_size, X).binning
         check_trusted(trusted, binning)
