@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-import temdenoise.io
+import temdenoise.io._write
 from temdenoise.images import ImageStack
 from temdenoise.io import read_stack, write_stack
 
@@ -72,7 +72,7 @@ def test_another_reader_sees_what_imagej_needs(tmp_path, stack):
 
 
 def test_large_stacks_become_ome_bigtiff(tmp_path, stack, monkeypatch):
-    monkeypatch.setattr(temdenoise.io, "_MAX_CLASSIC_TIFF", 1000)
+    monkeypatch.setattr(temdenoise.io._write, "_MAX_CLASSIC_TIFF", 1000)
     path = tmp_path / "a.tif"
     write_stack(path, iter(stack), shape=stack.shape, pixel_size=6.22, metadata={"a": [1, "<é>"]})
     with tifffile.TiffFile(path) as tiff:
