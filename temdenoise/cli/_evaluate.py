@@ -146,9 +146,7 @@ def _clean_images(arguments):
     if arguments.images is not None:
         if not arguments.images.exists():
             raise FileNotFoundError(f"there is no file {str(arguments.images)!r}")
-        images = read(
-            arguments.images, series=arguments.series, max_bytes=arguments.max_bytes
-        )
+        images = read(arguments.images, series=arguments.series, max_bytes=arguments.max_bytes)
         pixel_size = arguments.pixel_size or images.pixel_size
         if pixel_size is None and (arguments.method in ("auto", "sbd")):
             raise ValueError(

@@ -117,7 +117,8 @@ def add_reading(parser):
         "--max-bytes",
         type=positive_float,
         metavar="N",
-        help="largest size in memory of compressed images (default: 128 MiB, or 100 times the file)",
+        help="largest size in memory of compressed images (default: 128 MiB, or 100 times the "
+        "file's size)",
     )
 
 

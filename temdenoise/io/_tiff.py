@@ -76,6 +76,9 @@ def _check_imagej(tiff, series, path):
 def _read_series(series, path, request):
     size = path.stat().st_size
     if series.dataoffset is not None and not series.is_multifile:  # one uncompressed block
+        page = series.keyframe
+        if page.dataoffsets[0] < 8 or page.databytecounts[0] == 0:
+            raise damaged(path, "the data of page 0 is missing")
         end = series.dataoffset + series.nbytes
         if end > size:
             raise damaged(path, f"{end - size} bytes are missing")
