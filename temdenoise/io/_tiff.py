@@ -1,6 +1,9 @@
 """Read TIFF files: plain, ImageJ, OME, DigitalMicrograph."""
 
 import json
+import logging
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,9 +21,30 @@ _COLOURS = (2, 5, 6, 8)  # RGB, CMYK, YCbCr, CIELab
 
 def read(path, request):
     """Read a TIFF file; see `temdenoise.io._formats`."""
+    check_page_chain(path)
+    with _quiet():
+        return _read(path, request)
+
+
+@contextmanager
+def _quiet():
+    """Keep tifffile's log out of the terminal: what matters is an error here."""
+    here = threading.get_ident()
+
+    def not_here(record):
+        return record.thread != here
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(not_here)
+    try:
+        yield
+    finally:
+        logger.removeFilter(not_here)
+
+
+def _read(path, request):
     import tifffile
 
-    check_page_chain(path)
     with tifffile.TiffFile(path, **_OFF) as tiff:
         if tiff.is_ome:
             check_ome(tiff.ome_metadata, path)

@@ -150,8 +150,14 @@ def _write_tiff(file, images, shape, pixel_size, info):
     import tifffile
 
     big = 4 * int(np.prod(shape, dtype=np.int64)) > _MAX_CLASSIC_TIFF
-    options = {"photometric": "minisblack", "dtype": "<f4", "shape": shape}
-    details = {"axes": "TYX"}
+    # All axes are named: a last axis of length 1 would be taken for a colour.
+    n_images, height, width = shape
+    if big:
+        full, axes = (n_images, 1, 1, height, width), "TZCYX"
+    else:
+        full, axes = (n_images, 1, 1, height, width, 1), "TZCYXS"
+    options = {"photometric": "minisblack", "dtype": "<f4", "shape": full}
+    details = {"axes": axes}
     if big:
         if pixel_size:
             details |= {"PhysicalSizeX": pixel_size, "PhysicalSizeXUnit": "pm"}

@@ -246,19 +246,12 @@ def _read_config(folder):
     # The parser of JSON has a limit on depth.
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
-    if version not in range(1, FORMAT + 1):
+    if type(version) is not int or version not in range(1, FORMAT + 1):
         raise ValueError(
             f"The weights in {folder} have format {version}; this version of temdenoise reads "
             f"formats up to {FORMAT}. Use a newer version to read them."
         )
-    if version < _HASHED_FORMAT:
-        warnings.warn(
-            f"The weights in {folder} were saved by an older version: no hash tells whether their "
-            f"{CONFIG} was changed. Save them again (save_pretrained) to add one.",
-            UserWarning,
-            stacklevel=4,
-        )
-    elif config.get("folder_sha256") != folder_hash(config):
+    if version >= _HASHED_FORMAT and config.get("folder_sha256") != folder_hash(config):
         raise ValueError(
             f"{_damaged(folder)}: the checksum of {CONFIG} is not that stored in it. Load the "
             "original folder, or save the weights again (save_pretrained(info=...) adds notes)."
@@ -282,6 +275,13 @@ def _read_config(folder):
         raise ValueError(
             f"{_damaged(folder)}: {CONFIG} holds no valid params, bin_size, binning, sha256, info, "
             "history or known dtype."
+        )
+    if version < _HASHED_FORMAT:
+        warnings.warn(
+            f"The weights in {folder} were saved by an older version: no hash tells whether their "
+            f"{CONFIG} was changed. Save them again (save_pretrained) to add one.",
+            UserWarning,
+            stacklevel=4,
         )
     return config
 
