@@ -140,6 +140,29 @@ def fill(
         _remove_empty(state / "files")
 
 
+def tidy(root):
+    """Remove what processes that were killed have left, except downloads to continue.
+
+    Nothing happens while another process downloads, or where this one may not write.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the data set.
+    """
+    from filelock import FileLock
+
+    state = root / STATE
+    if not (state / "files").is_dir() and not any(state.glob("unpack-*")):
+        return
+    try:
+        with FileLock(state / "lock", timeout=0):
+            _tidy(root)
+            _remove_empty(state / "files")
+    except OSError:  # a lock that is held is one, too
+        return
+
+
 def _tidy(root):
     """Remove what processes that were killed have left, except downloads to continue."""
     state = root / STATE

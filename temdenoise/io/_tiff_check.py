@@ -1,6 +1,5 @@
 """Look at the structure of a TIFF file before a library parses it."""
 
-import os
 import struct
 from xml.etree import ElementTree
 
@@ -8,6 +7,10 @@ from temdenoise.io._failures import UnsuitableFile, damaged
 
 # More planes along a modulo axis than any instrument records.
 _MOST_LABELS = 10**6
+# Bytes of the types of TIFF's tags.
+_TYPE_SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1))
+_TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
+_FIRST_PRIVATE = 32768
 
 
 def check_page_chain(path):
@@ -54,8 +57,20 @@ def check_page_chain(path):
             n_bytes = _unpack(count_format, file, path) * entry
             if n_bytes > size:  # also more than a file can be long
                 raise damaged(path, f"page {len(seen) - 1} has an impossible number of tags")
-            file.seek(n_bytes, os.SEEK_CUR)
+            _check_values(file.read(n_bytes), order, offset_format, size, len(seen) - 1, path)
             offset = _unpack(offset_format, file, path)
+
+
+def _check_values(entries, order, offset_format, size, page, path):
+    """Check that the values of the tags of a page lie in the file."""
+    entry = struct.Struct(f"{order}HH{offset_format[1]}{offset_format[1]}")
+    inline = struct.calcsize(offset_format)
+    whole = len(entries) - len(entries) % entry.size
+    for tag, kind, count, place in entry.iter_unpack(entries[:whole]):
+        n_bytes = count * _TYPE_SIZES.get(kind, 0)
+        # Some programs leave private tags behind that lead nowhere; they are not needed.
+        if tag < _FIRST_PRIVATE and n_bytes > inline and place + n_bytes > size:
+            raise damaged(path, f"tag {tag} of page {page} lies beyond the end of the file")
 
 
 def _unpack(fmt, file, path):
