@@ -92,15 +92,16 @@ def mutate(data, others, rng):
     """Change some bytes of a file."""
     data = bytearray(data)
     for _ in range(rng.integers(1, 4)):
-        where = int(rng.integers(len(data))) if len(data) else 0
+        if not data:
+            break
+        where = int(rng.integers(len(data)))
         # The structure lies at the ends of these formats.
         if rng.random() < 0.5:
-            near = min(len(data), 400)
-            where = int(rng.integers(near)) if rng.random() < 0.5 else len(data) - near
-            where += int(rng.integers(near)) if near and where == len(data) - near else 0
+            near = int(rng.integers(min(len(data), 400)))
+            where = near if rng.random() < 0.5 else len(data) - 1 - near
         length = int(rng.integers(1, 65))
         kind = rng.integers(8)
-        if kind == 0 and data:
+        if kind == 0:
             data[where] ^= 1 << int(rng.integers(8))
         elif kind in (1, 2):
             size = int(rng.choice([1, 2, 4, 8]))

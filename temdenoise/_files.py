@@ -90,6 +90,10 @@ def naming(path):
     try:
         yield
     except OSError as error:
+        # NumPy says only this of a full disk: "4096 requested and 2408 written".
+        if type(error) is OSError and error.errno is None and "written" in str(error):
+            text = f"cannot write it: {error}; make room, or choose another place"
+            raise OSError(errno.EIO, text, str(path)) from error
         ours = str(error.filename).endswith((".part", ".lock"))
         if not (ours or (error.filename is None and error.errno in _WRITING)):
             raise

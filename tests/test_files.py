@@ -3,11 +3,14 @@
 import errno
 import multiprocessing
 import os
+import re
 import signal
 
+import numpy as np
 import pytest
 from forks import start
 
+from temdenoise import write_stack
 from temdenoise._files import naming, replacing, replacing_folder
 
 
@@ -77,6 +80,26 @@ def test_a_full_disk_is_named(tmp_path):
         raise other
     assert info.value is other
     assert names(tmp_path) == []
+
+
+def write_too_much(path):
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing raises an error then
+    try:
+        write_stack(path, np.ones((3, 64, 64)))
+    except OSError as error:
+        path.with_suffix(".txt").write_text(str(error))
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif"])
+def test_a_stack_that_does_not_fit(tmp_path, name):
+    process = start(write_too_much, tmp_path / name)
+    process.join()
+    text = (tmp_path / "a.txt").read_text()
+    assert re.search(rf"cannot write it: (File too large|\d+ requested.*); make room.*{name}", text)
+    assert names(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")

@@ -205,7 +205,7 @@ def test_npz(tmp_path, stack):
         read_stack(tmp_path / "two.npz")
 
 
-@pytest.mark.parametrize("said", [0, -6.22, np.nan, "6.22", [6.22, 6.22], True, None])
+@pytest.mark.parametrize("said", [0, -6.22, np.nan, 1e300, 6e-12, "6.22", [6.22, 6.22], True, None])
 def test_npz_with_a_bad_pixel_size(tmp_path, stack, said):
     np.savez(tmp_path / "a.npz", data=stack, pixel_size=said)
     with pytest.raises(ValueError, match="a.npz' .*(one positive number, in pm|Python objects)"):

@@ -17,8 +17,8 @@ _SYSTEM = (
 )
 
 
-class UnsuitableFile(ValueError):
-    """The file may be valid, but does not hold images that can be read here."""
+class UnsuitableFile(Exception):
+    """The file cannot be read here; the message is for the user."""
 
 
 def damaged(path, reason):
@@ -45,23 +45,30 @@ def damaged(path, reason):
 def failures_of(path):
     """Replace any error of a parser or decompressor by the ValueError of `damaged`.
 
-    A damaged file can raise any exception, also from libraries. `UnsuitableFile`, ImportError (a
-    missing package), MemoryError, and errors of the system, with the name of the file, stay.
+    A damaged file can raise any exception, also from libraries. ImportError (a missing package),
+    MemoryError, and errors of the system, with the name of the file, stay.
 
     Parameters
     ----------
     path : pathlib.Path
         The file that is read.
+
+    Raises
+    ------
+    ValueError
+        For `UnsuitableFile`, with its message, and for all other errors.
     """
     try:
         yield
-    except (UnsuitableFile, ImportError, MemoryError):
+    except UnsuitableFile as error:
+        raise ValueError(f"{error}") from error.__cause__
+    except (ImportError, MemoryError):
         raise
     except OSError as error:
         if error.errno not in _SYSTEM:
-            raise damaged(path, error) from error
+            raise ValueError(f"{damaged(path, error)}") from error
         if error.filename is not None:
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     except Exception as error:
-        raise damaged(path, error) from error
+        raise ValueError(f"{damaged(path, error)}") from error

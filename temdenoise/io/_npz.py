@@ -7,7 +7,7 @@ import numpy as np
 from temdenoise._lengths import check_pixel_size
 from temdenoise.io._failures import UnsuitableFile, damaged, failures_of
 from temdenoise.io._npy import AXES, arranged, read_header
-from temdenoise.io._request import Contents, Request
+from temdenoise.io._request import LARGEST_PIXEL, Contents, Request
 
 _SUFFIX = ".npy"
 _CHUNK = 2**20
@@ -104,10 +104,13 @@ def _read_member(archive, entry, path, request):
 
 def _checked_pixel_size(value, path):
     try:
-        return check_pixel_size(value.item())
+        pixel_size = check_pixel_size(value.item())
+        if pixel_size < LARGEST_PIXEL:
+            return pixel_size
     except (TypeError, ValueError):
-        shown = value.tolist() if value.size < 9 else f"an array of shape {value.shape}"
-        raise UnsuitableFile(
-            f"{str(path)!r} holds pixel_size = {shown!r}. Store one positive number, in pm, or "
-            "leave it out."
-        ) from None
+        pass
+    shown = value.tolist() if value.size < 9 else f"an array of shape {value.shape}"
+    raise UnsuitableFile(
+        f"{str(path)!r} holds pixel_size = {shown!r}. Store one positive number, in pm, or "
+        "leave it out."
+    )

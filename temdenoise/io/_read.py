@@ -83,7 +83,8 @@ def read_stack(path, *, mmap=False, series=None, max_bytes=None):
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder, not a file; pass the files in it.")
-    read = reader_for(path)
+    with failures_of(path):
+        read = reader_for(path)
     if not path.is_file():
         raise ValueError(f"{str(path)!r} is a pipe or a device, not a file.")
     if path.stat().st_size == 0:

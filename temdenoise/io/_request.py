@@ -12,6 +12,9 @@ from temdenoise.io._failures import UnsuitableFile
 _ALWAYS_ALLOWED = 2**27
 _MOST_PER_BYTE = 100
 
+LARGEST_PIXEL = 1e9
+"""Pixels of a microscope's image are smaller than this, in pm."""
+
 
 @dataclass(frozen=True)
 class Request:

@@ -3,12 +3,13 @@
 import numpy as np
 
 from temdenoise._units import is_no_length, picometres
+from temdenoise.io._request import LARGEST_PIXEL
 
 # Almost every program writes a printing resolution (72 dpi is 0.35 mm per pixel). A scale in cm or
 # inch describes the specimen only if it is far finer than any printer, in pm.
 _COARSE_UNIT, _FINEST_PRINTER = 1e9, 1e6
-# Pixels of a microscope's image, in pm.
-SMALLEST, LARGEST = 1.0, 1e9
+# Pixels of a microscope's image are at least this wide, in pm.
+_SMALLEST_PIXEL = 1.0
 # Of DigitalMicrograph: tags with the units and the lengths of a pixel's sides.
 _DM_UNITS, _DM_SIZES = (65003, 65004), (65009, 65010)
 
@@ -51,7 +52,7 @@ def pixel_size(tiff, series, place, path, notes):
 
 
 def _settled(x, y, path, notes):
-    if not (SMALLEST <= min(x, y) and max(x, y) < LARGEST):
+    if not (_SMALLEST_PIXEL <= min(x, y) and max(x, y) < LARGEST_PIXEL):
         notes.append(
             f"{str(path)!r} says that its pixels are {x:.4g} x {y:.4g} pm wide, which is "
             "impossible. This is not used: give the pixel size in pm."
