@@ -5,6 +5,9 @@ import re
 # Units that ImageJ, OME and their users write, in pm.
 _IN_PM = {
     "pm": 1.0,
+    "picometer": 1.0,
+    "picometers": 1.0,
+    "picometre": 1.0,
     "a": 100.0,
     "å": 100.0,
     "ångström": 100.0,
@@ -13,14 +16,25 @@ _IN_PM = {
     "nm": 1e3,
     "nanometer": 1e3,
     "nanometers": 1e3,
+    "nanometre": 1e3,
     "um": 1e6,
     "µm": 1e6,
+    "micrometer": 1e6,
+    "micrometers": 1e6,
+    "micrometre": 1e6,
     "micron": 1e6,
     "microns": 1e6,
     "mm": 1e9,
+    "millimeter": 1e9,
     "cm": 1e10,
+    "inch": 2.54e10,
+    "inches": 2.54e10,
     "m": 1e12,
+    "meter": 1e12,
+    "metre": 1e12,
 }
+# What programs write where they know no scale.
+_NO_SCALE = ("", "pixel", "pixels", "px", "none", "null", "gray value", "reference frame")
 
 
 def picometres(unit):
@@ -42,6 +56,32 @@ def picometres(unit):
     >>> picometres("nm"), picometres("Angstrom"), picometres("s")
     (1000.0, 100.0, None)
     """
+    return _IN_PM.get(_plain(unit))
+
+
+def is_no_length(unit):
+    """Whether a text names a unit that is not one of length, for instance 1/nm.
+
+    Parameters
+    ----------
+    unit : str
+        Name or symbol.
+
+    Returns
+    -------
+    bool
+        False for lengths, and for what programs write where they know no scale.
+
+    Examples
+    --------
+    >>> from temdenoise._units import is_no_length
+    >>> is_no_length("1/nm"), is_no_length("nm"), is_no_length("pixel")
+    (True, False, False)
+    """
+    plain = _plain(unit)
+    return plain not in _IN_PM and plain not in _NO_SCALE
+
+
+def _plain(unit):
     plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), str(unit)).strip()
-    plain = plain.replace("μ", "µ").replace("\u212b", "å").lower()  # Greek mu, Angstrom sign
-    return _IN_PM.get(plain)
+    return plain.replace("μ", "µ").replace("\u212b", "å").lower()  # Greek mu, Angstrom sign

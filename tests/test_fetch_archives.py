@@ -130,6 +130,24 @@ def test_several_processes_share_one_download(tmp_path, mirror):
     assert [path for path, _ in mirror.requests].count("/mirror/1.zip") == 1
 
 
+@pytest.mark.parametrize("wanted", ["all is there", "a file is missing"])
+def test_an_archive_that_a_killed_process_left_in_place(tmp_path, mirror, wanted):
+    """Killed after the contents were placed, and before the archive was removed."""
+    fetch(mirror, tmp_path)
+    state = tmp_path / "ptceo2" / ".downloads"
+    (state / "files").mkdir()
+    (state / "files" / "1.zip").write_bytes(mirror.archive)
+    (state / "probe-0123abcd").touch()
+    begun = state / "files" / "2.zip.01234567.part"  # a download to continue
+    begun.write_bytes(b"half of it")
+    if wanted == "a file is missing":
+        next(tmp_path.rglob("*.tif")).unlink()
+    fetch(mirror, tmp_path)
+    assert [path.name for path in (state / "files").iterdir()] == [begun.name]
+    assert not (state / "probe-0123abcd").exists()
+    assert len(fetch(mirror, tmp_path, load_images=True).data) == 2
+
+
 def test_leavings_of_a_killed_process_are_cleared(tmp_path, mirror):
     dead = tmp_path / "ptceo2" / ".downloads" / "unpack-0123abcd" / "images"
     dead.mkdir(parents=True)

@@ -112,6 +112,15 @@ def test_complete_but_unchecked_part_is_not_fetched_again(tmp_path, mirror):
     assert ("/mirror/1.zip", f"bytes={len(mirror.archive)}-") in mirror.requests
 
 
+def test_the_part_of_another_version_is_removed(tmp_path, mirror):
+    folder = tmp_path / "ptceo2" / ".downloads" / "files"
+    write(
+        folder, {"1.zip.01234567.part": b"another version", "2.zip.01234567.part": b"another file"}
+    )
+    fetch(mirror, tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["2.zip.01234567.part"]
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"n_retries": -1}, {"n_retries": 1.5}, {"delay": "long"}, {"max_unpacked_size": -1}],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-import temdenoise.io
+import temdenoise.io._write
 from temdenoise.images import ImageStack
 from temdenoise.io import read_stack, write_stack
 
@@ -72,7 +72,7 @@ def test_another_reader_sees_what_imagej_needs(tmp_path, stack):
 
 
 def test_large_stacks_become_ome_bigtiff(tmp_path, stack, monkeypatch):
-    monkeypatch.setattr(temdenoise.io, "_MAX_CLASSIC_TIFF", 1000)
+    monkeypatch.setattr(temdenoise.io._write, "_MAX_CLASSIC_TIFF", 1000)
     path = tmp_path / "a.tif"
     write_stack(path, iter(stack), shape=stack.shape, pixel_size=6.22, metadata={"a": [1, "<é>"]})
     with tifffile.TiffFile(path) as tiff:
@@ -205,7 +205,7 @@ def test_npz(tmp_path, stack):
         read_stack(tmp_path / "two.npz")
 
 
-@pytest.mark.parametrize("said", [0, -6.22, np.nan, "6.22", [6.22, 6.22], True, None])
+@pytest.mark.parametrize("said", [0, -6.22, np.nan, 1e300, 6e-12, "6.22", [6.22, 6.22], True, None])
 def test_npz_with_a_bad_pixel_size(tmp_path, stack, said):
     np.savez(tmp_path / "a.npz", data=stack, pixel_size=said)
     with pytest.raises(ValueError, match="a.npz' .*(one positive number, in pm|Python objects)"):

@@ -53,7 +53,15 @@ def edit(folder, **changes):
     for key, value in changes.items():
         place = config["params"] if key in config["params"] else config
         place[key] = value
-    path.write_text(json.dumps(config))
+    sign(path, config)
+
+
+def sign(path, config):
+    """Write a config.json with the hash of its contents, as a folder has that was saved so."""
+    config.pop("folder_sha256", None)
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps({**config, "folder_sha256": digest}))
 
 
 def replace_weights(folder, state):
@@ -119,7 +127,7 @@ def test_what_is_in_the_folder(trained, folder):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]  # nothing left beside it
     config = json.loads((folder / "config.json").read_text())
     weights = (folder / "model.safetensors").read_bytes()
-    assert config["format"] == 2
+    assert config["format"] == 3
     assert config["class"] == "SBDDenoiser"
     assert config["sha256"] == hashlib.sha256(weights).hexdigest()
     assert config["params"]["training_pixel_size"] == 6.22
@@ -206,13 +214,21 @@ def test_damaged_config(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "have format 3; this version of temdenoise reads formats up to 2"),
+        ({"format": 4}, "have format 4; this version of temdenoise reads formats up to 3"),
+        ({"format": True}, "have format True"),
+        ({"format": [1]}, "have format"),
         ({"sha256": "0"}, "checksum"),
         ({"sha256": None}, "damaged"),
         ({"params": []}, "damaged"),
         ({"bin_size": "wide"}, "damaged"),
         ({"bin_size": -1.0}, "damaged"),
         ({"bin_size": float("nan")}, "damaged"),
+        ({"bin_size": 10**400}, "damaged"),
+        ({"bin_size": 311.0}, r"damaged.*bin_size=311 pm does not fit binning=5"),
+        ({"binning": 10**400}, "damaged"),
+        ({"dose": [0.1, 10**400]}, "damaged"),
+        ({"dose": [float("nan"), 1.0]}, "damaged"),
+        ({"info": []}, "damaged"),
         ({"network": "unet"}, "not those of the network with the settings"),
         ({"network": "small_unet"}, "n_scales and base_channels cannot be chosen"),
         ({"network": "alexnet"}, "damaged.*network"),
@@ -230,6 +246,38 @@ def test_damaged_config(folder):
 def test_changed_config(folder, changes, message):
     edit(folder, **changes)
     with pytest.raises(ValueError, match=message):
+        SBDDenoiser.from_pretrained(folder)
+
+
+def test_any_change_of_the_settings_is_noticed(folder):
+    path = folder / "config.json"
+    good = path.read_text()
+    assert '"bin_size": 31.09' in good
+    for one, other in (
+        ('"bin_size": 31.09', '"bin_size": 310.9'),
+        ('"lattices"', '"lattice"'),
+        ('"format": 3', '"format": 3, "more": 1'),
+    ):
+        path.write_text(good.replace(one, other))
+        with pytest.raises(ValueError, match="damaged or were changed: the checksum of config"):
+            SBDDenoiser.from_pretrained(folder)
+    path.write_text(json.dumps(json.loads(good)))  # spaces and line ends do not count
+    SBDDenoiser.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"a":' * 10**5, " " * 2**24 + "{}"])
+def test_deep_and_long_settings(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="damaged or were changed: config.json cannot be read"):
+        SBDDenoiser.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(folder, value):
+    state = load_file(folder / "model.safetensors")
+    state["head.weight"][0, 0, 0, 0] = value
+    replace_weights(folder, state)
+    with pytest.raises(ValueError, match="head.weight holds NaN or inf"):
         SBDDenoiser.from_pretrained(folder)
 
 
@@ -293,13 +341,17 @@ def test_weights_of_format_1(trained, folder, images):
     }  # fmt: skip
     params = {names.get(k, k): v for k, v in config["params"].items() if k != "noise"}
     del config["class"]
+    del config["folder_sha256"]
     path.write_text(json.dumps({**config, "format": 1, "params": params}))
-    loaded = SBDDenoiser.from_pretrained(folder, device="cpu").set_params(
-        precision="float32", orientations=1
-    )
+    with pytest.warns(UserWarning, match="no hash tells whether .*Save them again") as caught:
+        loaded = SBDDenoiser.from_pretrained(folder, device="cpu")
+    assert caught[0].filename == __file__
+    loaded.set_params(precision="float32", orientations=1)
     np.testing.assert_array_equal(loaded.transform(images), trained.transform(images))
     for name in (*names, "dose"):
         assert getattr(loaded, name) == getattr(trained, name)
+    loaded.save_pretrained(folder, overwrite=True)
+    SBDDenoiser.from_pretrained(folder)  # without the warning
     with pytest.raises(ValueError, match="are of SBDDenoiser, not of Other"):
         type("Other", (SBDDenoiser,), {}).from_pretrained(folder)
 

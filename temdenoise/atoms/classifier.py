@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import transform_keywords
+from temdenoise._files import replacing
 from temdenoise._lengths import check_length, check_pixel_size
 from temdenoise._one_image import check_one_image
 from temdenoise._validation import check_images
@@ -268,7 +269,8 @@ class AtomClassifier(BaseEstimator):
             state[name] = getattr(self, f"{name}_").tolist()
         # NumPy scalars must be converted to Python numbers.
         text = json.dumps(state, indent=1, default=float)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        with replacing(Path(path)) as file:
+            file.write(f"{text}\n".encode())
 
     @classmethod
     def load(cls, path, denoiser):
@@ -307,7 +309,7 @@ class AtomClassifier(BaseEstimator):
                 check_pixel_size(classifier.pixel_size)
             vars(classifier).update(_stored(state), pixel_size_=classifier.pixel_size)
         # The errors for a file that is not text, or not JSON, are ValueErrors as well.
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} holds no model of AtomClassifier: {error!r}.") from error
         return classifier
 

@@ -36,7 +36,7 @@ def main(argv=None):
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
             arguments.run(arguments)
-    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError) as error:
         # Messages of several lines become one line.
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"temdenoise: error: {text}", file=sys.stderr)

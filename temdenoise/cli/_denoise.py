@@ -10,6 +10,7 @@ from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._parts import movie_parts
 from temdenoise.cli._prepare import prepare
 from temdenoise.cli._shared import (
+    add_reading,
     check_new,
     finite_float,
     frames_table,
@@ -74,6 +75,7 @@ def add_parser(commands):
         help="pixels that no count of electrons explains, such as hot pixels, empty borders and "
         "labels: mask them, or keep them as they are (default: mask)",
     )
+    add_reading(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--atoms", action="store_true", help="also write NAME_atoms.csv")
     parser.add_argument("--figure", action="store_true", help="also write NAME.png of frame 0")
@@ -96,9 +98,16 @@ def run(arguments):
             raise FileNotFoundError(f"there is no file {str(path)!r}")
     for path, files in _plan_outputs(arguments):
         try:
-            _denoise_file(read(path), path, files, arguments)
+            stack = read(path, series=arguments.series, max_bytes=arguments.max_bytes)
+            _denoise_file(stack, path, files, arguments)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{str(path)!r}: {error}") from error
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(_with_name(error, path)) from error
+
+
+def _with_name(error, path):
+    """Message that names the file, once."""
+    return f"{error}" if repr(str(path)) in f"{error}" else f"{str(path)!r}: {error}"
 
 
 def _check_kept(arguments):

@@ -8,6 +8,7 @@ from temdenoise.cli._defaults import DefaultsHelpFormatter
 from temdenoise.cli._methods import add_arguments, build, check_method
 from temdenoise.cli._shared import (
     add_optics,
+    add_reading,
     check_new,
     positive_float,
     positive_int,
@@ -39,6 +40,7 @@ def add_parser(commands):
         "--n-images", type=positive_int, default=10, metavar="N", help="simulate N (default: 10)"
     )
     add_optics(parser)
+    add_reading(parser)
     parser.add_argument(
         "--pixel-size",
         type=positive_float,
@@ -144,7 +146,7 @@ def _clean_images(arguments):
     if arguments.images is not None:
         if not arguments.images.exists():
             raise FileNotFoundError(f"there is no file {str(arguments.images)!r}")
-        images = read(arguments.images)
+        images = read(arguments.images, series=arguments.series, max_bytes=arguments.max_bytes)
         pixel_size = arguments.pixel_size or images.pixel_size
         if pixel_size is None and (arguments.method in ("auto", "sbd")):
             raise ValueError(
@@ -172,7 +174,7 @@ def _clean_images(arguments):
 
 def _groups(table, name):
     """Return the groups of the images: a column of their table, or of their .npz file."""
-    import numpy as np
+    from temdenoise.io._npz import read_array
 
     if name is None:
         return None
@@ -181,9 +183,9 @@ def _groups(table, name):
             raise ValueError(f"--groups: {name!r} is none of {', '.join(table.columns)}")
         return table[name].to_numpy()
     if table.suffix.lower() == ".npz":
-        with np.load(table) as archive:
-            if f"frame_{name}" in archive:
-                return archive[f"frame_{name}"]
+        values = read_array(table, f"frame_{name}")
+        if values is not None:
+            return values
     raise ValueError(
         f"--groups: {str(table)!r} holds no column {name!r} of images; files of 'temdenoise "
         "simulate' that end in .npz do"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from temdenoise.cli._masks import with_bad_pixels
-from temdenoise.cli._shared import positive_float, read
+from temdenoise.cli._shared import add_reading, positive_float, read
 
 # Frames that are looked at: all of shorter movies. A few of them tell the method.
 _FRAMES, _FEW = 64, 4
@@ -22,6 +22,7 @@ def add_parser(commands):
     parser.add_argument(
         "--pixel-size", type=positive_float, metavar="PM", help="in pm; default: what the file says"
     )
+    add_reading(parser)
     parser.set_defaults(run=run)
 
 
@@ -31,7 +32,7 @@ def run(arguments):
             raise FileNotFoundError(f"there is no file {str(path)!r}")
     for path in arguments.files:
         try:
-            stack = read(path)
+            stack = read(path, series=arguments.series, max_bytes=arguments.max_bytes)
             print(path)
             for line in describe(stack, arguments.pixel_size):
                 print(f"  {line}", flush=True)

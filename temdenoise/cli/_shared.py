@@ -100,8 +100,30 @@ def finite_float(text):
     return value
 
 
-def read(path):
+def series(text):
+    """Place or name of a series."""
+    return int(text) if text.isdecimal() else text
+
+
+def add_reading(parser):
+    """Add the options of `read`."""
+    parser.add_argument(
+        "--series",
+        type=series,
+        metavar="S",
+        help="place (from 0) or name of the images to read, in files that hold several series",
+    )
+    parser.add_argument(
+        "--max-bytes",
+        type=positive_float,
+        metavar="N",
+        help="largest size in memory of compressed images (default: 128 MiB, or 100 times the "
+        "file's size)",
+    )
+
+
+def read(path, **options):
     """Open a stack without loading it."""
     from temdenoise import read_stack
 
-    return read_stack(path, mmap=True)
+    return read_stack(path, mmap=True, **options)

@@ -7,6 +7,7 @@ import uuid
 from numbers import Integral, Real
 from pathlib import Path
 
+from temdenoise._files import replacing
 from temdenoise.datasets._download import download
 from temdenoise.datasets._unpack import is_archive, safe_parts, unpack
 
@@ -120,8 +121,7 @@ def fill(
     state = root / STATE
     _make_writable(state)
     with FileLock(state / "lock"):
-        for stale in state.glob("unpack-*"):  # of a process that was killed
-            shutil.rmtree(stale, ignore_errors=True)
+        _tidy(root)
         for name, remote in remotes.items():
             entry = _read_record(root).get(name, {})
             if entry.get("hash") == remote.hash and recorded_files(root, name) is not None:
@@ -138,6 +138,43 @@ def fill(
                 raise
             path.unlink(missing_ok=True)
         _remove_empty(state / "files")
+
+
+def tidy(root):
+    """Remove what processes that were killed have left, except downloads to continue.
+
+    Nothing happens while another process downloads, or where this one may not write.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the data set.
+    """
+    from filelock import FileLock
+
+    state = root / STATE
+    if not (state / "files").is_dir() and not any(state.glob("unpack-*")):
+        return
+    try:
+        with FileLock(state / "lock", timeout=0):
+            _tidy(root)
+            _remove_empty(state / "files")
+    except OSError:  # a lock that is held is one, too
+        return
+
+
+def _tidy(root):
+    """Remove what processes that were killed have left, except downloads to continue."""
+    state = root / STATE
+    for stale in state.glob("unpack-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    for stale in state.glob("probe-*"):
+        stale.unlink(missing_ok=True)
+    # Archives whose contents are in place: the process was killed just before it removed them.
+    for name in _read_record(root):
+        archive = state.joinpath("files", *safe_parts(name, _RECORD))
+        if archive.is_file() and recorded_files(root, name) is not None:
+            archive.unlink(missing_ok=True)
 
 
 def archive_folder(name):
@@ -198,7 +235,7 @@ def _make_writable(state):
         state.mkdir(parents=True, exist_ok=True)
         probe = state / f"probe-{uuid.uuid4().hex[:8]}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise type(error)(
             error.errno,
@@ -225,6 +262,5 @@ def _read_record(root):
 def _add_record(root, name, known_hash, targets):
     record = _read_record(root) | {name: {"hash": known_hash, "files": targets}}
     path = root / STATE / _RECORD
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(json.dumps(record).encode())

@@ -1,6 +1,7 @@
 """List the files of a mirror, and download them with resumption and hash checks."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from tqdm.auto import tqdm
 
+from temdenoise._files import naming
 from temdenoise.datasets._unpack import safe_parts
 
 _TIMEOUT = 30.0  # s without a byte
@@ -220,6 +222,9 @@ def download(remote, path, *, n_retries=3, delay=1.0, verbose=False):
     digest = remote.hash.partition(":")[2]
     # The name holds the hash, so that a partial file of another version is never continued.
     part = path.with_name(f"{path.name}.{digest[:8]}.part")
+    for other in path.parent.glob(f"{glob.escape(path.name)}.????????.part"):
+        if other != part:  # of another version of the file: it would never be continued
+            other.unlink(missing_ok=True)
     best, failures = _size(part), 0
     while True:
         resumed = part.exists()
@@ -277,7 +282,8 @@ def _transfer(url, part, verbose):
                 ) as bar,
             ):
                 for chunk in response.iter_content(_CHUNK):
-                    file.write(chunk)
+                    with naming(part):
+                        file.write(chunk)
                     bar.update(len(chunk))
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Interrupted(f"the connection failed ({_reason(error)})") from error

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from sklearn.utils import Bunch
 
-from temdenoise.datasets._data_home import archive_folder, fill, get_data_home, recorded_files
+from temdenoise.datasets._data_home import archive_folder, fill, get_data_home, recorded_files, tidy
 from temdenoise.datasets._download import DownloadError, load_registry
 from temdenoise.datasets._unpack import safe_parts
 from temdenoise.io import read_stack
@@ -113,6 +113,7 @@ def fetch_ptceo2_movie(
     root = get_data_home(data_home) / "ptceo2_movie"
     base_url = base_url or os.environ.get("TEMDENOISE_PTCEO2_MOVIE_URL") or BASE_URL
 
+    tidy(root)
     movies = _movies(root, filename)
     if movies is None:
         if not download_if_missing:

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from temdenoise.datasets._authors_layout import SUBSETS, list_names, locate_images, read_list
-from temdenoise.datasets._data_home import fill, get_data_home
+from temdenoise.datasets._data_home import fill, get_data_home, tidy
 from temdenoise.datasets._download import DownloadError, load_registry
 from temdenoise.images import ImageStack
 from temdenoise.io import read_stack
@@ -154,6 +154,7 @@ def fetch_ptceo2(
     root = _find_root(get_data_home(data_home))
     base_url = base_url or os.environ.get("TEMDENOISE_PTCEO2_URL")
 
+    tidy(root)
     frame, paths, gaps = _look(root, names, n_images, on_missing)
     if gaps and download_if_missing and base_url:
         try:

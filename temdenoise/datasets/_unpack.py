@@ -11,6 +11,8 @@ import tarfile
 import zipfile
 import zlib
 
+from temdenoise._files import naming
+
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 # Errors of the readers of zip and tar files for damaged files.
@@ -122,7 +124,7 @@ def unpack(archive, folder, *, max_size):
             for parts, (_, _, read) in members.items():
                 target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with read() as source, open(target, "xb") as file:
+                with naming(target), read() as source, open(target, "xb") as file:
                     shutil.copyfileobj(source, file, 2**20)
         return list(members)
     except BaseException as error:

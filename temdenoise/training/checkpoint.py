@@ -1,13 +1,14 @@
 """Checkpoints, from which an interrupted training continues."""
 
-import contextlib
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import torch
 from skorch.callbacks import Callback
 
+from temdenoise._files import replacing
 from temdenoise.training.callbacks import finished_rows
 
 # Contents of a checkpoint.
@@ -52,13 +53,8 @@ class Checkpoint(Callback):
             "steps": self.budget.steps,
             "seconds": self.budget.seconds,
         }
-        partial = self.path + ".partial"
-        try:
-            torch.save(state, partial)
-            os.replace(partial, self.path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(partial)
+        with replacing(Path(self.path)) as file:
+            torch.save(state, file)
 
     def resume(self, net, state):
         """Set a net to the `state` from `read_checkpoint`."""

@@ -4,16 +4,19 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import tempfile
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
 from temdenoise import __version__
 from temdenoise._calls import qualified_name
+from temdenoise._files import replacing_folder
+from temdenoise._lengths import check_pixel_size
 from temdenoise.denoisers._trained import hub
 
-FORMAT = 2
+FORMAT = 3
+# From this format on, a hash covers config.json too.
+_HASHED_FORMAT = 3
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Format 1 had only one class, and other names for its parameters.
 _FIRST_CLASS = "SBDDenoiser"
@@ -23,6 +26,10 @@ _FIRST_NAMES = {
 }  # fmt: skip
 # Precisions of stored weights. Loaded weights are float32.
 DTYPES = ("float32", "float16", "bfloat16")
+# Longest config.json, in bytes. The history of a long training takes a megabyte.
+_LONGEST_CONFIG = 2**24
+# No network has wider bins, in pixels.
+_WIDEST_BIN = 2**10
 
 
 def bundled():
@@ -87,10 +94,31 @@ def save(est, path, *, overwrite, info, dtype):
         "info": getattr(est, "info_", {}) if info is None else info,
     }
     try:
-        text = json.dumps(config, indent=1, default=_plain)
-    except (TypeError, ValueError) as error:
+        # as it is read again: tuples are lists there
+        config = json.loads(json.dumps(config, default=_plain))
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"info must hold only what JSON can: {error}.") from error
+    text = json.dumps(config | {"folder_sha256": folder_hash(config)}, indent=1)
     _write(path, {WEIGHTS: weights, CONFIG: text.encode()})
+
+
+def folder_hash(config):
+    """Hash of all that a folder of weights holds.
+
+    Parameters
+    ----------
+    config : dict
+        Contents of config.json. Its entry "sha256" is the hash of model.safetensors. An entry
+        "folder_sha256" is left out.
+
+    Returns
+    -------
+    digest : str
+        SHA-256 of the entries in canonical form, so that spaces and line ends do not count.
+    """
+    rest = {name: value for name, value in config.items() if name != "folder_sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _stored(state, dtype):
@@ -122,19 +150,17 @@ def _plain(value):
 def _write(path, contents):
     """Write files into a folder so that a partial file never has the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    try:
+    with replacing_folder(path) as scratch:
         whole = scratch / "weights"
-        whole.mkdir()  # unlike its parent, with the permissions of any new folder
+        whole.mkdir()
         for name, content in contents.items():
-            (whole / name).write_bytes(content)
+            with open(whole / name, "xb") as file:  # its errors get the name of the folder
+                file.write(content)
         if not path.exists():
             os.rename(whole, path)
         else:  # between the two moves the checksum does not fit, and reading raises an error
             for name in contents:
                 os.replace(whole / name, path / name)
-    finally:
-        shutil.rmtree(scratch)
 
 
 def load(cls, name_or_path, *, network, device):
@@ -163,7 +189,10 @@ def load(cls, name_or_path, *, network, device):
         est = cls._from_stored(params, device)
         est._validate_params()
         bins = est._stored_bins(config.get("binning"), config["bin_size"])
-    except (ValueError, TypeError) as error:
+        said = config.get("binning") or params.get("binning")
+        if isinstance(said, int) and said != bins.binning:
+            raise ValueError(f"bin_size={bins.size:g} pm does not fit binning={said}")
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{_damaged(folder)}: in {CONFIG}, {error}") from error
     est.network_ = _network(est, weights, config["dtype"], folder)
     est.bins_ = bins
@@ -207,32 +236,61 @@ def _find(name_or_path):
 
 
 def _read_config(folder):
+    """Contents of config.json, checked against the hash of the folder."""
     try:
-        config = json.loads(folder.joinpath(CONFIG).read_text(encoding="utf-8"))
+        text = folder.joinpath(CONFIG).read_bytes()
+        if len(text) > _LONGEST_CONFIG:
+            raise ValueError(f"it is longer than {_LONGEST_CONFIG} bytes")
+        config = json.loads(text.decode("utf-8"))
         version = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    # The parser of JSON has a limit on depth.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
-    if version not in (1, FORMAT):
+    if type(version) is not int or version not in range(1, FORMAT + 1):
         raise ValueError(
             f"The weights in {folder} have format {version}; this version of temdenoise reads "
             f"formats up to {FORMAT}. Use a newer version to read them."
         )
+    if version >= _HASHED_FORMAT and config.get("folder_sha256") != folder_hash(config):
+        raise ValueError(
+            f"{_damaged(folder)}: the checksum of {CONFIG} is not that stored in it. Load the "
+            "original folder, or save the weights again (save_pretrained(info=...) adds notes)."
+        )
     try:
         if config["bin_size"] is not None:
-            config["bin_size"] = float(config["bin_size"])
-        sound = config["bin_size"] is None or 0 < config["bin_size"] < math.inf
+            config["bin_size"] = check_pixel_size(config["bin_size"], "bin_size")
+        binning = config.get("binning")
+        sound = binning is None or (type(binning) is int and 1 <= binning <= _WIDEST_BIN)
         sound = sound and config.setdefault("dtype", "float32") in DTYPES
         sound = sound and isinstance(config["sha256"], str)
+        sound = sound and isinstance(config.get("info", {}), dict)
+        sound = sound and isinstance(config.get("history", []), list)
         names = _FIRST_NAMES if version == 1 else {}
         config["params"] = {names.get(k, k): _tuple(v) for k, v in config["params"].items()}
+        sound = sound and all(map(_is_finite, config["params"].values()))
         config.setdefault("class", _FIRST_CLASS)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{_damaged(folder)}: {CONFIG} cannot be read ({error!r}).") from error
     if not sound:
         raise ValueError(
-            f"{_damaged(folder)}: {CONFIG} holds no params, bin_size, sha256 or known dtype."
+            f"{_damaged(folder)}: {CONFIG} holds no valid params, bin_size, binning, sha256, info, "
+            "history or known dtype."
+        )
+    if version < _HASHED_FORMAT:
+        warnings.warn(
+            f"The weights in {folder} were saved by an older version: no hash tells whether their "
+            f"{CONFIG} was changed. Save them again (save_pretrained) to add one.",
+            UserWarning,
+            stacklevel=4,
         )
     return config
+
+
+def _is_finite(value):
+    """Whether a parameter holds no NaN and no number beyond floats."""
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or math.isfinite(value)
 
 
 def _tuple(value):
@@ -257,10 +315,21 @@ def _network(est, weights, dtype, folder):
         expected = {k: v.shape for k, v in network.state_dict().items()}
         if expected != {k: v.shape for k, v in state.items()}:
             raise ValueError("names or shapes of the tensors differ")
+        wrong = [k for k, v in state.items() if not torch.isfinite(v).all()]
+        if wrong:
+            raise ValueError(f"{wrong[0]} holds NaN or inf")
         network.to_empty(device="cpu").load_state_dict(state)  # float32 whatever was stored
         # as in training, because the order of sums, and so the last digit, depends on it
         network.to(memory_format=torch.channels_last)
-    except (RuntimeError, ValueError, TypeError, SafetensorError) as error:
+    # Settings out of all proportion end in an ArithmeticError or MemoryError.
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        MemoryError,
+        SafetensorError,
+    ) as error:
         raise ValueError(
             f"The weights in {folder} are not those of the network with the settings in {CONFIG}: "
             f"{error}"
