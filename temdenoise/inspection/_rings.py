@@ -29,7 +29,9 @@ def make_window(shape, hidden=None):
         0 to 1.
     """
     reach = max(1.0, min(shape) * _BORDER)
-    rows, columns = (_rise(np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5, reach) for n in shape)
+    rows, columns = (
+        _rise(np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5, reach) for n in shape
+    )
     window = np.outer(rows, columns)
     if hidden is None or not hidden.any():
         return window

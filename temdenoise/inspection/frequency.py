@@ -25,6 +25,11 @@ _SIGNAL = 3.0
 _RESOLVED = 0.143
 # Poisson draws of the low-passed estimate: with two, what they share can be told.
 _SUBSTITUTIONS = 2
+# An estimate has power in a ring from this share of the power of shot noise on. What is below is
+# invisible, and mostly what the window spreads from other rings.
+_LEAST_POWER = 1e-4
+# With a larger standard error the supported share says nothing.
+_VAGUE = 0.5
 # The low-pass filter falls from this share of the cut-off to zero at the cut-off.
 _EDGE = 0.85
 
@@ -50,10 +55,11 @@ class FrequencyReport:
     supported, supported_se : ndarray
         Share of the power of the estimate that electrons held out support: 1 if all of it is in the
         truth, 0 if nothing is; above 1 if the estimate is weaker than the truth. NaN where the
-        estimate has no power.
+        estimate has no power (less than 1e-4 of that of shot noise), or the standard error is above
+        0.5.
     invented, invented_se : ndarray
         Power that comes back in rings beyond `cutoff` if there is no signal in them, over the power
-        of the estimate. NaN in other rings.
+        of the estimate. NaN in other rings, and where the estimate has no power.
     repeated : ndarray
         The part of `invented` that is the same with other noise: structure that is drawn. The rest
         is noise that is let through.
@@ -245,6 +251,11 @@ def frequency_report(
     )
     mask = check_mask(mask, X.shape)
     check_counts(X, "counts")
+    if not X.any(axis=(1, 2)).all():
+        raise ValueError(
+            f"Image {int(np.argmin(X.any(axis=(1, 2))))} of counts holds no electron outside the "
+            "mask: leave it out."
+        )
     check_draws(share, n_draws)
     n_rings = _check_rings(n_rings, min(X.shape[1:]))
     unit, per_pixel = _check_unit(unit, pixel_size, cutoff)
@@ -313,7 +324,7 @@ def frequency_report(
         frequency=rings.frequency / per_pixel,
         **raw.correlation(),
         **_against_truth(cross, estimated, raw, share * n_draws),
-        **_invented(full, drawn, shared, beyond),
+        **_invented(full, drawn, shared, beyond & (full.total > _LEAST_POWER * noise)),
         signal_power=raw.signal / noise,
         signal_power_se=raw.signal_se / noise,
         estimate_power=estimated / noise,
@@ -331,9 +342,7 @@ class _Raw:
         self.noise, self.noise_squared = noise, noise_squared
         self.level = noise_squared / noise  # of one coefficient, with the window's correlation
         self.power, self.signal = power, power - noise
-        self.signal_se = np.sqrt(
-            2 * noise_squared + 4 * self.level * np.maximum(self.signal, 0)
-        )
+        self.signal_se = np.sqrt(2 * noise_squared + 4 * self.level * np.maximum(self.signal, 0))
         self.has_signal = self.signal > _SIGNAL * np.sqrt(2 * noise_squared)
 
     def correlation(self):
@@ -370,10 +379,10 @@ def _against_truth(cross, estimated, raw, held_out):
     signal = np.where(raw.has_signal, raw.signal, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = np.where(estimated > 0, cross / np.sqrt(estimated * signal), np.nan)
-        supported = np.where(estimated > 0, cross / estimated, np.nan)
-        supported_se = np.where(
-            estimated > 0, np.sqrt(raw.level / (held_out * estimated)), np.nan
-        )
+        supported_se = np.sqrt(raw.level / (held_out * estimated))
+        told = (estimated > _LEAST_POWER * raw.noise) & (supported_se < _VAGUE)
+        supported = np.where(told, cross / estimated, np.nan)
+        supported_se = np.where(told, supported_se, np.nan)
     linear = raw.level / signal * np.maximum(1 / held_out - correlation**2, 0)
     quadratic = correlation**2 * raw.noise_squared / (2 * signal**2)
     return {
@@ -386,19 +395,15 @@ def _against_truth(cross, estimated, raw, held_out):
     }
 
 
-def _invented(full, drawn, shared, beyond):
+def _invented(full, drawn, shared, known):
     """Power that came back beyond the cut-off, over the power of the estimate."""
-    known = beyond & (full.total > 0)
-    nan = np.full(len(known), np.nan)
-    result = {"invented": nan, "invented_se": nan.copy(), "repeated": nan.copy()}
+    names = ("invented", "invented_se", "repeated")
+    result = {name: np.full(len(known), np.nan) for name in names}
     before, after = full.total[known], drawn.total[known] / drawn.n
-    result["invented"] = nan.copy()
     result["invented"][known] = after / before
     result["repeated"][known] = shared[known] / before
-    # Each draw has its own noise, but what they draw alike may be the same.
-    errors = full.variance[known] / before**2 * (after / before) ** 2
-    errors += drawn.variance[known] / drawn.n / before**2
-    result["invented_se"][known] = np.sqrt(errors)
+    errors = full.variance[known] * (after / before) ** 2 + drawn.variance[known] / drawn.n
+    result["invented_se"][known] = np.sqrt(errors) / before
     return result
 
 
