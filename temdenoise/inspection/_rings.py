@@ -103,8 +103,7 @@ class Window:
 
     @property
     def correlation(self):
-        """By how much neighbouring coefficients of white noise, which the window mixes, raise the
-        variance of sums of their powers."""
+        """Factor by which the window, which mixes neighbours, raises variances of ring sums."""
         w2 = self.weights**2
         return w2.size * np.sum(w2**2) / np.sum(w2) ** 2
 
@@ -119,7 +118,7 @@ class Window:
         return fft.rfft2(self.weights * (image - (self.weights * image).sum() / self._total))
 
     def noise_power(self, counts):
-        """Expected power of the shot noise of counts in each coefficient of their spectrum.
+        """Return the expected power of the shot noise in each coefficient of a spectrum.
 
         It is the sum of ``weights**2 * counts``, but less next to frequency zero, as the mean is
         subtracted. This is exact and has no bias.

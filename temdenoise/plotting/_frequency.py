@@ -11,11 +11,11 @@ _UNITS = {"1/angstrom": "1/Å", "1/px": "1/px"}
 class FrequencyDisplay(Display):
     """Show what a denoiser keeps, loses and invents at each spatial frequency.
 
-    The upper panel shows the correlation of the raw halves, that of the estimate with the truth, and
-    the share of the estimate's power that electrons held out support. The lower panel shows the gain
-    of power, and, beyond the cut-off (dotted line), the power that comes back without any signal.
-    Bands are one standard error. Where nothing can be said, nothing is drawn. Make a display with
-    `from_estimator`.
+    The upper panel shows the correlation of the raw halves, that of the estimate with the truth,
+    and the share of the estimate's power that electrons held out support. The lower panel shows the
+    gain of power, and, beyond the cut-off (dotted line), the power that comes back without any
+    signal. Bands are one standard error. Where nothing can be said, nothing is drawn. Make a
+    display with `from_estimator`.
 
     Parameters
     ----------
@@ -99,15 +99,16 @@ class FrequencyDisplay(Display):
         self._curve(lower, "gain", "gain: estimate over truth", "tab:purple", "o")
         self._curve(lower, "invented", "comes back without signal", "tab:red", "D")
         self._curve(lower, "repeated", "of this, drawn alike twice", "tab:orange", "x")
-        upper.set(ylabel="correlation, share", ylim=(-0.3, 1.6))
+        upper.set(ylabel="correlation, share", ylim=(-0.3, 2.2))
         unit = _UNITS[self.report.unit]
-        lower.set(ylabel="ratio of powers", ylim=(-0.1, 1.9))
+        lower.set(ylabel="ratio of powers", ylim=(-0.1, 2.2))
         lower.set_xlabel(f"spatial frequency ({unit})")
         for axes in self.axes_:
             for level in (0, 1):
                 axes.axhline(level, color="0.8", linewidth=0.8, zorder=0)
             axes.axvline(self.report.cutoff, color="0.3", linestyle=":", linewidth=1)
-            axes.legend(fontsize="small", loc="upper right", ncols=1)
+            axes.set_yticks(np.arange(0, 2.1, 0.5))
+            axes.legend(fontsize="small", loc="upper right", framealpha=1)
         lower.set_xlim(0, self._end() if max_frequency is None else max_frequency)
         return self
 
