@@ -182,8 +182,8 @@ def frequency_report(
     Notes
     -----
     *Spectra.* The weighted mean is subtracted from an image, and the rest is multiplied by a window
-    that falls to zero at the borders and about masked pixels. Without it, borders and masks would have power of
-    their own, a cross in the spectrum. Let N, X and E be such spectra of the counts, of the true
+    that falls to zero at the borders and about masked pixels. Without it, borders and masks would
+    have power of their own, a cross in the spectrum. Let N, X and E be such spectra of the counts, of the true
     mean counts and of the estimate, B that of the electrons held out divided by the share s, and
     w the window. Sums run over the coefficients of a ring and over the frames.
 
@@ -199,8 +199,8 @@ def frequency_report(
     :math:`(P - W)/(P + W)`, W summed over the ring; no split has to be drawn.
 
     *Estimate.* E does not depend on the electrons held out, therefore the noise of B averages out
-    of :math:`C = \mathrm{Re} \sum E B^*`, whatever the denoiser: its expectation is :math:`\mathrm{Re}
-    \sum E X^*`. With :math:`T = \sum |E|^2`, C and T as means of all draws,
+    of :math:`C = \mathrm{Re} \sum E B^*`, whatever the denoiser: its expectation is
+    :math:`\mathrm{Re} \sum E X^*`. With :math:`T = \sum |E|^2`, C and T as means of all draws,
 
     .. math:: \mathrm{estimate} = \frac{C}{\sqrt{T S}}, \qquad \mathrm{gain} = \frac{T}{S}, \qquad
         \mathrm{supported} = \frac{C}{T} .
@@ -208,11 +208,12 @@ def frequency_report(
     This is the correlation of the estimate with the raw electrons held out, divided by the square
     root of the share of signal in the power of these electrons. It is not clipped to 1.
     `supported` does not need the power of the signal, and is known where that is lost in noise. It
-    is 1 at all frequencies for the mean of all images that fit the counts, the best estimate that there is.
+    is 1 at all frequencies for the mean of all images that fit the counts, weighted by their
+    probability: the best estimate that there is.
 
     *Dose.* All this is about estimates from the share 1 - s of the electrons. At all electrons the
-    correlation is a little higher (by 0.002 to 0.02 at 0.45 electrons per pixel, see the user guide).
-    With a smaller share and more draws it comes closer. It is not extrapolated.
+    correlation is a little higher, by 0.002 to 0.03 at 0.45 electrons per pixel (see the user
+    guide). With a smaller share and more draws it comes closer. It is not extrapolated.
 
     *Standard errors* are upper bounds for the shot noise alone. With the share
     :math:`\varphi` of the electrons held out in all draws and :math:`\rho` the correlation, the
