@@ -183,9 +183,9 @@ def frequency_report(
     -----
     *Spectra.* The weighted mean is subtracted from an image, and the rest is multiplied by a window
     that falls to zero at the borders and about masked pixels. Without it, borders and masks would
-    have power of their own, a cross in the spectrum. Let N, X and E be such spectra of the counts, of the true
-    mean counts and of the estimate, B that of the electrons held out divided by the share s, and
-    w the window. Sums run over the coefficients of a ring and over the frames.
+    have power of their own, a cross in the spectrum. Let N, X and E be such spectra of the counts,
+    of the true mean counts and of the estimate, B that of the electrons held out divided by the
+    share s, and w the window. Sums run over the coefficients of a ring and over the frames.
 
     *Power of the signal.* The shot noise is white, with the power :math:`W = \sum_i w_i^2 n_i` in
     each coefficient (the subtraction of the mean lowers it next to zero, which is allowed for). So
