@@ -80,6 +80,40 @@ def transform_keywords(denoiser, *, pixel_size=None, mask=None, params=None):
     return only_taken(transform, pixel_size=pixel_size, mask=mask) | dict(params or {})
 
 
+def image_function(denoiser, name):
+    """Return the function that denoises: ``denoiser.transform``, or `denoiser` itself.
+
+    Parameters
+    ----------
+    denoiser : fitted denoiser or callable
+    name : str
+        Name of the argument in the error message.
+
+    Returns
+    -------
+    function : callable
+
+    Raises
+    ------
+    TypeError
+        If `denoiser` is not callable and has no ``transform``, or is a class.
+
+    Examples
+    --------
+    >>> from temdenoise._calls import image_function
+    >>> image_function(abs, "denoiser")(-2)
+    2
+    """
+    transform = getattr(denoiser, "transform", None)
+    function = transform if callable(transform) else denoiser
+    if not callable(function) or isinstance(denoiser, type):
+        raise TypeError(
+            f"{name} must be a function of images (n_images, height, width) or a fitted denoiser, "
+            f"got {denoiser!r}."
+        )
+    return function
+
+
 def level_outside():
     """Return the stack level, for `warnings.warn`, of the line that called into this package.
 

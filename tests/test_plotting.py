@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 
 from temdenoise import ImageStack, LowPassDenoiser, plotting
 from temdenoise.images import PixelSizeWarning
-from temdenoise.inspection import equivalent_filter, likelihood_map, profile_along
+from temdenoise.inspection import equivalent_filter, frequency_report, likelihood_map, profile_along
 from temdenoise.noise import analyze_noise
 from temdenoise.plotting import (
     AtomVerdictDisplay,
     EquivalentFilterDisplay,
+    FrequencyDisplay,
     GeneralizationMatrixDisplay,
     LikelihoodMapDisplay,
     NoiseAnalysisDisplay,
@@ -40,6 +41,7 @@ ONE_PANEL = {
 }
 TWO_PANELS = {
     "verdicts": lambda: AtomVerdictDisplay(COUNTS[0], RATE[0], VERDICTS),
+    "frequency": lambda: FrequencyDisplay(frequency_report(BLUR, COUNTS, n_draws=1)),
     "noise": lambda: NoiseAnalysisDisplay(analyze_noise(COUNTS)),
 }
 

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from temdenoise._calls import image_function
 from temdenoise._validation import check_images, refuse_masked
 from temdenoise.noise._gate import refuse_unless_counts
 
@@ -119,7 +120,7 @@ def pure_risk(
     >>> bool(abs(pure_risk(blur, noisy, random_state=0) - true) < 0.01)
     True
     """
-    function = _as_function(denoise)
+    function = image_function(denoise, "denoise")
     gain = _check_number("gain", gain, positive=True)
     offset = _check_number("offset", offset)
     read_noise = _check_number("read_noise", read_noise)
@@ -231,17 +232,6 @@ def _exact_product(estimate, image, gain, read_noise):
             slope = (ahead - behind) / (2 * step)
             total += values @ (ahead + behind) / 2 - read_noise**2 * slope.sum()
     return total
-
-
-def _as_function(denoise):
-    transform = getattr(denoise, "transform", None)
-    function = transform if callable(transform) else denoise
-    if not callable(function):
-        raise TypeError(
-            "denoise must be a function of images (n_images, height, width) or a fitted denoiser, "
-            f"got {denoise!r}."
-        )
-    return function
 
 
 def _check_number(name, value, positive=False):

@@ -1,6 +1,7 @@
 __all__ = [
     "AtomVerdictDisplay",
     "EquivalentFilterDisplay",
+    "FrequencyDisplay",
     "GeneralizationMatrixDisplay",
     "LikelihoodMapDisplay",
     "NoiseAnalysisDisplay",
@@ -10,6 +11,7 @@ __all__ = [
 
 from ._denoising import plot_denoising
 from ._filter import EquivalentFilterDisplay
+from ._frequency import FrequencyDisplay
 from ._generalization import GeneralizationMatrixDisplay
 from ._likelihood import LikelihoodMapDisplay
 from ._noise import NoiseAnalysisDisplay
