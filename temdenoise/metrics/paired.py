@@ -159,10 +159,28 @@ def paired_risk(
         )  # fmt: skip
         if rows[name][0] < best:
             best, best_rates = rows[name][0], rates
-    risk, risk_se = mean_risk(best_rates, held_out, share, limit, trusted)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "difference_se"])
-    table.insert(0, "risk", risk + table["difference"] - best)
-    table.insert(1, "risk_se", risk_se)
+    return risk_table(rows, mean_risk(best_rates, held_out, share, limit, trusted))
+
+
+def risk_table(differences, of_best):
+    """Table of methods: their risks, and the differences to that of one of them.
+
+    Parameters
+    ----------
+    differences : dict of str to (float, float)
+        Difference to the risk of one method, and its standard error.
+    of_best : (float, float)
+        Risk of the method of smallest difference, and its standard error.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As `paired_risk` returns it.
+    """
+    columns = ["difference", "difference_se"]
+    table = pd.DataFrame.from_dict(differences, orient="index", columns=columns)
+    table.insert(0, "risk", of_best[0] + table["difference"] - table["difference"].min())
+    table.insert(1, "risk_se", of_best[1])
     table["z"] = table["difference"] / table["difference_se"].where(table["difference_se"] > 0)
     return table
 
