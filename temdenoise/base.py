@@ -66,6 +66,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _fits_on = "noisy"
     # Number of frames on either side on which the estimate of a frame depends.
     _context = 0
+    # Whether the images of a call decide together how they are denoised.
+    _decides_by_call = False
     # A part of a movie must start at a multiple of this many frames to come out as in the whole.
     _time_step = 1
 

@@ -105,6 +105,7 @@ class AutoDenoiser(ScaledDenoiser):
         "device": [str],
         "random_state": ["random_state"],
     }
+    _decides_by_call = True
 
     def __init__(
         self, *, weights="general", fallback=None, candidates=None, device="auto", random_state=0

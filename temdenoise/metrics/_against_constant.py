@@ -89,13 +89,15 @@ class _Part:
             estimate = denoise(self.counts, self.hidden) if denoised is None else denoised[part]
             change = np.where(self.where, estimate - level, 0).astype(np.float64)
             self.power = np.sum(change**2)
+            # no electron in an image does not mean that there could be none
+            self.rate = self._level(self.counts, more=1)
             # of an estimate that has nothing in common with the truth
-            self.variance = 4 * np.sum(change**2 * level) / _SHARE
+            self.variance = 4 * np.sum(change**2 * self.rate) / _SHARE
 
-    def _level(self, counts):
-        """Mean counts of each image, (n_images, 1, 1)."""
+    def _level(self, counts, more=0):
+        """Mean counts of each image, with so many more, (n_images, 1, 1)."""
         n = np.maximum(self.where.sum(axis=(1, 2), keepdims=True), 1)
-        return counts.sum(axis=(1, 2), keepdims=True, dtype=np.float64) / n
+        return (counts.sum(axis=(1, 2), keepdims=True, dtype=np.float64) + more) / n
 
     def excess(self, denoise):
         """Squared error less that of the constant, and its variance, summed over the pixels."""
@@ -107,8 +109,9 @@ class _Part:
         # From fewer electrons a method finds less of the truth, but at least the same share of what
         # it finds from all of them. So the estimate is given the benefit of the doubt.
         factor = 2 / (1 - _SHARE)
-        variance = factor**2 * np.sum(thinned.astype(np.float64) ** 2 * rate) / _SHARE
-        return self.power - factor * common, variance
+        squares = thinned.astype(np.float64) ** 2
+        noise = max(np.sum(squares * rate), np.sum(squares * self.rate))
+        return self.power - factor * common, factor**2 * noise / _SHARE
 
 
 def _is_fine(excess, variance):
