@@ -62,6 +62,7 @@ class Comparison:
 
     def look(self, n_draws=None):
         """Denoise what is left by the first draws, or by all of them."""
+        self._known = {}
         for name, (denoiser, params) in self._candidates.items():
             transform = _quiet(denoiser).transform
             keywords = only_taken(transform, mask=self._hidden) | params
@@ -79,18 +80,24 @@ class Comparison:
 
     def difference(self, first, other):
         """Risk of `other` less that of `first`, and its standard error."""
-        trusted = self._trusted
-        first, held_out = self._tested(first)
-        other, _ = self._tested(other)
-        return mean_of_images(
-            [
-                difference_of_image(
-                    first[:, k], other[:, k], held_out[:, k], _SHARE,
-                    None if trusted is None else trusted[k],
-                )
-                for k in range(held_out.shape[1])
-            ]
-        )  # fmt: skip
+        if first == other:
+            return 0.0, 0.0
+        if (other, first) in self._known:
+            difference, error = self._known[other, first]
+            return -difference, error
+        if (first, other) not in self._known:
+            self._known[first, other] = self._difference(first, other)
+        return self._known[first, other]
+
+    def _difference(self, first, other):
+        (before, held_out), (after, _) = self._tested(first), self._tested(other)
+        images = []
+        for k in range(held_out.shape[1]):
+            trusted = None if self._trusted is None else self._trusted[k]
+            images.append(
+                difference_of_image(before[:, k], after[:, k], held_out[:, k], _SHARE, trusted)
+            )
+        return mean_of_images(images)
 
     def is_better(self, one, other):
         """Whether a method has a significantly smaller risk than another one."""
