@@ -88,9 +88,9 @@ def one(clean, denoiser, seed):
     """Return what was found, its standard error and the truth, by number."""
     rng = np.random.default_rng(seed)
     noisy, other = (ImageStack(rng.poisson(clean)[None], PIXEL_SIZE) for _ in range(2))
-    constant, method = Watched(ConstantDenoiser().fit(noisy)), Watched(denoiser.fit(noisy))
-    if isinstance(denoiser, SBDDenoiser):
-        method = Watched(denoiser)
+    if not isinstance(denoiser, SBDDenoiser):  # which is trained
+        denoiser.fit(noisy)
+    constant, method = Watched(ConstantDenoiser().fit(noisy)), Watched(denoiser)
     estimate, level = (m(noisy, pixel_size=PIXEL_SIZE) for m in (method, constant))
     truth = np.mean((estimate - clean) ** 2)
     found = {}

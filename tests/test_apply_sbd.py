@@ -11,6 +11,9 @@ from torch import nn
 
 from temdenoise import SBDDenoiser
 
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
+
 
 class Hungry(nn.Module):
     """A network that wants more memory than there is for anything above some number of pixels."""
