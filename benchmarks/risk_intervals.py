@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def one(clean, denoiser, seed):
     gain = truth - np.mean((level - clean) ** 2)
     found["pair"] = pair.difference, pair.standard_error, gain
     method.returned, constant.returned = [], []
-    options = {"share": SHARE, "n_draws": DRAWS, "random_state": seed}
+    options = {"share": SHARE, "n_draws": DRAWS, "random_state": seed % 2**32}
     table = paired_risk({"constant": constant, "method": method}, noisy, **options)
     truths = [
         np.mean([np.mean((r / (1 - SHARE) - clean) ** 2) for r in m.returned])
@@ -164,7 +165,8 @@ def main():
                 if time.monotonic() - start > 60 * args.stop_after:
                     complete = False
                     continue
-                found = [one(image * dose, denoiser, seed) for seed in range(args.repeats)]
+                first = zlib.crc32(key.encode())  # other noise in each row
+                found = [one(image * dose, denoiser, first + k) for k in range(args.repeats)]
                 kept[key] = {
                     n: summary([f[n] for f in found])
                     for n in found[0]

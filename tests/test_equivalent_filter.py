@@ -14,6 +14,9 @@ from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
 from temdenoise.plotting import EquivalentFilterDisplay
 
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
+
 
 @pytest.fixture(scope="module")
 def noisy():
