@@ -3,10 +3,11 @@
     python benchmarks/real_movie.py COUNTS.tif REFERENCE.tif [--mask 0:30,0:141] [--figure F.png]
 
 COUNTS are frames of one movie with whole electron counts, REFERENCE the same frames denoised by
-others (any level and scale). Unbiased errors need no clean image. To the next frame (of all frames but
-the last): the mean over pixels of (estimate - next frame)^2 - next frame, with its standard error,
-which holds the true changes between the frames. To electrons of the same frame that were held back, 15 % of them: the rest is denoised, and the
-methods are compared in pairs with the weights as they are (``temdenoise.metrics.paired_risk``).
+others (any level and scale). Unbiased errors need no clean image. To the next frame (of all frames
+but the last): the mean over pixels of (estimate - next frame)^2 - next frame, with its standard
+error. It holds the true changes between the frames. To electrons of the same frame that were held
+back, 15 % of them: the rest is denoised, and the methods are compared in pairs with the weights as
+they are (``temdenoise.metrics.paired_risk``).
 Methods that learn from the frames do so twice: from all electrons, and from those not held back.
 Ends with one JSON line.
 """
