@@ -180,7 +180,12 @@ def risk_table(differences, of_best):
     columns = ["difference", "difference_se"]
     table = pd.DataFrame.from_dict(differences, orient="index", columns=columns)
     table.insert(0, "risk", of_best[0] + table["difference"] - table["difference"].min())
-    table.insert(1, "risk_se", of_best[1])
+    # What is added to the risk of the best has an error of its own.
+    best = table["difference"].idxmin()
+    added = np.hypot(table["difference_se"], table["difference_se"][best]).where(
+        table.index != best, 0.0
+    )
+    table.insert(1, "risk_se", np.hypot(of_best[1], added))
     table["z"] = table["difference"] / table["difference_se"].where(table["difference_se"] > 0)
     return table
 
