@@ -3,10 +3,11 @@
     python benchmarks/real_movie.py COUNTS.tif REFERENCE.tif [--mask 0:30,0:141] [--figure F.png]
 
 COUNTS are frames of one movie with whole electron counts, REFERENCE the same frames denoised by
-others (any level and scale). Unbiased errors need no clean image. To the next frame: the mean over
-pixels of (estimate - next frame)^2 - next frame, which holds the true changes between the frames.
-To electrons of the same frame that were held back, 15 % of them: the rest is denoised, and the
-methods are compared in pairs with the weights as they are (``temdenoise.metrics.paired_risk``).
+others (any level and scale). Unbiased errors need no clean image. To the next frame (of all frames
+but the last): the mean over pixels of (estimate - next frame)^2 - next frame, with its standard
+error. It holds the true changes between the frames. To electrons of the same frame that were held
+back, 15 % of them: the rest is denoised, and the methods are compared in pairs with the weights as
+they are (``temdenoise.metrics.paired_risk``).
 Methods that learn from the frames do so twice: from all electrons, and from those not held back.
 Ends with one JSON line.
 """
@@ -64,10 +65,12 @@ def main():
     counts = np.asarray(read_stack(args.counts), dtype=np.float32)
     reference = np.asarray(read_stack(args.reference), dtype=np.float32)
     mask = parse_mask(args.mask, counts.shape[1:])
-    following = np.roll(counts, -1, axis=0)
 
     def error(estimate):
-        return float(np.mean(unbiased_mse(estimate, following, mask=mask)))
+        """Squared error by the next frame, and its standard error; the last frame has none."""
+        known = {"mask": mask, "pixel_size": pixel_size, "return_std": True}
+        mse, std = unbiased_mse(estimate[:-1], counts[1:], **known)
+        return float(np.mean(mse)), float(np.sqrt(np.sum(std**2)) / len(std))
 
     sbd = SBDDenoiser.from_pretrained(args.weights)
     pixel_size = args.pixel_size
@@ -75,7 +78,7 @@ def main():
         pixel_size = sbd.estimate_pixel_size(counts, mask=mask)
     pixel_size = float(pixel_size)
     filters = [LowPassDenoiser(cutoff=c).fit(counts) for c in np.geomspace(0.01, 0.08, 13)]
-    gaussian = min(filters, key=lambda f: error(f.transform(counts, mask=mask)))
+    gaussian = min(filters, key=lambda f: error(f.transform(counts, mask=mask))[0])
     known = {"mask": mask, "pixel_size": pixel_size}
 
     def learnt(denoiser):
@@ -101,7 +104,7 @@ def main():
     for name, denoise in methods.items():
         estimate = estimates[name] = denoise(counts)
         row = result[name] = {
-            "unbiased_mse": round(error(estimate), 5),
+            "to_next_frame": np.round(error(estimate), 5).tolist(),
         }
         if name != "constant":
             pairs = zip(estimate, reference, strict=True)

@@ -11,6 +11,7 @@ from temdenoise._calls import keyword_only, level_outside, only_taken
 from temdenoise._masking import fill_masked
 from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settle_pixel_size
+from temdenoise.metrics._against_constant import WorseThanConstantWarning, worse_than_constant
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise, draw_noise
 from temdenoise.noise._gate import warn_unless_counts
@@ -67,6 +68,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _fits_on = "noisy"
     # Number of frames on either side on which the estimate of a frame depends.
     _context = 0
+    # Whether the images of a call decide together how they are denoised.
+    _decides_by_call = False
     # A part of a movie must start at a multiple of this many frames to come out as in the whole.
     _time_step = 1
 
@@ -348,6 +351,10 @@ class ScaledDenoiser(BaseDenoiser):
     pixel_size)``, with a pixel size in pm or None.
     """
 
+    # Whether `transform` warns where a constant predicts electrons better. It is of no use for
+    # methods that have learnt from the very counts: they know those that are held out.
+    _against_constant = False
+
     def transform(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Denoise images.
 
@@ -390,13 +397,43 @@ class ScaledDenoiser(BaseDenoiser):
             method needs the pixel size and it is not known.
         CountsWarning
             If the method needs counts and the values are none, see `temdenoise.noise.check_counts`.
+        WorseThanConstantWarning
+            If a constant predicts electrons significantly better than the estimate does
+            (`SBDDenoiser` and `WindowedFourierDenoiser`, on whole counts).
         """
         said = self._settle_pixel_size(X, pixel_size)
         X, mask, known = self._check_call(X, mask, bad_pixels)
         used = self._find_pixel_size(X, mask) if said == "auto" else said
         denoised = self._transform(self._filled(X, mask), mask, used)
+        if self._against_constant:
+            self._warn_if_worse_than_constant(X, denoised, mask, used)
         # The pixel size that suits a method is not a calibration of the images.
         return self._as_output(denoised, X, known if said == "auto" else used)
+
+    def _warn_if_worse_than_constant(self, X, denoised, mask, pixel_size):
+        """Hold the estimate of a part of the images against electrons held out."""
+        cheap = self._cheaper()
+
+        def denoise(counts, hidden):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said for the images themselves
+                return cheap._transform(cheap._filled(counts, hidden), hidden, pixel_size)
+
+        excess = worse_than_constant(denoise, X, denoised, mask, self._context)
+        if excess is not None:
+            warnings.warn(
+                f"{type(self).__name__}: a constant predicts the electrons of these images better "
+                f"than the estimate does (squared error lower by {excess[0]:.2g} +- "
+                f"{excess[1]:.1g} (counts/px)^2). Do not trust the structure it shows. More "
+                "electrons help (sums of frames), trained weights can be adapted to the frames "
+                "(SBDDenoiser.adapt), a low-pass filter or ConstantDenoiser claims less.",
+                WorseThanConstantWarning,
+                stacklevel=level_outside(),
+            )
+
+    def _cheaper(self):
+        """Return the same method, or one that finds as much of the truth in less time."""
+        return self
 
     def _settle_pixel_size(self, X, pixel_size):
         """Pixel size in pm, "auto", or None: the keyword, otherwise that of the images."""

@@ -10,6 +10,10 @@ from tiny_training import lattices, noisy_of
 from torch import nn
 
 from temdenoise import SBDDenoiser
+from temdenoise.denoisers import WorseThanConstantWarning
+
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
 
 
 class Hungry(nn.Module):
@@ -58,6 +62,7 @@ def test_out_of_memory_is_answered_by_smaller_tiles(trained, hungry, counts):
         result = hungry(80 * 80).transform(counts)
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
     # once for the whole call: what fits one image fits the next
+    caught = [w for w in caught if w.category is RuntimeWarning]  # a step of training is too few
     assert [str(w.message) for w in caught] == [
         "'cpu' is out of memory with tiles of 130 bins: going on with 65."
     ]
@@ -68,7 +73,7 @@ def test_out_of_memory_more_than_once(trained, hungry, counts):
     narrow = counts[:1, :, :60]
     with pytest.warns(RuntimeWarning) as caught:
         result = hungry(60 * 60).transform(narrow)
-    assert len(caught) == 2
+    assert sum(w.category is RuntimeWarning for w in caught) == 2
     np.testing.assert_allclose(result, trained.transform(narrow), rtol=1e-5, atol=1e-5)
 
 
@@ -96,6 +101,7 @@ def test_the_trained_network_stays_as_it_was(trained, counts):
         direct = trained.network_(torch.from_numpy(np.asarray(counts))[:, None])[:, 0].numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", WorseThanConstantWarning)
         np.testing.assert_allclose(trained.transform(counts), direct, rtol=1e-5, atol=1e-6)
     after = trained.network_.state_dict()
     assert before.keys() == after.keys()

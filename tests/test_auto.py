@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import lattice_images
 
 from temdenoise import (
     AutoDenoiser,
@@ -77,9 +78,12 @@ def test_the_pixel_size_is_looked_for_if_asked(auto, movie):
     assert choice.method == "sbd"
     assert choice.params["pixel_size"] == pytest.approx(6.22, rel=0.1)
     vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 150, 150))
-    for X, reason in ((vacuum, "images hold no detail"), (movie / 3, "whole numbers")):
+    for X, method, reason in (
+        (vacuum, "constant", "images hold no detail"),
+        (movie / 3, "windowed-fourier", "whole numbers"),
+    ):
         choice = auto.choose(X, pixel_size="auto")
-        assert choice.method == "windowed-fourier"
+        assert choice.method == method
         assert choice.reason.startswith("no pixel size was found: ")
         assert reason in choice.reason and not choice.reason.endswith(".")
 
@@ -92,21 +96,66 @@ def test_own_weights_and_fallback(movie, tmp_path, dose, doses):
     ).fit(movie[:, :64, :64], pixel_size=12.0)  # fmt: skip
     own.save_pretrained(tmp_path / "own")
     auto = AutoDenoiser(
-        weights=tmp_path / "own", fallback=LowPassDenoiser(cutoff=0.05), device="cpu"
+        weights=tmp_path / "own", fallback=LowPassDenoiser(cutoff=0.1), device="cpu"
     ).fit(movie)
-    choice = auto.choose(movie, pixel_size=12.0)
-    assert choice.method == "sbd"
+    crystal = lattice_images(1, 64, 64, level=0.6, contrast=0.9)
+    crystal = np.random.default_rng(0).poisson(crystal)
+    # Values that cannot be split are denoised by what fits, without a comparison.
+    choice = auto.choose(1.5 * crystal, pixel_size=12.0)
+    assert (choice.method, choice.table) == ("sbd", None)
     low, high = doses
     assert f"({low:.3g} to {high:.3g} at this" in choice.reason
-    part = movie[:1, :50, :50]
+    assert choice.reason.endswith("values are not whole counts")
+    # A network that has learnt nothing is not taken: the filter is better.
+    choice = auto.choose(crystal, pixel_size=12.0)
+    assert choice.method == "LowPassDenoiser"
+    assert choice.table["z"]["sbd"] > 5 and choice.table["z"]["constant"] > 2
     np.testing.assert_array_equal(
-        auto.transform(part, pixel_size=12.0), own.transform(part, pixel_size=12.0)
+        auto.transform(crystal), LowPassDenoiser(cutoff=0.1).fit(crystal).transform(crystal)
     )
-    np.testing.assert_array_equal(
-        auto.transform(part), LowPassDenoiser(cutoff=0.05).fit(part).transform(part)
-    )
-    choice = auto.choose(movie, pixel_size=13.0)
+    assert auto.choice_.method == "LowPassDenoiser"
+    choice = auto.choose(crystal, pixel_size=13.0)
+    assert "do not fit 13 pm/px" in choice.reason
     assert (choice.method, choice.params) == ("LowPassDenoiser", {"pixel_size": 13.0})
+
+
+class OffTarget(LowPassDenoiser):
+    """A filter whose estimates are of the wrong scale."""
+
+    def _transform(self, X, mask, pixel_size):
+        return 2 * super()._transform(X, mask, pixel_size)
+
+
+def test_the_table_of_candidates_decides(movie):
+    """Own candidates take part; the constant stays where nothing is significantly better."""
+    names = {"off": OffTarget(), "good": LowPassDenoiser(cutoff=0.022)}
+    auto = AutoDenoiser(fallback=LowPassDenoiser(cutoff=0.3), candidates=names, device="cpu")
+    auto.fit(movie)
+    assert auto.choice_ is None
+    choice = auto.choose(np.asarray(movie))
+    assert choice.method == "good" and auto.choice_ is choice
+    assert choice.table.columns.tolist() == ["risk", "risk_se", "difference", "difference_se", "z"]
+    assert choice.table.index.tolist() == ["good", "constant", "LowPassDenoiser", "off"]
+    assert choice.table["difference"].iloc[0] == 0 and (choice.table["z"].iloc[1:] > 2).all()
+    assert "good predicts held-out electrons best" in choice.reason
+    assert "off +0.19" in choice.reason  # twice the truth: its square is the error
+    # Of two that are nearly the same, the first is taken: the electrons cannot tell.
+    twins = {"b": LowPassDenoiser(cutoff=0.0221), "a": LowPassDenoiser(cutoff=0.022)}
+    auto.set_params(candidates=twins).fit(movie)
+    choice = auto.choose(movie)
+    assert choice.method == "b" and abs(choice.table["z"]["a"]) < 1.96
+    for level in (0.0, 0.45):
+        vacuum = np.random.default_rng(1).poisson(level, size=(1, 64, 64))
+        choice = auto.choose(vacuum)
+        if level == 0:
+            assert "no electrons" in choice.reason and choice.table is None
+        else:
+            assert choice.method == "constant"
+            assert "no method predicts held-out electrons significantly better" in choice.reason
+            np.testing.assert_allclose(auto.transform(vacuum), vacuum.mean(), rtol=1e-6)
+    for wrong, error in (({"sbd": LowPassDenoiser()}, ValueError), ({"x": 3}, TypeError)):
+        with pytest.raises(error, match="candidates: "):
+            AutoDenoiser(candidates=wrong, device="cpu").fit(movie)
 
 
 def test_bad_arguments(auto, movie):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import lattice_images
 
 from temdenoise import (
     BM3DDenoiser,
@@ -159,6 +160,9 @@ def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
     np.testing.assert_allclose(stack, denoised, rtol=1e-5)
     assert method == "sbd"
     assert "method sbd, for the weights 'general' fit: 6.22 pm/px" in printed
+    assert "sbd predicts held-out electrons best" in printed and "constant +" in printed
+    counts = np.random.default_rng(0).poisson(lattice_images(1, 64, 64, level=4.0, contrast=0.9))
+    write_stack(path, counts, overwrite=True)
     stack, method, printed = run("--pixel-size", "50")
     expected = WindowedFourierDenoiser().fit(counts).transform(counts, pixel_size=50.0)
     np.testing.assert_allclose(stack, expected, rtol=1e-5)
@@ -168,7 +172,9 @@ def test_auto_says_what_it_takes_and_why(out, tmp_path, capsys):
     vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 120, 120))
     write_stack(path, vacuum, overwrite=True)
     stack, method, printed = run()
-    assert method == "windowed-fourier"
+    assert method == "constant"
+    np.testing.assert_allclose(stack, vacuum.mean(), rtol=1e-5)
+    assert "no method predicts held-out electrons significantly better" in printed
     assert "no pixel size was found: " in printed and "; pixel size unknown" in printed
 
 

@@ -21,6 +21,7 @@ from temdenoise import (
     AutoDenoiser,
     BlindSpotDenoiser,
     BM3DDenoiser,
+    ConstantDenoiser,
     LowPassDenoiser,
     NLMDenoiser,
     PoissonNoise,
@@ -44,6 +45,7 @@ QUICK = {
 
 # Name -> (denoiser, grid of one parameter whose candidates differ).
 DENOISERS = {
+    "constant": (ConstantDenoiser(), None),
     "lowpass gaussian": (LowPassDenoiser(cutoff=0.06), {"cutoff": [0.03, 0.06]}),
     "lowpass ideal": (LowPassDenoiser(kind="ideal", cutoff=0.1), {"cutoff": [0.05, 0.1]}),
     "lowpass butterworth": (LowPassDenoiser(kind="butterworth", cutoff=0.08), {"order": [1, 3]}),
@@ -96,7 +98,8 @@ _SELF_SUPERVISED = dict.fromkeys(
 )
 # Test -> methods it is not for, and why.
 NOT_FOR = {
-    "test_it_denoises": _SELF_SUPERVISED,
+    "test_it_denoises": {**_SELF_SUPERVISED, "constant": "it shows nothing"},
+    "test_grid_search": {"constant": "it has no parameters"},
     "test_mask_shields_from_bad_pixels": {
         "udvd": "what a mask hides in a frame is filled in its neighbours too",
         "self2self": "after one step its estimates are anywhere",
@@ -230,7 +233,8 @@ def test_threads_change_nothing(fitted, noisy):
     torch.set_num_threads(2)
     try:
         np.testing.assert_array_equal(fitted.transform(noisy), expected)
-        if not fitted._context:  # a movie's frame is another one without its neighbours
+        # a movie's frame is another one without its neighbours
+        if not fitted._context and not fitted._decides_by_call:
             np.testing.assert_array_equal(fitted.transform(noisy[:1]), expected[:1])
         assert torch.get_num_threads() == 2
     finally:

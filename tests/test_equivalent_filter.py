@@ -14,8 +14,12 @@ from temdenoise.inspection import equivalent_filter
 from temdenoise.networks import gradient
 from temdenoise.plotting import EquivalentFilterDisplay
 
-# Many images are shifted by a part of an electron, away from where a network has a kink.
-pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")
+pytestmark = [
+    # Many images are shifted by a part of an electron, away from where a network has a kink.
+    pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning"),
+    # networks that were trained for a step or two
+    pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning"),
+]
 
 
 @pytest.fixture(scope="module")

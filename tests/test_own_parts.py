@@ -13,6 +13,9 @@ from temdenoise.networks import SmallUNet
 from temdenoise.noise import GaussianNoise, PoissonGaussianNoise
 from temdenoise.training.losses import relative_mse
 
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
+
 
 class Blur(torch.nn.Module):
     """Two convolutions whose output scales with the input."""

@@ -16,6 +16,9 @@ from temdenoise.datasets import load_sample_movie, make_ptceo2
 from temdenoise.denoisers._trained import weights
 from temdenoise.images import ImageStack
 
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
+
 TINY = {
     "training_pixel_size": 6.22,
     "n_scales": 2,

@@ -21,6 +21,9 @@ from temdenoise.datasets import make_ptceo2
 from temdenoise.images import ImageStack, PixelSizeWarning
 from temdenoise.networks import apply, windowed_fourier_threshold
 
+# networks that were trained for a step or two
+pytestmark = pytest.mark.filterwarnings("ignore::temdenoise.denoisers.WorseThanConstantWarning")
+
 
 def tiny(**options):
     return tiny_of_four_epochs(**{"max_epochs": 1, "patch_size": 400, **options})

@@ -57,7 +57,15 @@ def prepare(denoiser, stack, masks, to_electrons, in_file, arguments):
     elif method != "sbd":  # which is trained already
         denoiser.fit(frames, **_masked(denoiser.fit, hidden))
     if method == "auto":
-        choice = _choose(denoiser, frames, hidden, calibration, n_frames)
+        choice = _choose(denoiser, frames, hidden, calibration)
+        known = choice.params.get("pixel_size") if calibration is None else calibration
+        if n_frames > 1 and known is not None:
+            # the weights must fit the dose of the sums
+            sums = _sums(stack, masks, to_electrons, n_frames)
+            choice = _choose(denoiser, *sums, known)
+        if arguments.adapt and choice.table is not None and "sbd" in choice.table.index:
+            # It is to become better than it is: what the others do now is of no account.
+            choice.update(method="sbd", denoiser=denoiser.sbd_, params={"pixel_size": known})
         method, why = choice.method, f", for {choice.reason}"
         denoiser, params = choice.denoiser, choice.params
         if calibration is None:
@@ -142,18 +150,25 @@ def _train(denoiser, stack, masks, to_electrons, pixel_size, arguments):
     denoiser.set_params(verbose=False)  # the command shows the images itself
 
 
-def _choose(denoiser, frames, mask, calibration, n_frames):
-    """Choice of `AutoDenoiser` for frames, or for sums of so many frames."""
+def _choose(denoiser, frames, mask, calibration):
+    """Choice of `AutoDenoiser` for frames, or for sums of frames."""
+    wanted = "auto" if calibration is None else calibration
+    return denoiser.choose(frames, mask=mask, pixel_size=wanted)
+
+
+def _sums(stack, masks, to_electrons, n_frames):
+    """Sum some pieces of a movie that share no frame; return counts and mask."""
     import numpy as np
 
-    wanted = "auto" if calibration is None else calibration
-    choice = denoiser.choose(frames, mask=mask, pixel_size=wanted)
-    pixel_size = choice.params.get("pixel_size") if calibration is None else calibration
-    if n_frames == 1 or pixel_size is None:
-        return choice
-    # The weights must fit the dose of the sums.
-    sums = np.float32(n_frames) * frames
-    return denoiser.choose(sums, mask=mask, pixel_size=pixel_size)
+    n = max(1, min(_FEW, len(stack) // n_frames))
+    sums, hidden = [], []
+    for first in np.linspace(0, max(0, len(stack) - n_frames), n).round().astype(int):
+        frames = slice(first, first + n_frames)
+        counts, of_frames = _frames(stack, masks, to_electrons, frames)
+        sums.append(counts.sum(axis=0))
+        nothing = np.zeros(counts.shape[1:], dtype=bool)
+        hidden.append(nothing if of_frames is None else of_frames.any(axis=0))
+    return np.stack(sums), np.stack(hidden) if np.any(hidden) else None
 
 
 def _with_neighbours(denoiser, method, n_frames, aligned):

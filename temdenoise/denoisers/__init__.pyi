@@ -7,6 +7,7 @@ __all__ = [
     "BlindSpotDenoiser",
     "BM3DDenoiser",
     "DoseWarning",
+    "ConstantDenoiser",
     "FramesWarning",
     "LowPassDenoiser",
     "NLMDenoiser",
@@ -16,13 +17,15 @@ __all__ = [
     "VSTDenoiser",
     "WienerDenoiser",
     "WindowedFourierDenoiser",
+    "WorseThanConstantWarning",
 ]
 
 from ._trained.base import TrainedDenoiser
 from .aligned_sum import AlignedSumDenoiser, FramesWarning
-from .auto import AutoDenoiser
+from .auto import AutoDenoiser, WorseThanConstantWarning
 from .blind_spot import BlindSpotDenoiser
 from .bm3d import BM3DDenoiser
+from .constant import ConstantDenoiser
 from .lowpass import LowPassDenoiser
 from .nlm import NLMDenoiser
 from .purelet import PURELETDenoiser

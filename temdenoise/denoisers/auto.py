@@ -2,49 +2,81 @@
 
 import os
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from temdenoise._calls import only_taken
-from temdenoise.base import ScaledDenoiser
+from temdenoise.base import ScaledDenoiser, WorseThanConstantWarning
+from temdenoise.denoisers._choice import Comparison, choose
+from temdenoise.denoisers.constant import ConstantDenoiser
+from temdenoise.denoisers.lowpass import LowPassDenoiser
 from temdenoise.denoisers.sbd import SBDDenoiser
 from temdenoise.images import pixel_size_of
 
+__all__ = ["AutoDenoiser", "WorseThanConstantWarning"]
+
+# Cutoff of the low-pass filter, in cycles per pixel of 1 pm: 0.4 1/Angstrom.
+_CUTOFF = 0.004
+
 
 class AutoDenoiser(ScaledDenoiser):
-    """Trained weights if they fit the images, otherwise the windowed Fourier filter.
+    """The method that predicts electrons best: trained weights, a filter, or a constant.
 
-    A network works best on images like its training images. If the pixel size and the dose of the
-    images fit the trained weights, `SBDDenoiser` denoises them. Otherwise
-    `WindowedFourierDenoiser` does, the strongest method without weights for crystals. `choose`
-    returns the choice and its reason.
+    A part of the electrons is held out in a few frames, each method denoises the rest, and the
+    squared error of its estimate is measured on what was held out
+    (`temdenoise.metrics.paired_risk`). The candidates are a constant, a low-pass filter,
+    `WindowedFourierDenoiser`, the strongest method without weights for crystals, and `SBDDenoiser`
+    if its weights fit the pixel size and the dose. `choose` returns the choice, its reason, and the
+    table of all candidates.
 
     Parameters
     ----------
     weights : str or path-like, default="general"
         Trained weights, as for `SBDDenoiser.from_pretrained`.
     fallback : denoiser or None, default=None
-        The denoiser to use if the weights do not fit. None: `WindowedFourierDenoiser`.
+        The filter to compare with the weights, and to use without comparison where they do not fit
+        and the values are not whole counts. None: `WindowedFourierDenoiser`.
+    candidates : dict of str to denoiser, default=None
+        Further methods to choose from, by name, the simplest first. They are cloned, and fitted to
+        the images in `fit`. One that is fitted already stays as it is in a
+        `sklearn.frozen.FrozenEstimator`. A method that has learnt from the very frames to denoise
+        knows the electrons that are held out, and looks better than it is.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps" ...; "auto" takes a GPU if there is one.
+    random_state : None, int or RandomState, default=0
+        Determines which electrons are held out.
 
     Attributes
     ----------
+    choice_ : sklearn.utils.Bunch
+        What `transform` or `choose` chose last, as `choose` returns it. None before.
     sbd_ : SBDDenoiser
         The network with the trained weights.
     fallback_ : denoiser
         The fitted fallback.
+    candidates_ : dict of str to denoiser
+        The fitted further methods.
     dose_ : float
         Mean counts per pixel of the images seen in `fit`.
 
     Notes
     -----
     The weights fit if the pixel size is known, their bins are then 1 to 16 pixels wide, and the
-    mean count of a bin is in the range of the training doses. The choice does not test whether the
-    specimen is like those of the training. Look at the result, or compare methods by their risk on
-    your images (`temdenoise.metrics.paired_risk`).
+    mean count of a bin is in the range of the training doses.
+
+    The constant is taken unless a method is significantly better (95 % confidence). Otherwise it
+    is the method of smallest error, or one of which the electrons cannot tell that it is worse: of
+    these the network is preferred to the filters, and the low-pass filter to others. So nothing
+    that is worse than no structure at all is taken in silence.
+
+    The comparison looks at the middle 512 x 512 pixels of up to three frames, and holds out a tenth
+    of the electrons twice; up to ten times if it is not clear whether anything is better than a
+    constant. It costs as much as denoising at most six images of that size by all candidates.
+    Values that are not whole counts cannot be split: the weights are then used if they
+    fit, and the fallback otherwise.
 
     All images of a call are denoised by the same method.
 
@@ -52,25 +84,35 @@ class AutoDenoiser(ScaledDenoiser):
     --------
     >>> import numpy as np
     >>> from temdenoise import AutoDenoiser, load_sample_movie
-    >>> movie = load_sample_movie()
-    >>> denoiser = AutoDenoiser().fit(movie.data)
-    >>> choice = denoiser.choose(movie.data, pixel_size=movie.pixel_size)
+    >>> movie = load_sample_movie().data[:1, 128:384, 128:384]
+    >>> denoiser = AutoDenoiser().fit(movie)
+    >>> choice = denoiser.choose(movie)
     >>> print(choice.method, "because", choice.reason)
     sbd because the weights 'general' fit: 6.22 pm/px (1.94 to 33 pm/px) and ... electrons/px ...
-    >>> denoiser.choose(np.asarray(movie.data)).method  # of unknown pixel size
-    'windowed-fourier'
+    >>> choice.table.index.tolist()
+    ['sbd', 'constant', 'lowpass', 'windowed-fourier']
+    >>> vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 128, 128))
+    >>> denoiser.choose(vacuum, pixel_size=6.22).method
+    'constant'
     """
 
     _parameter_constraints: dict = {
         "weights": [str, os.PathLike],
         "fallback": [None, HasMethods(["fit", "transform", "get_params", "set_params"])],
+        "candidates": [None, dict],
         "device": [str],
+        "random_state": ["random_state"],
     }
+    _decides_by_call = True
 
-    def __init__(self, *, weights="general", fallback=None, device="auto"):
+    def __init__(
+        self, *, weights="general", fallback=None, candidates=None, device="auto", random_state=0
+    ):
         self.weights = weights
         self.fallback = fallback
+        self.candidates = candidates
         self.device = device
+        self.random_state = random_state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -82,15 +124,30 @@ class AutoDenoiser(ScaledDenoiser):
 
         super()._fit(X, y, mask)
         self.sbd_ = SBDDenoiser.from_pretrained(self.weights, device=self.device)
+        self._last = {"choice": None}
         if self.fallback is None:
             self.fallback_ = WindowedFourierDenoiser(device=self.device).fit(X)
-            return
-        try:
-            self.fallback_ = clone(self.fallback).fit(X)
-        except InvalidParameterError as error:
-            # The message names the parameter of this class.
-            message = str(error).replace("The '", "The 'fallback__", 1)
-            raise InvalidParameterError(message) from error
+        else:
+            try:
+                self.fallback_ = clone(self.fallback).fit(X)
+            except InvalidParameterError as error:
+                # The message names the parameter of this class.
+                message = str(error).replace("The '", "The 'fallback__", 1)
+                raise InvalidParameterError(message) from error
+        self.candidates_ = {}
+        taken = ("sbd", "constant", "lowpass", self._fallback_name())
+        for name, denoiser in (self.candidates or {}).items():
+            if name in taken:
+                raise ValueError(f"candidates: the name {name!r} is taken, give another one.")
+            if not all(hasattr(denoiser, method) for method in ("fit", "transform", "get_params")):
+                raise TypeError(f"candidates: {name!r} must be a denoiser, got {denoiser!r}.")
+            self.candidates_[name] = clone(denoiser).fit(X)
+
+    @property
+    def choice_(self):
+        """What was chosen last."""
+        check_is_fitted(self)
+        return self._last["choice"]
 
     def transform(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
         """Denoise images with the method that fits them.
@@ -122,6 +179,11 @@ class AutoDenoiser(ScaledDenoiser):
         ValueError
             If the images are not a valid stack or hold negative values, `mask` does not fit them,
             or `pixel_size` is not positive.
+
+        Warns
+        -----
+        UserWarning
+            As the method chosen. What was chosen, and why, is in ``choice_``.
         """
         known = pixel_size_of(X)
         X, mask, said = self._checked(X, mask, pixel_size, bad_pixels)
@@ -131,7 +193,7 @@ class AutoDenoiser(ScaledDenoiser):
         return self._as_output(denoised, X, known if said in (None, "auto") else said)
 
     def choose(self, X, *, mask=None, pixel_size=None, bad_pixels="mask"):
-        """Choose the method for images, without denoising them.
+        """Choose the method for images, without denoising all of them.
 
         Parameters
         ----------
@@ -141,9 +203,12 @@ class AutoDenoiser(ScaledDenoiser):
         Returns
         -------
         choice : sklearn.utils.Bunch
-            ``method`` ("sbd", or "windowed-fourier", or the class of your own fallback), ``reason``
-            (a sentence without a full stop), ``denoiser`` (fitted), and ``params``, the keywords
-            for its ``transform`` besides the mask.
+            ``method`` ("sbd", "constant", "lowpass", "windowed-fourier", the class of your own
+            fallback, or a name of `candidates`), ``reason`` (a sentence without a full stop),
+            ``denoiser`` (fitted), ``params``, the keywords for its ``transform`` besides the mask,
+            and ``table``, of all candidates, as `temdenoise.metrics.paired_risk` returns it: the
+            chosen method comes first, the others have their difference to it. None if nothing was
+            compared.
 
         Raises
         ------
@@ -160,43 +225,78 @@ class AutoDenoiser(ScaledDenoiser):
         return X, self._hide_bad_pixels(X, mask, bad_pixels), said
 
     def _choose(self, X, mask, pixel_size):
-        unknown = None
+        fits, about, pixel_size = self._fit_of_weights(X, mask, pixel_size)
+        low_pass = (
+            LowPassDenoiser()
+            if pixel_size is None
+            else LowPassDenoiser(cutoff=_CUTOFF * pixel_size)
+        )
+        filters = {
+            "lowpass": low_pass.fit(X[:1]),
+            self._fallback_name(): self.fallback_,
+            **self.candidates_,
+        }
+        if self.fallback is not None:
+            del filters["lowpass"]  # the filter to use was said
+        structured = {"sbd": self.sbd_, **filters} if fits else filters
+        candidates = {
+            name: (denoiser, only_taken(denoiser.transform, pixel_size=pixel_size))
+            for name, denoiser in {"constant": ConstantDenoiser().fit(X[:1]), **structured}.items()
+        }
+        table = None
+        why = self._why_not_compared(X, mask)
+        if why is None:
+            comparison = Comparison(candidates, X, mask, pixel_size, self.random_state)
+            method, best = choose(comparison, list(structured), "constant")
+            table = comparison.table(method)
+            reason = f"{about}; {_found(table, method, best)}"
+        else:
+            method = "sbd" if fits else self._fallback_name()
+            reason = f"{about}; {why}"
+        denoiser, params = candidates[method]
+        choice = Bunch(method=method, reason=reason, denoiser=denoiser, params=params, table=table)
+        self._last["choice"] = choice
+        return choice
+
+    def _fallback_name(self):
+        return "windowed-fourier" if self.fallback is None else type(self.fallback_).__name__
+
+    def _why_not_compared(self, X, mask):
+        """Reason why electrons of the images cannot be held out, or None."""
+        for image, hidden in zip(X, [None] * len(X) if mask is None else mask, strict=True):
+            values = image if hidden is None else image[~hidden]
+            if (values != np.rint(values)).any():
+                return "methods were not compared, as the values are not whole counts"
+        if not X.any(where=True if mask is None else ~mask):
+            return "methods were not compared, as there are no electrons"
+        return None
+
+    def _fit_of_weights(self, X, mask, pixel_size):
+        """Whether the weights fit the images, what says so, and the pixel size to use or None."""
         if pixel_size == "auto":
             pixel_size, unknown = self._find_pixel_size(X, mask)
+            if unknown:
+                return False, unknown, None
         elif pixel_size is None:
             unknown = (
                 "the pixel size is not known (give pixel_size in pm, or 'auto' to look for it)"
             )
-        if unknown:
-            return self._fall_back(unknown, None)
+            return False, unknown, None
 
         lowest, highest = self._pixel_sizes()
         about = f"{pixel_size:.3g} pm/px ({lowest:.3g} to {highest:.3g} pm/px)"
         weights = f"the weights {str(self.weights)!r}"
         if pixel_size < lowest:
-            # such a pixel size is of no use to the fallback either
-            return self._fall_back(f"{weights} do not fit {about}: is it in pm?", None)
+            # such a pixel size is of no use to the filters either
+            return False, f"{weights} do not fit {about}: is it in pm?", None
         if pixel_size > highest:
-            return self._fall_back(f"{weights} do not fit {about}: pixels too coarse", pixel_size)
+            return False, f"{weights} do not fit {about}: pixels too coarse", pixel_size
         dose = float(X.mean(where=True if mask is None else ~mask, dtype="float64"))
         low, high = self.sbd_.trained_doses(pixel_size)
         about_dose = f"{dose:.3g} electrons/px ({low:.3g} to {high:.3g} at this pixel size)"
         if not low <= dose <= high:
-            return self._fall_back(f"{weights} do not fit {about_dose}", pixel_size)
-        return Bunch(
-            method="sbd",
-            reason=f"{weights} fit: {about} and {about_dose}",
-            denoiser=self.sbd_,
-            params={"pixel_size": pixel_size},
-        )
-
-    def _fall_back(self, reason, pixel_size):
-        return Bunch(
-            method="windowed-fourier" if self.fallback is None else type(self.fallback_).__name__,
-            reason=reason,
-            denoiser=self.fallback_,
-            params=only_taken(self.fallback_.transform, pixel_size=pixel_size),
-        )
+            return False, f"{weights} do not fit {about_dose}", pixel_size
+        return True, f"{weights} fit: {about} and {about_dose}", pixel_size
 
     def _find_pixel_size(self, X, mask):
         """Return the pixel size in pm, or None and the reason why it cannot be found."""
@@ -214,3 +314,18 @@ class AutoDenoiser(ScaledDenoiser):
         """Smallest and largest pixel size in pm for the weights."""
         bins = self.sbd_.bins_
         return bins.size / bins.most_pixels, bins.size * max(1.0, bins.zoom[1])
+
+
+def _found(table, method, best):
+    """Say what the comparison found, in words."""
+    others = ", ".join(
+        f"{name} {row['difference']:+.2g} +- {row['difference_se']:.1g}"
+        for name, row in table.iloc[1:].iterrows()
+    )
+    if method == "constant":
+        what = "no method predicts held-out electrons significantly better than a constant"
+    elif method == best:
+        what = f"{method} predicts held-out electrons best"
+    else:
+        what = f"held-out electrons cannot tell {method} from {best}"
+    return f"{what} (squared error in (counts/px)^2 less that of {method}: {others})"

@@ -130,6 +130,7 @@ class SBDDenoiser(TrainedDenoiser):
     )  # fmt: skip
     _fits_on = "clean"
     _default_weights = "general"
+    _against_constant = True
 
     def __init__(
         self,

@@ -125,6 +125,7 @@ class WindowedFourierDenoiser(ScaledDenoiser):
         "unit": [StrOptions({"px", "nm"})],
         "device": [str],
     }
+    _against_constant = True
 
     def __init__(
         self,

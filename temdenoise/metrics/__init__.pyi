@@ -1,4 +1,5 @@
 __all__ = [
+    "RiskComparison",
     "atom_f1",
     "atom_f1_scorer",
     "atom_jaccard",
@@ -8,6 +9,7 @@ __all__ = [
     "atom_recall",
     "atom_recall_scorer",
     "atom_scores",
+    "compare_risk",
     "make_denoising_scorer",
     "make_multimetric_scorer",
     "make_upsnr_scorer",
@@ -36,7 +38,7 @@ from .image_quality import (
     unbiased_mse,
     upsnr,
 )
-from .paired import paired_risk
+from .paired import RiskComparison, compare_risk, paired_risk
 from .risk import pure_risk
 from .scorers import (
     atom_f1_scorer,

@@ -4,8 +4,8 @@ Each electron of counts of the mean λ is held out with the probability s, indep
 others. The counts b held out and those left are then Poisson and independent of each other. An
 estimate f of λ from those left has, in expectation, the squared error ``((s f - b)**2 - b) / s**2``
 whatever the method. Most of its scatter is that of b alone and the same for all methods. It is
-gone from the difference of two estimates f and g, ``(g - f) (g + f - 2 b / s)``. On bins of k x k
-pixels it is k times smaller.
+gone from the difference of two estimates f and g, ``(g - f) (g + f - 2 b / s)``. For the error
+itself, frequencies that hold no signal are left out (`temdenoise.metrics._band`).
 """
 
 from numbers import Integral, Real
@@ -14,11 +14,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from temdenoise._band_limit import find_binning_of_stack
-from temdenoise.binning import unbin
+from temdenoise.metrics._band import Band, limit_in_cycles, risk_of_image
 from temdenoise.noise import thin_counts
 
 # From so many frames on, the spread over the frames counts in the standard error.
 ENOUGH_FRAMES = 20
+# Highest frequency of the signal times the side of bins that hold it, both in pixels: that of bins
+# of 31 pm and 1.28 1/Angstrom.
+_BIN_LIMIT = 0.4
 
 
 def check_draws(share, n_draws):
@@ -108,24 +111,32 @@ def difference_of_image(before, after, held_out, share, trusted=None):
     return float(difference), float(variance / n**2), int(b[0].size)
 
 
-def mean_difference(images):
-    """Mean difference per pixel, and its standard error.
+def mean_of_images(images):
+    """Mean per pixel of what was summed over the pixels of images, and its standard error.
 
     Parameters
     ----------
     images : sequence of (float, float, int)
-        What `difference_of_image` returned for each image.
+        What `difference_of_image` or `temdenoise.metrics._band.risk_of_image` returned for each
+        image.
 
     Returns
     -------
-    difference, standard_error : float
+    mean, standard_error : float
         The standard error is from the shot noise. Of 20 images or more it is from the spread over
         the images if this is larger, as it is where the counts are not quite Poisson or the images
         differ. (The spread alone is too small for several draws: the errors of the estimates that
         are tested go against the noise of the test.)
+
+    Raises
+    ------
+    ValueError
+        If no pixel is left.
     """
     differences, variances, pixels = (np.array(column) for column in zip(*images, strict=True))
     total, n = pixels.sum(), len(pixels)
+    if total == 0:
+        raise ValueError("mask hides every pixel of the images: nothing is left to compare.")
     mean = differences.sum() / total
     variance = variances.sum()
     if n >= ENOUGH_FRAMES:
@@ -133,12 +144,38 @@ def mean_difference(images):
     return float(mean), float(np.sqrt(variance) / total)
 
 
-def find_side(binning, images, pixel_size):
-    """Side in pixels of the bins to measure a risk on.
+def mean_risk(rates, held_out, share, limit, trusted=None):
+    """Mean squared error per pixel of estimates of a stack, and its standard error.
+
+    Parameters
+    ----------
+    rates, held_out, share
+        As for `difference_of_image`, of stacks: (n_draws, n_images, height, width).
+    limit : float or None
+        Highest frequency of the signal, from `find_limit`.
+    trusted : None or bool ndarray of shape (n_images, height, width)
+
+    Returns
+    -------
+    risk, standard_error : float
+    """
+    shape = held_out.shape[2:]
+    band = Band(shape, limit)
+    images = []
+    for k in range(held_out.shape[1]):
+        if trusted is not None:
+            band = Band(shape, limit, trusted[k])
+        images.append(risk_of_image(rates[:, k], held_out[:, k], share, band))
+    return mean_of_images(images)
+
+
+def find_limit(binning, images, pixel_size):
+    """Highest frequency of the signal, in cycles per pixel, or None where it may be any.
 
     Parameters
     ----------
     binning : int or "auto"
+        Side in pixels of bins that hold the signal; 1 leaves out nothing.
     images : ndarray of shape (n_images, height, width)
         Counts.
     pixel_size : float or None
@@ -146,7 +183,7 @@ def find_side(binning, images, pixel_size):
 
     Returns
     -------
-    side : int
+    limit : float or None
 
     Raises
     ------
@@ -155,77 +192,13 @@ def find_side(binning, images, pixel_size):
     """
     largest = min(images.shape[1:])
     if isinstance(binning, str) and binning == "auto":
-        return min(find_binning_of_stack(images, pixel_size), largest)
+        if pixel_size is not None:
+            return limit_in_cycles(pixel_size)
+        binning = min(find_binning_of_stack(images), largest)
     whole = isinstance(binning, Integral) and not isinstance(binning, bool)
     if not whole or not 1 <= binning <= largest:
         raise ValueError(
             f'binning must be "auto" or a whole number from 1 to {largest}, the side of the '
             f"images; got {binning!r}."
         )
-    return int(binning)
-
-
-def risk_of_bins(rates, held_out, share, side, mask=None):
-    """Estimate the squared error of estimates, bin by bin.
-
-    Parameters
-    ----------
-    rates, held_out, share
-        As for `difference_of_image`, of stacks: (n_draws, n_images, height, width).
-    side : int
-        Side of a bin in pixels. Incomplete bins at the lower and right border are left out.
-    mask : None or bool ndarray of shape (n_images, height, width)
-
-    Returns
-    -------
-    risks : ndarray of shape (n_images, rows, columns)
-        Mean squared error per pixel, the mean of all draws.
-    whole : bool ndarray of the same shape
-        False for bins with masked pixels, whose risks mean nothing.
-
-    Raises
-    ------
-    ValueError
-        If no bin is free of masked pixels.
-    """
-    height, width = (n - n % side for n in rates.shape[-2:])
-    area = side**2
-
-    def sums(images):
-        blocks = images.reshape(len(images), height // side, side, width // side, side)
-        return blocks.sum(axis=(2, 4), dtype=np.float64)
-
-    rates, held_out = (images[..., :height, :width] for images in (rates, held_out))
-    whole = np.ones((rates.shape[1], height // side, width // side), dtype=bool)
-    if mask is not None:
-        mask = mask[:, :height, :width]
-        rates = np.where(mask, rates.mean(where=~mask), rates)
-        whole = sums(mask) == 0
-    if not whole.any():
-        raise ValueError(
-            f"No bin of {side} x {side} pixels is free of masked pixels: give a smaller binning."
-        )
-    risks = np.zeros(whole.shape)
-    for rate, part in zip(rates, held_out, strict=True):
-        # The error of a smooth curve through the means of the bins, on bins, and what the estimate
-        # adds to it, on pixels.
-        smooth = rate if side == 1 else unbin(sums(rate) / area, side, (height, width))
-        found = sums(part)
-        risks += ((share * sums(smooth) - found) ** 2 - found) / (share * area) ** 2
-        if side > 1:
-            rate = rate.astype(np.float64)
-            risks += sums((rate - smooth) * (rate + smooth - 2 * part / share)) / area
-    return risks / len(rates), whole
-
-
-def mean_risk(risks, whole):
-    """Mean risk, and its standard error: from the spread over the images if there are enough.
-
-    Of fewer images it is from the spread over the bins, which are independent of each other given
-    the estimates.
-    """
-    values = risks[whole]
-    frames = [risk[where].mean() for risk, where in zip(risks, whole, strict=True) if where.any()]
-    spread = frames if len(frames) >= ENOUGH_FRAMES else values
-    standard_error = np.std(spread) / np.sqrt(max(len(spread) - 1, 1))
-    return float(values.mean()), float(standard_error)
+    return _BIN_LIMIT / binning if binning > 1 else None

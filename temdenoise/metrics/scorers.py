@@ -14,7 +14,8 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from temdenoise._validation import check_images, check_mask, check_pair
 from temdenoise.images import pixel_size_of
-from temdenoise.metrics._held_out import find_side, hold_out, risk_of_bins
+from temdenoise.metrics._band import Band
+from temdenoise.metrics._held_out import find_limit, hold_out, mean_risk
 from temdenoise.metrics._scoring import (
     denoise,
     find_metric,
@@ -129,22 +130,25 @@ class _UPSNRScorer(_Scorer):
         mask = check_mask(mask, counts.shape)
         held_out = hold_out(counts, self.share, self.n_draws, self.random_state)
         refuse_unless_counts("X", counts, mask)
-        side = find_side(self.binning, counts, known if said in (None, "auto") else said)
+        limit = find_limit(self.binning, counts, known if said in (None, "auto") else said)
+        trusted = None if mask is None else ~mask
         rates = [
             np.asarray(denoise(estimator, with_pixel_size(counts - part, known), transform_params))
             for part in held_out
         ]
         rates = np.stack(rates).astype(np.float64) / (1 - self.share)
-        if not np.isfinite(rates).all(where=True if mask is None else ~mask):
+        if not np.isfinite(rates).all(where=True if trusted is None else trusted):
             return worst_score(psnr)
         # The logarithm is taken of the mean over stack and draws, because the estimated error of a
         # single image can be negative.
-        risks, whole = risk_of_bins(rates, held_out, self.share, side, mask)
-        # Standard deviation of what the shot noise adds to the error of every method alike.
-        dose = counts.mean(where=True if mask is None else ~mask, dtype=np.float64)
-        n_bins = self.n_draws * np.count_nonzero(whole)
-        scatter = np.sqrt(2 / n_bins) * dose / (self.share * side**2)
-        return _finite_psnr(risks[whole].mean(), scatter)
+        error, _ = mean_risk(rates, held_out, self.share, limit, trusted)
+        # Standard deviation of what the shot noise adds to the error of every method alike. The
+        # order of scores is then that of the errors.
+        where = True if trusted is None else trusted
+        dose = counts.mean(where=where, dtype=np.float64)
+        n_pixels = self.n_draws * np.count_nonzero(np.broadcast_to(where, counts.shape))
+        band = Band(counts.shape[1:], limit).squared.mean()  # share of the frequencies compared
+        return _finite_psnr(error, np.sqrt(2 * band / n_pixels) * dose / self.share)
 
 
 def _finite_psnr(error, scatter):
@@ -283,7 +287,8 @@ def make_upsnr_scorer(*, share=0.1, n_draws=4, binning="auto", random_state=0):
         Number of draws, whose errors are averaged. The cost is that many calls of ``transform``. No
         electron is held out twice, so ``n_draws * share`` is at most 1.
     binning : int or "auto", default="auto"
-        Side, in pixels, of the bins on which most of the error is measured, as for `paired_risk`.
+        Side, in pixels, of bins that would lose nothing of the clean image, as for `paired_risk`:
+        the frequencies that they do not hold are not compared.
     random_state : int, RandomState or None, default=0
         Seed of the draws. With an int, all candidates of a search are tested on the same electrons,
         and a score repeats exactly.
@@ -304,6 +309,7 @@ def make_upsnr_scorer(*, share=0.1, n_draws=4, binning="auto", random_state=0):
     See Also
     --------
     paired_risk : methods compared on all frames, with standard errors.
+    compare_risk : two methods or estimates, with a verdict.
 
     Notes
     -----
@@ -312,9 +318,10 @@ def make_upsnr_scorer(*, share=0.1, n_draws=4, binning="auto", random_state=0):
     of 0.1 (0.3 to 0.4 dB), and 1.5 to 1.8 times for a share of 0.5.
 
     From few frames the score itself is hardly known. The shot noise of what is held out changes
-    the error of every candidate by the same amount, about ``1.4 * dose / (share * binning *
-    sqrt(n_draws * n_pixels))`` (counts per pixel)**2, which for one frame can be more than the
-    error of a good method. Only differences between scores on the same frames tell, and a search
+    the error of every candidate by the same amount, about ``1.4 * dose / share * sqrt(band /
+    (n_draws * n_pixels))`` (counts per pixel)**2, where ``band`` is the share of the frequencies
+    that are compared (2 % at 6 pm per pixel). For one frame this can be more than the error of a
+    good method. Only differences between scores on the same frames tell, and a search
     uses nothing else. An error that is estimated near or below zero gets a finite score, from which
     the order of the candidates can still be read.
 

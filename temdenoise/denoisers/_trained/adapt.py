@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from temdenoise._calls import level_outside
 from temdenoise._jobs import side_by_side
 from temdenoise.denoisers._trained.parts import Part
-from temdenoise.metrics._held_out import difference_of_image, mean_difference
+from temdenoise.metrics._held_out import difference_of_image, mean_of_images
 from temdenoise.noise import thin_counts
 
 # Share of the electrons that decides whether the adapted weights are accepted.
@@ -184,4 +184,4 @@ def _compare(est, adapted, kept, accepting, trusted, factor):
         where = None if trusted is None else trusted[k]
         return difference_of_image(*rates, accepting[k][None], _HELD_OUT, where)
 
-    return mean_difference(side_by_side(compared, range(len(kept)), n_jobs=networks[0].n_jobs))
+    return mean_of_images(side_by_side(compared, range(len(kept)), n_jobs=networks[0].n_jobs))

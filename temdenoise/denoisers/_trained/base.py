@@ -1,5 +1,6 @@
 """Base of all trained methods: parameters, training, application."""
 
+import copy
 import os
 from numbers import Integral, Real
 
@@ -427,6 +428,11 @@ class TrainedDenoiser(StoredWeights, ScaledDenoiser):
                 n_jobs=network.n_jobs,
                 progress=bar.update,
             )
+
+    def _cheaper(self):
+        cheaper = copy.copy(self)
+        cheaper.orientations, cheaper.verbose = 1, False
+        return cheaper
 
     def _seen(self, X, k):
         """Return what the network sees to denoise image k: (height, width), or several images."""
