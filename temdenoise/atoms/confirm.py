@@ -6,7 +6,13 @@ import pandas as pd
 from temdenoise._calls import transform_keywords
 from temdenoise._one_image import check_whole
 from temdenoise._validation import check_images, check_mask, refuse_masked
-from temdenoise.atoms.confirm_halves import Lengths, check_rate, confirm_images
+from temdenoise.atoms.confirm_halves import (
+    MIN_SHARE,
+    Lengths,
+    check_rate,
+    check_share,
+    confirm_images,
+)
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts
@@ -21,6 +27,7 @@ def confirm_atoms(
     noisy,
     *,
     fdr=0.05,
+    min_share=MIN_SHARE,
     pixel_size=None,
     sigma=None,
     split="thinning",
@@ -154,7 +161,7 @@ def confirm_atoms(
     >>> (atoms["verdict"] == "confirmed").sum()
     np.int64(25)
     """
-    fdr = check_rate(fdr)
+    fdr, min_share = check_rate(fdr), check_share("min_share", min_share)
     pixel_size = settle_pixel_size(noisy, pixel_size)
     transform_keywords(denoiser)  # refuses an object that cannot denoise, before any work
     if split not in ("thinning", "frames"):
@@ -182,7 +189,7 @@ def confirm_atoms(
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
         named = dict(zip(names, (*halves, *images), strict=True))
-        table = confirm_images(named, fdr, lengths, hidden, **options)
+        table = confirm_images(named, fdr, min_share, lengths, hidden, **options)
         if k == 0 and sigma is None:
             frame = table[table["in_frame"]]
             warn_if_pairs(named["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
