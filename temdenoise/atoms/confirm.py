@@ -164,6 +164,48 @@ def confirm_atoms(
     fdr, min_share = check_rate(fdr), check_share("min_share", min_share)
     pixel_size = settle_pixel_size(noisy, pixel_size)
     transform_keywords(denoiser)  # refuses an object that cannot denoise, before any work
+    lengths = Lengths(pixel_size, sigma)
+    options = {"threshold": threshold, "polarity": polarity}
+    tables = []
+    frames = denoised_halves(
+        denoiser,
+        noisy,
+        pixel_size=pixel_size,
+        split=split,
+        mask=mask,
+        transform_params=transform_params,
+        random_state=random_state,
+        name="confirm_atoms",
+    )
+    for k, (images, hidden) in enumerate(frames):
+        table = confirm_images(images, fdr, min_share, lengths, hidden, **options)
+        if k == 0 and sigma is None:
+            frame = table[table["in_frame"]]
+            warn_if_pairs(images["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
+        table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def denoised_halves(
+    denoiser, noisy, *, pixel_size, split, mask, transform_params, random_state, name
+):
+    """Split each frame into two independent images of counts, and denoise these and the frame.
+
+    Parameters
+    ----------
+    denoiser, noisy, pixel_size, split, mask, transform_params, random_state
+        As for `confirm_atoms`.
+    name : str
+        Function that was called, for error messages.
+
+    Yields
+    ------
+    images : dict
+        Images of shape (height, width): ``a``, ``b``, ``denoised_a``, ``denoised_b``, ``denoised``.
+    mask : bool ndarray of shape (height, width) or None
+        That of the frame.
+    """
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
     refuse_masked(noisy, "noisy")
@@ -172,7 +214,7 @@ def confirm_atoms(
     if mask is not None and noisy.ndim == 3:  # the error for another shape is about noisy
         mask = check_mask(mask, noisy.shape)
         noisy = noisy if mask is None else np.where(mask, 0, noisy)  # masked pixels may be NaN
-    counts = _check_poisson(noisy, mask)
+    counts = _check_poisson(noisy, mask, name)
 
     def denoise(images, frames=slice(None)):
         hidden = None if mask is None else mask[frames]
@@ -181,21 +223,11 @@ def confirm_atoms(
         )
         return denoiser.transform(images, **keywords)
 
-    lengths = Lengths(pixel_size, sigma)
-    options = {"threshold": threshold, "polarity": polarity}
     names = ("a", "b", "denoised_a", "denoised_b", "denoised")
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
-    tables = []
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
-        named = dict(zip(names, (*halves, *images), strict=True))
-        table = confirm_images(named, fdr, min_share, lengths, hidden, **options)
-        if k == 0 and sigma is None:
-            frame = table[table["in_frame"]]
-            warn_if_pairs(named["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
-        table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        yield dict(zip(names, (*halves, *images), strict=True)), hidden
 
 
 def _halves_by_thinning(counts, denoise, random_state):
@@ -227,10 +259,10 @@ def _halves_by_frames(counts, denoise, random_state):
         yield (counts[k], counts[other]), (images[k], images[other], images[k])
 
 
-def _check_poisson(noisy, mask):
+def _check_poisson(noisy, mask, name):
     """Refuse values that are not Poisson counts; return counts as float32."""
     counts = check_images(
-        noisy, estimator_name="confirm_atoms", counts=True, min_size=MIN_SIZE, name="noisy"
+        noisy, estimator_name=name, counts=True, min_size=MIN_SIZE, name="noisy"
     )
     check_whole(counts, "noisy")
     _check_frames(counts, mask)

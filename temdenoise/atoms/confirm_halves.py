@@ -231,6 +231,8 @@ class Halves:
         Pixels that count.
     sign : {1.0, -1.0}
         Sign of the heights of columns.
+    reach, margin : float
+        Columns up to this distance are the same, and columns nearer to the border are not found.
     """
 
     def __init__(self, images, lengths, mask, *, polarity, threshold):
@@ -243,6 +245,8 @@ class Halves:
         if polarity == "auto":
             polarity = column_polarity(images["denoised"], **find)
         find |= {"polarity": polarity, "threshold": threshold}
+        self.reach = lengths.same
+        self.margin = 2 * lengths.blob  # nearer to the border, no columns are found
         self.sign = -1.0 if polarity == "dark" else 1.0
         self.found = find_atoms(images["denoised"], **find)
         total = images["denoised"].sum()
