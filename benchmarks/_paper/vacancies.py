@@ -10,11 +10,11 @@ from temdenoise.simulation import pt_ceo2, simulate
 from temdenoise.simulation.crystals import FCC, lattice_points
 
 PIXEL_SIZE = 6.22  # pm
-SYMBOLS = {"Pt": 78, "Ce": 58, "Au": 79, "Sr": 38, "Si": 14}
+SYMBOLS = {"Pt": 78, "Ce": 58, "O": 8, "Au": 79, "Sr": 38, "Ti": 22, "Si": 14}
 # Reach (Angstrom) within which columns of an element are neighbours, and how many there are inside.
 _NEIGHBOURS = {"Pt": (3.0, 6), "Ce": (4.1, 6), "Au": (3.1, 6), "Sr": (4.1, 4), "Si": (2.6, 3)}
-# Vacancies are farther apart than this, and columns this near to one do not count (Angstrom).
-APART, NEAR = 9.0, 6.0
+# Vacancies are farther apart than this (Angstrom).
+_APART = 9.0
 # From the border of the image (Angstrom).
 _MARGIN = 4.0
 _SHAPE = 464  # px, 29 Angstrom
@@ -34,7 +34,8 @@ class Specimen:
     vacancies : pandas.DataFrame
         x, y (px), element, surface (bool).
     columns : pandas.DataFrame
-        All columns of the full specimen that can be tested: the same.
+        All columns of the full specimen: the same, and inside (bool), whether it is far from the
+        border of the image.
     defocus : ndarray of shape (n_defoci,)
         nm.
     """
@@ -61,13 +62,12 @@ def specimen(name, seed, n_defoci):
     """
     rng = np.random.RandomState(seed)
     numbers, positions, cell = _pt_ceo2(rng) if name == "Pt/CeO2" else _particle(name, rng)
-    elements = {"Pt/CeO2": ("Pt", "Ce"), "SrTiO3": ("Sr",)}.get(name, (name,))
+    elements = [element for element, z in SYMBOLS.items() if z in numbers]
     columns = pd.concat([_columns(numbers, positions, e) for e in elements], ignore_index=True)
     side = _SHAPE * PIXEL_SIZE / 100
-    inside = (columns[["x", "y"]] > _MARGIN).all(axis=1)
-    inside &= (columns[["x", "y"]] < side - _MARGIN).all(axis=1)
-    columns = columns[inside].reset_index(drop=True)
-    vacancies = columns.iloc[_draw_vacancies(columns, rng)]
+    xy = columns[["x", "y"]]
+    columns["inside"] = ((xy > _MARGIN) & (xy < side - _MARGIN)).all(axis=1)
+    vacancies = columns.loc[_draw_vacancies(columns, rng)]
     gone = np.zeros(len(numbers), dtype=bool)
     for row in vacancies.itertuples():
         mine = np.hypot(positions[:, 0] - row.x, positions[:, 1] - row.y) < 0.3
@@ -112,7 +112,9 @@ def _particle(name, rng):
         numbers, points = _perovskite(half)
         faces = np.radians([0, 90, 180, 270])
     else:
-        constant, sites = {"Au": (4.078, FCC), "Si": (5.431, np.concatenate([FCC, FCC + 0.25]))}[name]
+        constant, sites = {"Au": (4.078, FCC), "Si": (5.431, np.concatenate([FCC, FCC + 0.25]))}[
+            name
+        ]
         points = lattice_points(constant, sites, -half, half)
         numbers = np.full(len(points), SYMBOLS[name])
         faces = np.radians([90, 90 + 70.5, 90 - 70.5, 90 + 125.3, 90 - 125.3])  # {111}, {100}
@@ -148,7 +150,7 @@ def _columns(numbers, positions, element):
     first = np.array([min(near) for near in tree.query_ball_point(xy, 0.3)])
     chosen = np.unique(first)
     xy, occupancy = xy[chosen], np.bincount(first)[chosen]
-    reach, inside = _NEIGHBOURS[element]
+    reach, inside = _NEIGHBOURS.get(element, (0.0, 0))
     n_near = cKDTree(xy).query_ball_point(xy, reach, return_length=True) - 1
     table = pd.DataFrame(xy, columns=["x", "y"])
     return table.assign(
@@ -160,13 +162,14 @@ def _draw_vacancies(columns, rng):
     """Numbers of an interior and a surface column of each element, far from each other."""
     chosen = []
     xy = columns[["x", "y"]].to_numpy()
-    for (element, surface), group in columns.groupby(["element", "surface"]):
+    may_go = columns["inside"] & columns["element"].isin(_NEIGHBOURS)
+    for (element, surface), group in columns[may_go].groupby(["element", "surface"]):
         # Corners are the ends of rows, not vacancies. Columns of few atoms hardly show.
         fit = group["occupancy"] >= 4
         if surface:
             fit &= group["n_near"] >= _NEIGHBOURS[element][1] - 2
         for k in rng.permutation(group.index[fit]):
-            if all(np.hypot(*(xy[k] - xy[other])) > APART for other in chosen):
+            if all(np.hypot(*(xy[k] - xy[other])) > _APART for other in chosen):
                 chosen.append(k)
                 break
     return chosen

@@ -316,9 +316,7 @@ def _test(column):
     half = column.amplitude / 2
     return (
         tail(column.observed, column.weights, column.rate),
-        tail(
-            half * column.response - column.observed, -column.weights, column.rate_with(half)
-        ),
+        tail(half * column.response - column.observed, -column.weights, column.rate_with(half)),
         column.observed / deviation,
         column.predicted / deviation,
         column.height,

@@ -3,13 +3,13 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-# Vectors to this many nearest columns may be lattice vectors: two shells of a metal along [110], and
-# beyond the dumbbell along [110] of silicon.
+# Vectors to this many nearest columns may be lattice vectors: two shells of a metal along [110],
+# and beyond the dumbbell along [110] of silicon.
 _N_NEAREST = 12
 # Positions that a lattice vector relates agree up to this fraction of the nearest distance.
 _TOLERANCE = 0.2
-# A lattice vector relates at least this many pairs of the neighbourhood. At least this share of them
-# goes on to a third column. (A dumbbell's vector never goes on.)
+# A lattice vector relates at least this many pairs of the neighbourhood. Most of them, this share,
+# go on to a third column. (A dumbbell's vector never goes on.)
 _LEAST_PAIRS = 3
 _GOES_ON = 0.6
 # A site has no column if the nearest one is farther than this fraction of the nearest distance.
@@ -116,7 +116,9 @@ class Lattice:
         if self._vote_tree is None:
             return kind
         first, second = (heights[self._related[:, k]] for k in (0, 1))
-        differs = np.where(self._related[:, 0] == self._related[:, 1], np.nan, np.abs(first - second))
+        differs = np.where(
+            self._related[:, 0] == self._related[:, 1], np.nan, np.abs(first - second)
+        )
         known = np.isfinite(differs)
         # np.nanmedian warns where nothing is known.
         spread = np.full(len(differs), np.inf)

@@ -261,9 +261,7 @@ def _halves_by_frames(counts, denoise, random_state):
 
 def _check_poisson(noisy, mask, name):
     """Refuse values that are not Poisson counts; return counts as float32."""
-    counts = check_images(
-        noisy, estimator_name=name, counts=True, min_size=MIN_SIZE, name="noisy"
-    )
+    counts = check_images(noisy, estimator_name=name, counts=True, min_size=MIN_SIZE, name="noisy")
     check_whole(counts, "noisy")
     _check_frames(counts, mask)
     step = max(1, len(counts) // _N_CHECKED)

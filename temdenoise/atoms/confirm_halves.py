@@ -353,7 +353,7 @@ def _judge(found, halves, evidence, scales, reach, fdr, min_share):
         drawn = [_AS_DRAWN * column.height for column in columns]
         p_as_drawn[k] = height_tail(columns, drawn, at_least=True)
     table["p_share"] = p_share
-    # No column is confirmed with a larger chance of error than fdr, however many others are certain.
+    # However many others are certain, no column is confirmed with a larger chance of error.
     table["q_share"] = np.maximum(q_values(p_share, table["region"]), p_share)
     table["present"] = table["q_value"] <= fdr
     weaker = ~(table["q_share"] <= fdr) | (p_as_drawn <= fdr)

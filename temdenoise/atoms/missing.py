@@ -158,7 +158,7 @@ def missing_columns(
         if k == 0 and sigma is None:
             drawn = images["denoised"]
             warn_if_pairs(drawn, halves.found, lengths.blob, polarity=polarity, mask=hidden)
-        table = _test_sites(halves, fdr, max_share)
+        table = test_sites(halves, fdr, max_share)
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     sites = pd.concat(tables, ignore_index=True)
@@ -167,8 +167,20 @@ def missing_columns(
     return sites
 
 
-def _test_sites(halves, fdr, max_share):
-    """Table of the predicted sites of one frame."""
+def test_sites(halves, fdr, max_share):
+    """Table of the predicted sites of one frame.
+
+    Parameters
+    ----------
+    halves : temdenoise.atoms.confirm_halves.Halves
+    fdr, max_share : float
+        As for `missing_columns`, checked.
+
+    Returns
+    -------
+    sites : pandas.DataFrame
+        As from `missing_columns`, without ``frame``.
+    """
     # Of each site: positions, and its evidence with the predicted height, from one half or both.
     points, gathered = np.empty((0, 2)), []
     for half in halves:
