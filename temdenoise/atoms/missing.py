@@ -22,7 +22,6 @@ _COLUMNS = {
     "x": "float64",
     "y": "float64",
     "drawn": "bool",
-    "n_halves": "int64",
     "height_predicted": "float64",
     "height_counted": "float64",
     "p_value": "float64",
@@ -75,9 +74,9 @@ def missing_columns(
         evidence of a missing column first:
 
         - ``frame``: number of the frame (int64);
-        - ``x``, ``y``: position in px: that of the column that a half shows, or the predicted one;
+        - ``x``, ``y``: position in px, mean over the halves: that of the column that the half
+          shows, or the predicted one;
         - ``drawn``: whether the denoised frame shows a column there (bool);
-        - ``n_halves``: number of halves whose lattice predicts the site (int64);
         - ``height_predicted``, ``height_counted``: height over the surroundings in counts/px of the
           frame, mean over the halves; the first as drawn at the neighbours that predict the site,
           the second as measured at the site on independent counts;
@@ -107,11 +106,11 @@ def missing_columns(
     facet, is not predicted. Nor is what lies within two `sigma` of the image's border or under the
     mask, or a place where the image shows no lattice. Nothing is assumed of the crystal.
 
-    Whether a half shows a column at the site has no part in the choice: all predicted sites are
-    tested. So both halves count, each with the weights that follow from the other, and their
-    statistics are added. The test is that of `confirm_atoms`, and the q-values are those of
-    Benjamini and Hochberg with Storey's estimate. A vacancy among many columns needs a small
-    p-value, which few electrons cannot give.
+    Sites are tested that both halves predict, whether or not they show a column there. So both
+    halves count, each with the weights that follow from the other, and their statistics are added.
+    The test is that of `confirm_atoms`, and the q-values are those of Benjamini and Hochberg with
+    Storey's estimate. A vacancy among many columns needs a small p-value, which few electrons
+    cannot give.
 
     The predicted height is the median of the neighbours' heights as drawn. At the edge of a
     particle, where columns get shorter from one to the next, the neighbours inside are higher. A
@@ -181,30 +180,23 @@ def test_sites(halves, fdr, max_share):
     sites : pandas.DataFrame
         As from `missing_columns`, without ``frame``.
     """
-    # Of each site: positions, and its evidence with the predicted height, from one half or both.
-    points, gathered = np.empty((0, 2)), []
-    for half in halves:
-        xy, tested = _predicted_sites(half, halves)
-        pairs = match_atoms(points, xy, max_distance=halves.reach)
-        for a, b in zip(pairs["a"], pairs["b"], strict=True):
-            points[a] = (points[a] + xy[b]) / 2
-            gathered[a] += tested[b]
-        new = np.setdiff1d(np.arange(len(xy)), pairs["b"])
-        points = np.concatenate([points, xy[new]])
-        gathered += [tested[k] for k in new]
+    # What only one half predicts is often the fault of a column that was drawn and does not exist.
+    (xy_a, tested_a), (xy_b, tested_b) = (_predicted_sites(half, halves) for half in halves)
+    pairs = match_atoms(xy_a, xy_b, max_distance=halves.reach)
+    a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
+    points = (xy_a[a] + xy_b[b]) / 2
     rows = []
-    for known in gathered:
-        columns, kinds, scales = zip(*known, strict=True)
+    for i, j in zip(a, b, strict=True):
+        columns, kinds, scales = zip(tested_a[i], tested_b[j], strict=True)
         counted = [c.observed / c.response * c.centre for c in columns]
         rows.append(
             (
-                len(known),
                 np.mean(np.multiply(kinds, scales)),
                 np.mean(np.multiply(counted, scales)),
                 height_tail(columns, [max_share * kind for kind in kinds], at_least=True),
             )
         )
-    names = ["n_halves", "height_predicted", "height_counted", "p_value"]
+    names = ["height_predicted", "height_counted", "p_value"]
     table = pd.DataFrame(np.array(rows).reshape(-1, len(names)), columns=names)
     table["x"], table["y"] = points.T
     found = halves.found[["x", "y"]].to_numpy()
@@ -216,7 +208,7 @@ def test_sites(halves, fdr, max_share):
 
 
 def _predicted_sites(half, halves):
-    """Sites that the lattice of one half predicts, and for each [(evidence, height, scale)]."""
+    """Sites that the lattice of one half predicts, and for each (evidence, height, scale)."""
     columns = half.columns[["x", "y"]].to_numpy()
     lattice = Lattice(columns)
     vacant = lattice.vacant_sites()
@@ -232,5 +224,5 @@ def _predicted_sites(half, halves):
     fit = np.concatenate([lattice.is_inside(columns), np.ones(len(vacant), dtype=bool)])
     fit &= [column is not None for column in evidence]
     fit &= halves.sign * kinds > 0
-    tested = [[(evidence[k], kinds[k], half.scale)] for k in np.flatnonzero(fit)]
+    tested = [(evidence[k], kinds[k], half.scale) for k in np.flatnonzero(fit)]
     return points[fit], tested
