@@ -363,6 +363,7 @@ def tasks(args):
 
 def run(args):
     """Study what is not done yet; return the results of all that was asked for."""
+    args.rows.parent.mkdir(parents=True, exist_ok=True)
     done = args.done = {}
     if args.rows.exists():
         text = args.rows.read_text()
@@ -531,14 +532,22 @@ def vacancy_tables(rows, report):
     caption += (
         "have a column, and that are no vacancy (a column, or no site of the crystal); share "
     )
-    caption += "of the vacancies that the lattice predicts, and share found."
+    caption += "of the vacancies in columns of contrast 27 % and more that the lattice predicts, "
+    caption += "and share found."
     columns = ["specimen", "e/px", "max_share", "have a column", "no vacancy", "predicted"]
     table = report.table(caption, [*columns, "found"])
     for (name, dose), frames in _by_specimen(rows):
         for share in (f"{s:g}" for s in MAX_SHARES):
             n = np.array([f["missing"][share]["n"] for f in frames], dtype=float)
             false = 100 * n[:, 2:] / np.maximum(n[:, 1:2], 1)
-            vacancies = [v for f in frames for v in f["missing"][share]["vacancies"]]
+            vacancies = [
+                site
+                for f in frames
+                for (_, _, normal, *_), site in zip(
+                    f["vacancies"], f["missing"][share]["vacancies"], strict=True
+                )
+                if normal
+            ]
             cells = [mean_and_error(false[:, 0]), mean_and_error(false.sum(axis=1))]
             cells += [percent([v is not None for v in vacancies])]
             cells += [percent([bool(v) for v in vacancies])]
@@ -592,7 +601,9 @@ def main():
     parser.add_argument("--weights", default="general", help="name or folder")
     parser.add_argument("--seed", type=int, default=20_201_012, help="of the particles")
     parser.add_argument("--n-specimens", type=int, default=24, help="with vacancies, of each kind")
-    parser.add_argument("--rows", type=Path, default=RESULTS / "fdr_calibration.jsonl")
+    parser.add_argument(
+        "--rows", type=Path, default=RESULTS / "fdr_calibration.work" / "frames.jsonl"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS / "fdr-calibration-cpu.json")
     parser.add_argument("--stop-after", type=float, metavar="MINUTES")
     parser.add_argument(

@@ -44,8 +44,10 @@ def confirm_atoms(
     microscopy" (Mohan et al., arXiv:2010.12970) leaves this problem open. Here the electrons of a
     frame are split at random into two halves, which are independent of each other if the counts are
     Poisson distributed. Columns are found on the denoised first half and tested on the counts of
-    the second half, and vice versa. On average, a share of at most `fdr` of the columns confirmed
-    in a frame is false, for any denoiser.
+    the second half, and vice versa. A column is confirmed if its height exceeds a share
+    (`min_share`) of the height of columns of its kind, not only if there is something: where a
+    column is missing, its neighbours leave a faint maximum. On average, a share of at most `fdr` of
+    the columns confirmed in a frame is false.
 
     Parameters
     ----------
@@ -56,6 +58,10 @@ def confirm_atoms(
         Raw electron counts: whole numbers, Poisson distributed, pixels independent.
     fdr : float, default=0.05
         False discovery rate: allowed share of false columns among the confirmed columns of a frame.
+    min_share : float, default=0.25
+        A column is confirmed if its height exceeds this share of the height of its kind, between 0
+        and 1. With a smaller share more columns are confirmed, and more vacancies that the
+        denoiser filled.
     pixel_size : float, optional
         Pixel size in pm, from which all lengths follow. By default that of `noisy`, if it is a
         `temdenoise.images.ImageStack` that knows it, otherwise 6.22 pm (and 8 px for `sigma`). It
@@ -95,10 +101,18 @@ def confirm_atoms(
         - ``height_drawn``, ``height_counted``: height of the column over its surroundings in
           counts/px of the frame, mean over the tests; the first as drawn in the denoised halves,
           the second as measured on the counts that are independent of them;
-        - ``p_value``: probability of counts that favour the column this much if there is none;
+        - ``height_kind``: height that a column of its kind has there, mean over the tests: the
+          median as drawn at the columns that the lattice relates to it, or ``height_drawn``,
+          whichever is higher;
+        - ``p_value``: probability of counts that favour the column this much if there is nothing;
           twice the smaller value of the two halves;
-        - ``q_value``: smallest `fdr` at which it is confirmed;
-        - ``verdict`` (categorical): "confirmed", "detected, not confirmed", or "rejected".
+        - ``q_value``: smallest `fdr` at which something is there;
+        - ``p_share``: probability of counts that favour the column this much if it has `min_share`
+          of the height of its kind; both halves together;
+        - ``q_share``: smallest `fdr` at which its height exceeds this share;
+        - ``present``: whether something is there, ``q_value <= fdr`` (bool);
+        - ``verdict`` (categorical): "confirmed", "weaker than drawn", "detected, not confirmed", or
+          "rejected".
 
         Columns are float64 and have no unit unless stated. NaN where nothing was tested.
 
@@ -121,10 +135,15 @@ def confirm_atoms(
     -----
     The verdicts:
 
-    - *confirmed*: ``q_value <= fdr``.
-    - *rejected*: not confirmed, and one of two reasons. Either the counts of the other half
-      contradict a column of even half the drawn height (one-sided p-value, twice the smaller of
-      two, at most `fdr`). Or the column is only in a denoised half and not in the denoised frame.
+    - *confirmed*: something is there (``q_value <= fdr``), its height exceeds `min_share` of the
+      height of its kind (``q_share <= fdr``), and the counts do not contradict 75 % of the drawn
+      height (one-sided p-value of both halves, at most `fdr`).
+    - *weaker than drawn*: something is there, but it is not confirmed: the remainder of a missing
+      column, a partly filled column, or a column with too few electrons to tell it from these.
+    - *rejected*: nothing is shown to be there, and one of two reasons. Either the counts of the
+      other half contradict a column of even half the drawn height (one-sided p-value, twice the
+      smaller of two, at most `fdr`). Or the column is only in a denoised half and not in the
+      denoised frame.
     - *detected, not confirmed*: all other columns; the counts do not decide. A column that is too
       weak to be found at half the dose is one of them, with NaN for its p-value.
 
@@ -138,12 +157,20 @@ def confirm_atoms(
     `temdenoise.atoms.split_surface_bulk`). Surface columns and all others are two families. Each
     family is tested with the procedure of Benjamini and Hochberg with Storey's estimate of the
     share of false columns, at ``fdr / 2`` in either direction. A test with a p-value above 0.1
-    never passes. A column that is confirmed in one direction is confirmed: the rates of the two
-    directions add up to at most `fdr`, even if they depend on each other.
+    never passes. Something is there if one direction says so: the rates of the two directions add
+    up to at most `fdr`, even if they depend on each other, for any denoiser.
+
+    The height is tested on both halves together, each with the weights that follow from the other:
+    all electrons count. The hypothesis is that the column has at most `min_share` of the height of
+    its kind, and a column passes only if its ``p_share`` is at most `fdr`, too. So a given vacancy
+    is confirmed with a probability of at most `fdr`, however strong the columns around it are. That
+    a column was found in both halves can favour it in this test (not in that for something), if
+    the denoiser draws it because of the noise and not because of the crystal.
 
     See Also
     --------
     confirm_atoms_from_halves : For halves that are split and denoised already.
+    missing_columns : Sites of the lattice where the counts reject a column.
     AtomClassifier : A probability for each column, learnt from simulations.
     temdenoise.plotting.AtomVerdictDisplay : Picture of the verdicts.
 

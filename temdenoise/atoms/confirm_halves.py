@@ -27,8 +27,8 @@ VERDICTS = ("confirmed", "weaker than drawn", "detected, not confirmed", "reject
 """The possible verdicts of `confirm_atoms` on a column."""
 
 MIN_SHARE = 0.25
-"""Default share of the height of its kind that a column must exceed. ``benchmarks/vacancies.py``
-measured it."""
+"""Default share of the height of its kind that a column must exceed.
+``benchmarks/fdr_calibration.py`` measured it."""
 
 # A column is weaker than drawn if the counts contradict this share of the drawn height.
 _AS_DRAWN = 0.75

@@ -16,7 +16,7 @@ from temdenoise.images import settle_pixel_size
 
 MAX_SHARE = 0.75
 """Default share of the height of its kind that a missing column does not reach.
-``benchmarks/vacancies.py`` measured it."""
+``benchmarks/fdr_calibration.py`` measured it."""
 
 _COLUMNS = {
     "x": "float64",
