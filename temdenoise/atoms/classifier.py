@@ -42,11 +42,11 @@ class AtomClassifier(BaseEstimator):
 
     Clean simulated images get noise and are denoised. For each column found in them it is known
     whether it is real. (The faint maximum that is left where a column is missing is not, as for
-    `temdenoise.atoms.confirm_atoms`.) A logistic regression on a few features of each column learns the
-    difference. Its probabilities use all electrons, so they separate weak columns and phantoms
-    better than `temdenoise.atoms.confirm_atoms`. But they are valid only for this denoiser, and
-    only if specimen, microscope and dose are those of the simulation. There is no warning if these
-    differ.
+    `temdenoise.atoms.confirm_atoms`.) A logistic regression on a few features of each column
+    learns the difference. Its probabilities use all electrons, so they separate weak columns and
+    phantoms better than `temdenoise.atoms.confirm_atoms`. But they are valid only for this
+    denoiser, and only if specimen, microscope and dose are those of the simulation. There is no
+    warning if these differ.
 
     Parameters
     ----------
