@@ -259,9 +259,8 @@ def study(clean, dose, threshold, seed, denoiser):
     result |= {k: score(truth, t, (t["region"] == "surface").to_numpy()) for k, t in rows.items()}
     halves = (a, b, denoised_a, denoised_b, denoised)
     for share in MIN_SHARES:
-        if share != MIN_SHARE:
-            table = confirm_atoms_from_halves(*halves, min_share=share, **options)
-        kept = table[table["verdict"] == "confirmed"]
+        judged = confirm_atoms_from_halves(*halves, min_share=share, **options)
+        kept = judged[judged["verdict"] == "confirmed"]
         scores = score(truth, kept, (kept["region"] == "surface").to_numpy())
         low = lower_than(share, kept, clean, denoised, RADIUS, SIGMA)
         result[f"share {share:g}"] = scores | {"low": low}

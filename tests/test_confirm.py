@@ -445,7 +445,8 @@ def test_display_marks_every_column_once(counts):
         denoised.images[0].get_array(), Dreamer().transform(counts[np.newaxis])[0]
     )
     marks = {m.get_label(): np.array(m.get_offsets()) for m in denoised.collections}
-    assert list(marks) == ["confirmed (5)", "detected, not confirmed (0)", "rejected (1)"]
+    labels = ["confirmed (5)", "weaker than drawn (0)", "detected, not confirmed (0)"]
+    assert list(marks) == [*labels, "rejected (1)"]
     phantom = expected[expected["verdict"] == "rejected"]
     np.testing.assert_allclose(
         marks["rejected (1)"], phantom[["x", "y"]].to_numpy() * PIXEL_SIZE / 1000

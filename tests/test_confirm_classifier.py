@@ -262,4 +262,4 @@ def test_the_remainder_of_a_missing_column_is_not_real():
     )
     real = _real_columns(clean.astype(np.float32), "bright", 0.01, Lengths(6.0))
     assert len(real) == 24
-    assert np.hypot(*(real[["x", "y"]] - sites[12]).to_numpy().T).min() > 20
+    assert np.hypot(*(real[["x", "y"]] - np.array(sites[12])).to_numpy().T).min() > 20

@@ -58,13 +58,14 @@ def test_a_removed_column_is_missing_whether_or_not_it_is_drawn(gone, drawn):
     table = look(without(gone), scene() if drawn else without(gone))
     np.testing.assert_allclose(found(table), SITES[[gone]], atol=1)
     assert list(table) == COLUMNS
-    assert len(table) == 25 - 4 + (gone == CORNER)  # all but the corners are predicted
     first = table.iloc[0]
     assert (first["missing"], first["drawn"]) == (True, drawn)
     assert table["p_value"].is_monotonic_increasing
     np.testing.assert_allclose(table["height_predicted"], 0.6 * 40, rtol=0.15)
     assert abs(first["height_counted"]) < 0.3 * first["height_predicted"]
-    assert table["drawn"].sum() == (21 if drawn else 20)
+    assert table["drawn"].tolist() == [drawn] + [True] * (len(table) - 1)
+    if drawn:
+        assert len(table) == 25 - 4  # all but the corners are predicted
 
 
 def test_a_missing_corner_is_not_predicted():
@@ -80,9 +81,9 @@ def test_nothing_is_missing_in_a_whole_crystal():
 
 
 def test_p_values_are_uniform_at_exactly_the_share():
-    sites = 40 + 60.0 * np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 2)
-    low = np.add.outer(np.arange(12), np.arange(12)).ravel() % 2 == 1
-    shape, share = (740, 740), 0.75
+    sites = 40 + 60.0 * np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2)
+    low = np.add.outer(np.arange(8), np.arange(8)).ravel() % 2 == 1
+    shape, share = (500, 500), 0.75
     drawn = scene(0.5, sites, shape)
     # the drawing is scaled to the mean of the counts, which hold fewer electrons
     scale = scene(np.where(low, share, 1.0) * 0.5, sites, shape).mean() / drawn.mean()
@@ -90,7 +91,7 @@ def test_p_values_are_uniform_at_exactly_the_share():
     table = look(true, drawn, dose=2, max_share=share)
     number = np.rint((table[["x", "y"]] - 40) / 60).astype(int)
     low = (number.sum(axis=1) % 2 == 1).to_numpy()
-    assert low.sum() == 70  # without two corners
+    assert low.sum() == 30  # without two corners
     assert kstest(table.loc[low, "p_value"], "uniform").pvalue > 0.01
     assert not table["missing"].any()
 

@@ -58,7 +58,7 @@ def confirm_atoms(
         Raw electron counts: whole numbers, Poisson distributed, pixels independent.
     fdr : float, default=0.05
         False discovery rate: allowed share of false columns among the confirmed columns of a frame.
-    min_share : float, default=0.25
+    min_share : float, default=0.3
         A column is confirmed if its height exceeds this share of the height of its kind, between 0
         and 1. With a smaller share more columns are confirmed, and more vacancies that the
         denoiser filled.

@@ -26,7 +26,7 @@ from temdenoise.images import first_with_pixel_size, settle_pixel_size
 VERDICTS = ("confirmed", "weaker than drawn", "detected, not confirmed", "rejected")
 """The possible verdicts of `confirm_atoms` on a column."""
 
-MIN_SHARE = 0.25
+MIN_SHARE = 0.3
 """Default share of the height of its kind that a column must exceed.
 ``benchmarks/fdr_calibration.py`` measured it."""
 
@@ -415,7 +415,7 @@ def check_share(name, share):
         raise TypeError(f"{name} must be a number between 0 and 1, got {share!r}.")
     if not 0 < share < 1:
         raise ValueError(
-            f"{name} must be a share of the height of a column, above 0 and below 1, such as 0.25; "
+            f"{name} must be a share of the height of a column, above 0 and below 1, such as 0.3; "
             f"got {share!r}."
         )
     return float(share)

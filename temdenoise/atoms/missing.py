@@ -222,7 +222,7 @@ def _predicted_sites(half, halves):
     points = np.concatenate([columns, vacant])
     kinds = lattice.kind_heights(drawn, points)
     fit = np.concatenate([lattice.is_inside(columns), np.ones(len(vacant), dtype=bool)])
-    fit &= [column is not None for column in evidence]
+    fit &= np.array([column is not None for column in evidence], dtype=bool)
     fit &= halves.sign * kinds > 0
     tested = [(evidence[k], kinds[k], half.scale) for k in np.flatnonzero(fit)]
     return points[fit], tested
