@@ -1,10 +1,11 @@
 """Are the error rates of confirm_atoms what they claim to be?
 
-    python benchmarks/fdr_calibration.py [IMAGE.tif ...] [--n-frames 500] [--output FRAMES.jsonl]
+    python benchmarks/fdr_calibration.py [IMAGE.tif ...] [--n-frames 40] [--n-specimens 24]
+        [--rows FRAMES.jsonl] [--stop-after MINUTES]
 
 Noisy frames of simulated particles that no network was trained on (make_ptceo2(models="varied"),
-10 frames of each model, at different defoci), and of clean images given as arguments (4.89 pm/px,
-0.45 counts/px in vacuum, shrunk by 0.785), 20 draws each. Each at several doses and thresholds of
+2 frames of each model, at different defoci), and of clean images given as arguments (4.89 pm/px,
+0.45 counts/px in vacuum, shrunk by 0.785), 20 draws each. Each at the given doses and thresholds of
 detection. Columns are compared with the maxima of the clean image:
 
 false      no maximum with a response of at least 2 % of the mean within 62 pm; displaced where one
@@ -12,7 +13,8 @@ false      no maximum with a response of at least 2 % of the mean within 62 pm; 
 normal     columns with a response of 13.5 % of the mean and more: contrast of 27 % and more; weak,
            9 to 13.5 %
 
-split      confirm_atoms, end to end
+split      confirm_atoms, end to end: q_value, something is there
+share      the same with its verdict "confirmed" at each min_share: the height exceeds this share
 unsplit    the same test on the counts the columns were found in, one direction, the same families
 disk       the paper's statistic with the same split: the electrons in disks of 70.4 pm against
            those expected at the level of the vacuum, with the Poisson distribution's p-value
@@ -24,39 +26,63 @@ columns that are confirmed, with all frames pooled; and the share of false colum
 a single test: of all, and of those without excess, where the clean image itself does not rise above
 a plane (by more than a tenth of the noise of the test), so that the hypothesis tested is true.
 p-values at random positions in vacuum are compared with the uniform distribution
-(Kolmogorov-Smirnov). Finished frames are kept in --output: the same command goes on after a stop,
-and adds frames. Ends with one JSON line.
+(Kolmogorov-Smirnov).
+
+Then frames with vacancies (--n-specimens of each kind, two defoci each, 0.45 and 2 counts/px): Pt
+on CeO2, Au, SrTiO3 and Si, where of each heavy element a column inside and one at the surface is
+gone. How many vacancies are drawn, called "something is there", and confirmed, by min_share?
+How many of the other columns of normal contrast? And what does missing_columns find, by max_share?
+
+Finished frames are kept in --rows: the same command goes on after a stop, and adds frames. With
+--stop-after it ends after some minutes with status 75 if something is left. Writes
+results/fdr-calibration-cpu.json, which the user guide shows, and ends with one JSON line.
 """
 
 import argparse
 import json
 import os
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _paper.report import Report
+from _paper.vacancies import SIGMA as SIGMAS
+from _paper.vacancies import specimen
 from authors_images import PIXEL_SIZE, shrunk
 from joblib import Parallel, delayed
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from scipy.stats import kstest, poisson
 
-from temdenoise import SBDDenoiser, find_atoms, make_ptceo2
-from temdenoise.atoms import column_polarity, confirm_atoms, match_atoms
+from temdenoise import SBDDenoiser, find_atoms, make_ptceo2, thin_counts
+from temdenoise.atoms import (
+    column_polarity,
+    confirm_atoms,
+    confirm_atoms_from_halves,
+    match_atoms,
+)
 from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
-from temdenoise.atoms.confirm_halves import RADIUS_PM, regions_of
+from temdenoise.atoms.confirm_halves import MIN_SHARE, RADIUS_PM, Halves, Lengths, regions_of
 from temdenoise.atoms.find import COLUMN_SIGMA, image_range
+from temdenoise.atoms.missing import MAX_SHARE, test_sites
 from temdenoise.inspection import likelihood_map
 from temdenoise.inspection._regions import RADIUS_PM as DISK_PM
 from temdenoise.inspection._regions import label_disks
 
+RESULTS = Path(__file__).parent / "results"
 FDR = (0.01, 0.05, 0.1)
-DOSES = (0.5, 1.0, 2.0)
-THRESHOLDS = (0.09, 0.045)
-BATCH = 10  # models simulated at a time
+MIN_SHARES = (0.2, 0.25, 0.3)
+MAX_SHARES = (0.5, 0.75, 0.9)
+SPECIMENS = ("Pt/CeO2", "Au", "SrTiO3", "Si")
+VACANCY_DOSES = (0.45, 2.0)  # counts/px in vacuum
+DOSES = (1.0,)
+THRESHOLDS = (0.09,)
+BATCH = 5  # models simulated at a time
 DRAWS = 20
+N_DEFOCI = 2  # of each specimen with vacancies
 FAINT, LEAST, NORMAL = 0.02, 0.09, 0.135
 SAME, NEAR = 62.2 / PIXEL_SIZE, 112 / PIXEL_SIZE
 RADIUS, SIGMA = RADIUS_PM / PIXEL_SIZE, COLUMN_SIGMA / PIXEL_SIZE
@@ -112,6 +138,82 @@ def score(truth, atoms, is_surface):
     return {"n": [int(c) for c in counts], "found": truth.found(atoms)}
 
 
+def lower_than(share, atoms, clean, denoised, radius, sigma):
+    """Number of columns whose height in the clean image is no more than a share of their kind's."""
+    xy = atoms[["x", "y"]].to_numpy()
+    height = column_tests(clean, denoised, xy, radius, sigma)["height_counted"].to_numpy()
+    kind = atoms["height_kind"].to_numpy()
+    return int((height * np.sign(kind) <= share * np.abs(kind)).sum())
+
+
+def study_vacancies(sample, k, dose, seed, denoiser):
+    """Verdicts on vacancies and columns of one noisy frame of a specimen, and what is missing."""
+    clean, full = sample.clean[k] * np.float32(dose), sample.full[k] * np.float32(dose)
+    noisy = np.random.RandomState(seed).poisson(clean).astype(np.float32)
+    sigma = SIGMAS.get(sample.name)
+    lengths = Lengths(PIXEL_SIZE, sigma)
+    polarity = column_polarity(full, sigma=lengths.blob)
+    options = {"sigma": sigma, "polarity": polarity}
+    scale = float(full.mean(dtype=np.float64)) / image_range(full)
+    shown = find_atoms(full, threshold=NORMAL * scale, pixel_size=PIXEL_SIZE, **options)
+    shown = cKDTree(shown[["x", "y"]])
+    vacancies, columns = sample.vacancies, sample.columns
+    away = cKDTree(vacancies[["x", "y"]]).query(columns[["x", "y"]])[0]
+    normal = shown.query(columns[["x", "y"]])[0] <= lengths.same
+    heavy = columns["element"].isin(set(vacancies["element"]))
+    columns = columns[columns["inside"] & heavy & normal & (away > 2 * lengths.same)]
+    result = {"vacancies": [], "columns": {}, "missing": {}}
+    for row in vacancies.itertuples():
+        normal = shown.query([row.x, row.y])[0] <= lengths.same
+        result["vacancies"].append([row.element, bool(row.surface), bool(normal)])
+
+    a, b = thin_counts(noisy, random_state=seed)
+    denoised = denoiser.transform(np.stack([a, b, noisy]), pixel_size=PIXEL_SIZE)
+    images = dict(
+        zip(("a", "b", "denoised_a", "denoised_b", "denoised"), (a, b, *denoised), strict=True)
+    )
+    denoised = images["denoised"]
+    for share in MIN_SHARES:
+        table = confirm_atoms_from_halves(
+            **images, min_share=share, pixel_size=PIXEL_SIZE, **options
+        )
+        kept = table[table["verdict"] == "confirmed"]
+        low = lower_than(share, kept, clean, denoised, lengths.window, lengths.column)
+        result["columns"][f"{share:g}"] = counts = {"confirmed": len(kept), "low": low}
+        found = _at(table, columns, lengths.same)
+        for name, group in found.groupby(columns["surface"].to_numpy()):
+            seen = [len(group), (group["verdict"] != "").sum(), group["present"].sum()]
+            seen.append((group["verdict"] == "confirmed").sum())
+            counts["surface" if name else "bulk"] = [int(n) for n in seen]
+        found = _at(table, vacancies, lengths.same)
+        for entry, row in zip(result["vacancies"], found.itertuples(), strict=True):
+            entry += [row.verdict] if len(entry) > 3 else [bool(row.present), row.verdict]
+
+    atoms = cKDTree(sample.columns[["x", "y"]])
+    halves = Halves(images, lengths, None, polarity=polarity, threshold=THRESHOLDS[0])
+    for share in MAX_SHARES:
+        sites = test_sites(halves, FDR[1], share)
+        gone = sites[sites["missing"]]
+        vacant = cKDTree(vacancies[["x", "y"]]).query(gone[["x", "y"]])[0] <= lengths.same
+        atom = (atoms.query(gone[["x", "y"]])[0] <= lengths.same) & ~vacant
+        found = _at(sites, vacancies, lengths.same)
+        result["missing"][f"{share:g}"] = {
+            "n": [len(sites), len(gone), int(atom.sum()), int((~atom & ~vacant).sum())],
+            "vacancies": found["missing"].tolist(),  # None: no site is predicted there
+        }
+    return result
+
+
+def _at(table, places, reach):
+    """Rows of a table at each place; where there is none, empty values."""
+    pairs = match_atoms(places, table, max_distance=reach)
+    found = table.astype(object).reindex(index=range(-len(places), 0))
+    found.iloc[pairs["a"].to_numpy()] = table.iloc[pairs["b"].to_numpy()].astype(object)
+    if "verdict" in found:
+        found = found.fillna({"verdict": "", "present": False})
+    return found.where(found.notna(), None).reset_index(drop=True)
+
+
 def disk_p_values(counts, image, atoms, level, polarity):
     """The paper's model as a test: electrons in each disk, against vacuum."""
     disks = atoms[["x", "y"]].assign(radius=DISK_PM / PIXEL_SIZE)
@@ -155,6 +257,13 @@ def study(clean, dose, threshold, seed, denoiser):
     # end to end
     rows = {f"split {rate:g}": table[table["q_value"] <= rate] for rate in FDR}
     result |= {k: score(truth, t, (t["region"] == "surface").to_numpy()) for k, t in rows.items()}
+    halves = (a, b, denoised_a, denoised_b, denoised)
+    for share in MIN_SHARES:
+        judged = confirm_atoms_from_halves(*halves, min_share=share, **options)
+        kept = judged[judged["verdict"] == "confirmed"]
+        scores = score(truth, kept, (kept["region"] == "surface").to_numpy())
+        low = lower_than(share, kept, clean, denoised, RADIUS, SIGMA)
+        result[f"share {share:g}"] = scores | {"low": low}
     # the counts that the columns were found in
     region = np.where(surface, "surface", "bulk").astype(object)
     xy = found[["x", "y"]].to_numpy()
@@ -212,8 +321,10 @@ def one(task, clean, weights):
     source = [frame, int(100 * dose), zlib.crc32(name.encode())]
     seed = int(np.random.RandomState(source).randint(2**31 - 1))
     denoiser = SBDDenoiser.from_pretrained(weights)
-    result = study(clean, dose, threshold, seed, denoiser)
-    return {"image": name, "frame": frame, "dose": dose, "threshold": threshold} | result
+    head = {"image": name, "frame": frame, "dose": dose, "threshold": threshold}
+    if name in SPECIMENS:
+        return head | study_vacancies(clean, frame % N_DEFOCI, dose, seed, denoiser)
+    return head | study(clean, dose, threshold, seed, denoiser)
 
 
 def clean_images(args):
@@ -232,21 +343,40 @@ def clean_images(args):
             yield "varied", start + k, sim.data[k]
 
 
+def tasks(args):
+    """Tasks (name, frame, dose, threshold), each with what makes its clean image or specimen."""
+    for name, frame, clean in clean_images(args):
+        for dose in args.doses:
+            for threshold in args.thresholds:
+                yield (name, frame, dose, threshold), clean
+    for number in range(args.n_specimens):
+        for name in SPECIMENS:
+            sample = None
+            for k in range(N_DEFOCI):
+                for dose in VACANCY_DOSES:
+                    task = (name, N_DEFOCI * number + k, dose, 0.0)
+                    if sample is None and task not in args.done:
+                        sample = specimen(name, args.seed + number, N_DEFOCI)
+                    yield task, sample
+
+
 def run(args):
     """Study what is not done yet; return the results of all that was asked for."""
-    done = {}
-    if args.output.exists():
-        text = args.output.read_text()
+    args.rows.parent.mkdir(parents=True, exist_ok=True)
+    done = args.done = {}
+    if args.rows.exists():
+        text = args.rows.read_text()
         whole = text[: text.rfind("\n") + 1]  # the last line may have been cut off
-        args.output.write_text(whole)
+        args.rows.write_text(whole)
         for line in whole.splitlines():
             row = json.loads(line)
             done[row["image"], row["frame"], row["dose"], row["threshold"]] = row
     wanted, pending = [], []
+    end = time.monotonic() + 60 * (args.stop_after or np.inf)
 
     def flush():
         jobs = (delayed(one)(task, clean, args.weights) for task, clean in pending)
-        with args.output.open("a") as file:
+        with args.rows.open("a") as file:
             for row in Parallel(args.n_jobs, return_as="generator")(jobs):
                 file.write(json.dumps(row) + "\n")
                 file.flush()
@@ -254,14 +384,13 @@ def run(args):
         pending.clear()
         print(f"{len(wanted)} of frames, doses and thresholds done", flush=True)
 
-    for name, frame, clean in clean_images(args):
-        for dose in args.doses:
-            for threshold in args.thresholds:
-                task = (name, frame, dose, threshold)
-                wanted.append(task)
-                if task not in done:
-                    pending.append((task, clean))
-        if len(pending) >= 64:
+    for task, clean in tasks(args):
+        wanted.append(task)
+        if task not in done:
+            if time.monotonic() > end:
+                raise SystemExit(75)
+            pending.append((task, clean))
+        if len(pending) >= args.batch:
             flush()
     if pending:
         flush()
@@ -273,6 +402,7 @@ def summary(rows):
     result = {"frames": len(rows)}
     tests = ("split", "unsplit", "disk")
     methods = ["detected", "map", *(f"{m} {rate:g}" for m in tests for rate in FDR)]
+    methods += [f"share {share:g}" for share in MIN_SHARES]
     for method in methods:
         here = [row[method] for row in rows if method in row]
         if not here:
@@ -281,6 +411,9 @@ def summary(rows):
         fdp = n[:, 1] / np.maximum(n[:, 0], 1)
         entry = {"fdp": fdp.mean(), "fdp_se": fdp.std() / np.sqrt(len(fdp))}
         entry["fdp_surface"] = (n[:, 3] / np.maximum(n[:, 2], 1)).mean()
+        if "low" in here[0]:
+            low = np.array([h["low"] for h in here]) / np.maximum(n[:, 0], 1)
+            entry["fdp_height"], entry["fdp_height_se"] = low.mean(), low.std() / len(low) ** 0.5
         entry["columns"], entry["false"] = n[:, 0].mean(), n[:, 1].mean()
         for name in ("normal", "weak", "surface_normal"):
             there, seen = np.sum([h["found"][name] for h in here], axis=0)
@@ -314,24 +447,175 @@ def summary(rows):
     return result
 
 
+def percent(values):
+    """Share of true values and its standard error, in per cent, as text; None without values."""
+    n = len(values)
+    if not n:
+        return None
+    share = np.mean(np.asarray(values, dtype=float))
+    # of a beta distribution: not zero where none or all are true
+    hits = n * share + 1
+    error = np.sqrt(hits * (n + 2 - hits) / (n + 2) ** 2 / (n + 3))
+    return f"{100 * share:.1f} ± {100 * error:.1f}"
+
+
+def percent_of(seen, there):
+    """The same of numbers: how many of how many."""
+    return percent(np.arange(there) < seen)
+
+
+def vacancy_tables(rows, report):
+    """Tables of the frames with vacancies."""
+    shares = [f"{share:g}" for share in MIN_SHARES]
+    names = [f"confirmed, min_share={share}" for share in shares]
+    captions = {
+        "all": "Vacancies: share (%, with standard error) that the denoised halves or the frame "
+        "draw, that has something according to the weaker statement, and that is confirmed.",
+        "drawn": "The same of vacancies that were drawn, in columns of contrast 27 % and more.",
+    }
+    for part, caption in captions.items():
+        columns = ["element", "e/px", "vacancies", "drawn", "something is there", *names]
+        table = report.table(caption, columns)
+        groups = {}
+        for row in rows:
+            for vacancy in row["vacancies"]:
+                element, surface, normal, _, verdict = vacancy[:5]
+                if part == "drawn" and not (normal and verdict):
+                    continue
+                place = f"{element}, {'surface' if surface else 'interior'}"
+                groups.setdefault((place, row["dose"]), []).append(vacancy)
+                groups.setdefault(("all", row["dose"]), []).append(vacancy)
+        for (place, dose), vacancies in sorted(
+            groups.items(), key=lambda g: (g[0][0] == "all", g[0])
+        ):
+            cells = [percent([v[4] != "" for v in vacancies]), percent([v[3] for v in vacancies])]
+            cells += [
+                percent([v[4 + k] == "confirmed" for v in vacancies]) for k in range(len(shares))
+            ]
+            report.row(table, [place, f"{dose:g}", len(vacancies), *cells])
+
+    caption = "Columns of contrast 27 % and more in the same frames: share (%) found, that has "
+    caption += "something, and that is confirmed."
+    table = report.table(caption, ["specimen", "e/px", "columns", "found", "something", *names])
+    groups = {}
+    for row in rows:
+        for place in ("bulk", "surface"):
+            here = {s: row["columns"][s].get(place) for s in shares}
+            if here[shares[0]] is not None:
+                key = (row["image"], place, row["dose"])
+                groups.setdefault(key, []).append(here)
+    for (name, place, dose), parts in sorted(groups.items()):
+        sums = {s: np.sum([part[s] for part in parts], axis=0) for s in shares}
+        there, found, present, _ = sums[shares[0]]
+        cells = [percent_of(found, there), percent_of(present, there)]
+        cells += [percent_of(sums[s][3], there) for s in shares]
+        report.row(table, [f"{name}, {place}", f"{dose:g}", int(there), *cells])
+
+    caption = "Share (%) of the confirmed columns of a frame whose height in the clean image is no "
+    caption += "more than min_share of the height of their kind; mean over frames."
+    table = report.table(
+        caption, ["specimen", "e/px", "frames", *(f"min_share={s}" for s in shares)]
+    )
+    for (name, dose), frames in _by_specimen(rows):
+        cells = []
+        for s in shares:
+            low = [
+                100 * f["columns"][s]["low"] / max(f["columns"][s]["confirmed"], 1) for f in frames
+            ]
+            cells.append(mean_and_error(low))
+        report.row(table, [name, f"{dose:g}", len(frames), *cells])
+
+    caption = (
+        "missing_columns, by max_share: share (%) of the sites called missing in a frame that "
+    )
+    caption += (
+        "have a column, and that are no vacancy (a column, or no site of the crystal); share "
+    )
+    caption += "of the vacancies in columns of contrast 27 % and more that the lattice predicts, "
+    caption += "and share found."
+    columns = ["specimen", "e/px", "max_share", "have a column", "no vacancy", "predicted"]
+    table = report.table(caption, [*columns, "found"])
+    for (name, dose), frames in _by_specimen(rows):
+        for share in (f"{s:g}" for s in MAX_SHARES):
+            n = np.array([f["missing"][share]["n"] for f in frames], dtype=float)
+            false = 100 * n[:, 2:] / np.maximum(n[:, 1:2], 1)
+            vacancies = [
+                site
+                for f in frames
+                for (_, _, normal, *_), site in zip(
+                    f["vacancies"], f["missing"][share]["vacancies"], strict=True
+                )
+                if normal
+            ]
+            cells = [mean_and_error(false[:, 0]), mean_and_error(false.sum(axis=1))]
+            cells += [percent([v is not None for v in vacancies])]
+            cells += [percent([bool(v) for v in vacancies])]
+            report.row(table, [name, f"{dose:g}", share, *cells])
+
+
+def mean_and_error(values):
+    """Mean with its standard error, as text."""
+    return f"{np.mean(values):.1f} ± {np.std(values) / np.sqrt(len(values)):.1f}"
+
+
+def _by_specimen(rows):
+    groups = {}
+    for row in rows:
+        for name in (row["image"], "all"):
+            groups.setdefault((name, row["dose"]), []).append(row)
+    return sorted(groups.items(), key=lambda g: (g[0][0] == "all", g[0]))
+
+
+def frame_table(result, report):
+    """Table of the frames without vacancies."""
+    caption = "Frames without vacancies: false among the columns of a frame, those no higher than "
+    caption += "min_share of their kind, and columns of contrast 27 % and more that are found (%)."
+    columns = ["frames", "columns taken", "false", "too low", "found", "found at the surface"]
+    table = report.table(caption, columns)
+    names = {"detected": "found, without a test", "split 0.05": "something is there"}
+    names |= {f"share {s:g}": f"confirmed, min_share={s:g}" for s in MIN_SHARES}
+    for key, values in result.items():
+        if not key.startswith("all,"):
+            continue
+        for method, name in names.items():
+            entry = values.get(method)
+            if entry is None:
+                continue
+            cells = [f"{100 * entry['fdp']:.1f} ± {100 * entry['fdp_se']:.1f}"]
+            low = entry.get("fdp_height")
+            cells.append(low and f"{100 * low:.1f} ± {100 * entry['fdp_height_se']:.1f}")
+            cells += [f"{100 * entry[f'power_{c}']:.1f}" for c in ("normal", "surface_normal")]
+            report.row(table, [f"{values['frames']}, {key[5:]}", name, *cells])
+
+
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="*", type=Path)
-    parser.add_argument("--n-frames", type=int, default=500, help="of simulated particles")
-    parser.add_argument("--frames-per-model", type=int, default=10, help="of different defocus")
+    parser.add_argument("--n-frames", type=int, default=40, help="of simulated particles")
+    parser.add_argument("--frames-per-model", type=int, default=2, help="of different defocus")
     parser.add_argument("--draws", type=int, default=DRAWS, help="frames of each image given")
     parser.add_argument("--doses", nargs="+", type=float, default=list(DOSES), help="x 0.45 e/px")
     parser.add_argument("--thresholds", nargs="+", type=float, default=list(THRESHOLDS))
     parser.add_argument("--weights", default="general", help="name or folder")
     parser.add_argument("--seed", type=int, default=20_201_012, help="of the particles")
-    parser.add_argument("--output", type=Path, default=Path("fdr_calibration.jsonl"))
+    parser.add_argument("--n-specimens", type=int, default=24, help="with vacancies, of each kind")
+    parser.add_argument(
+        "--rows", type=Path, default=RESULTS / "fdr_calibration.work" / "frames.jsonl"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS / "fdr-calibration-cpu.json")
+    parser.add_argument("--stop-after", type=float, metavar="MINUTES")
+    parser.add_argument(
+        "--batch", type=int, default=64, help="frames between two looks at the time"
+    )
     parser.add_argument("--n-jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
 
     rows = run(args)
     groups = {}
     for row in rows:
+        if row["image"] in SPECIMENS:
+            continue
         kind = "varied" if row["image"] == "varied" else row["image"].split("-")[0]
         for group in {kind, "all"}:
             key = f"{group}, dose x {row['dose']:g}, threshold {row['threshold']:g}"
@@ -341,6 +625,26 @@ def main():
         print(key)
         for name, value in values.items():
             print("   ", name, value)
+    args.device = "cpu"
+    settings = [
+        "n_frames",
+        "frames_per_model",
+        "draws",
+        "doses",
+        "thresholds",
+        "n_specimens",
+        "seed",
+    ]
+    report = Report(
+        args, "fdr-calibration", "Columns confirmed and missing", [*settings, "weights"]
+    )
+    report.content["settings"] |= {"min_share": MIN_SHARE, "max_share": MAX_SHARE}
+    if result:
+        frame_table(result, report)
+    vacancies = [row for row in rows if row["image"] in SPECIMENS]
+    if vacancies:
+        vacancy_tables(vacancies, report)
+    report.finish()
     print(json.dumps(result))
 
 

@@ -14,7 +14,7 @@ from temdenoise.plotting import AtomVerdictDisplay
 PIXEL_SIZE = 6.0
 COLUMNS = [
     "x", "y", "response", "region", "in_frame", "n_halves", "height_drawn", "height_counted",
-    "p_value", "q_value", "verdict",
+    "height_kind", "p_value", "q_value", "p_share", "q_share", "present", "verdict",
 ]  # fmt: skip
 TRUE = [(60.0, 60.0), (120.0, 60.0), (180.0, 60.0), (60.0, 120.0), (120.0, 120.0)]
 FALSE = (180.0, 120.0)
@@ -68,7 +68,9 @@ def test_true_columns_are_confirmed_and_a_phantom_is_not(counts):
     true = table[table["verdict"] == "confirmed"]
     np.testing.assert_allclose(true["height_drawn"], 0.5, rtol=0.15)
     assert true["height_counted"].mean() == pytest.approx(0.5, abs=0.1)
-    assert ((true["q_value"] <= 0.05) == (true["verdict"] == "confirmed")).all()
+    np.testing.assert_allclose(true["height_kind"], true["height_drawn"], rtol=0.1)
+    assert (table["present"] == (table["q_value"] <= 0.05)).all()
+    assert (true[["q_value", "q_share"]] <= 0.05).all(axis=None)
 
 
 def test_the_table_follows_from_the_two_halves(counts):
@@ -198,9 +200,10 @@ def test_few_columns(n_atoms):
     assert len(table) == n_atoms
     assert list(table) == ["frame", *COLUMNS]
     assert table["verdict"].cat.categories.tolist() == [
-        "confirmed", "detected, not confirmed", "rejected",
+        "confirmed", "weaker than drawn", "detected, not confirmed", "rejected",
     ]  # fmt: skip
     kinds = {"frame": "i", "x": "f", "in_frame": "b", "n_halves": "i", "q_value": "f"}
+    kinds |= {"q_share": "f", "present": "b"}
     assert {name: table[name].dtype.kind for name in kinds} == kinds
     assert (table["verdict"] == "confirmed").all()
 
@@ -238,7 +241,7 @@ def test_lengths_are_physical():
 
 def test_dark_columns_and_surface():
     sites = [(65.0 + 40 * i, 70.0 + 40 * j) for i in range(4) for j in range(4)]
-    clean = scene(sites, height=-0.6, level=2.0, shape=(260, 250))
+    clean = scene(sites, height=-1.2, level=4.0, shape=(260, 250))
     counts = np.random.default_rng(3).poisson(clean)
     a, b = thin_counts(counts, random_state=0)
     table = confirm_atoms_from_halves(a, b, clean, clean, pixel_size=PIXEL_SIZE)
@@ -365,6 +368,10 @@ def test_masks_with_messages_of_their_own(counts):
         ({"fdr": 0}, ValueError, "above 0 and below 1"),
         ({"fdr": 1.5}, ValueError, "above 0 and below 1"),
         ({"fdr": "5 %"}, TypeError, "fdr must be a number"),
+        ({"min_share": 0}, ValueError, "min_share must be a share .* above 0 and below 1"),
+        ({"min_share": 1.0}, ValueError, "min_share must be a share"),
+        ({"min_share": np.nan}, ValueError, "min_share must be a share"),
+        ({"min_share": True}, TypeError, "min_share must be a number"),
         ({"sigma": -8}, ValueError, "sigma"),
         ({"sigma": [4, 8]}, TypeError, "sigma must be a number"),
         ({"split": "half"}, ValueError, "split must be"),
@@ -438,7 +445,8 @@ def test_display_marks_every_column_once(counts):
         denoised.images[0].get_array(), Dreamer().transform(counts[np.newaxis])[0]
     )
     marks = {m.get_label(): np.array(m.get_offsets()) for m in denoised.collections}
-    assert list(marks) == ["confirmed (5)", "detected, not confirmed (0)", "rejected (1)"]
+    labels = ["confirmed (5)", "weaker than drawn (0)", "detected, not confirmed (0)"]
+    assert list(marks) == [*labels, "rejected (1)"]
     phantom = expected[expected["verdict"] == "rejected"]
     np.testing.assert_allclose(
         marks["rejected (1)"], phantom[["x", "y"]].to_numpy() * PIXEL_SIZE / 1000

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from temdenoise import LowPassDenoiser, find_atoms
 from temdenoise.atoms import AtomClassifier, match_atoms
-from temdenoise.atoms.classifier import FEATURES
+from temdenoise.atoms.classifier import FEATURES, _real_columns
+from temdenoise.atoms.confirm_halves import Lengths
 from temdenoise.images import ImageStack, PixelSizeWarning
 
 PIXEL_SIZE = 6.0
@@ -249,3 +250,17 @@ def test_sigma_is_kept(denoiser, classifier, tmp_path):
     assert not np.allclose(finer.coef_, classifier.coef_)
     finer.save(tmp_path / "model.json")
     assert AtomClassifier.load(tmp_path / "model.json", denoiser).sigma == 7.0
+
+
+def test_the_remainder_of_a_missing_column_is_not_real():
+    heights = np.full(25, 1.0)
+    heights[12] = 0.15
+    sites = [(60.0 + 45 * i, 60.0 + 45 * j) for i in range(5) for j in range(5)]
+    y, x = np.mgrid[:300, :300]
+    clean = 1 + sum(
+        h * np.exp(-((x - u) ** 2 + (y - v) ** 2) / 200)
+        for h, (u, v) in zip(heights, sites, strict=True)
+    )
+    real = _real_columns(clean.astype(np.float32), "bright", 0.01, Lengths(6.0))
+    assert len(real) == 24
+    assert np.hypot(*(real[["x", "y"]] - np.array(sites[12])).to_numpy().T).min() > 20

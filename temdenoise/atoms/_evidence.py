@@ -1,5 +1,7 @@
 """Test each column that was found in an image on counts that are independent of this image."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
@@ -73,12 +75,92 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
         - ``height_drawn``, ``height_counted``: height of the profile at the centre over its rim,
           in units of `counts`; the first is fitted to the image, the second follows from T.
     """
+    return tests_of(gather_evidence(counts, image, xy, radius, sigma, trusted, template_xy))
+
+
+def tests_of(evidence):
+    """Table of the tests of single columns, as `column_tests` describes it.
+
+    Parameters
+    ----------
+    evidence : list of Evidence or None
+
+    Returns
+    -------
+    tests : pandas.DataFrame
+    """
+    tests = np.full((len(evidence), len(_COLUMNS)), np.nan)
+    for k, column in enumerate(evidence):
+        if column is not None:
+            tests[k] = _test(column)
+    return pd.DataFrame(tests, columns=_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the counts of one window say of a column.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n,)
+        Of the statistic.
+    rate : ndarray of shape (n,)
+        Mean counts without a column.
+    column : ndarray of shape (n,)
+        Mean profile of columns.
+    floor : float
+        The rate is never taken to be smaller.
+    observed, predicted : float
+        Statistic of the counts, and of the image.
+    amplitude : float
+        Height of the column that the image shows, in units of `column`.
+    centre : float
+        Value of `column` at the centre, which turns amplitudes into heights in counts/px.
+    """
+
+    weights: np.ndarray
+    rate: np.ndarray
+    column: np.ndarray
+    floor: float
+    observed: float
+    predicted: float
+    amplitude: float
+    centre: float
+
+    @property
+    def response(self):
+        """Mean of the statistic for a column of amplitude 1."""
+        return self.weights @ self.column
+
+    @property
+    def height(self):
+        """Height in counts/px of the column that the image shows."""
+        return self.amplitude * self.centre
+
+    def rate_with(self, amplitude):
+        """Mean counts with a column."""
+        return np.maximum(self.rate + amplitude * self.column, self.floor)
+
+
+def gather_evidence(counts, image, xy, radius, sigma, trusted=None, template_xy=None):
+    """Statistics of the columns of an image on counts: see `column_tests`.
+
+    Parameters
+    ----------
+    counts, image, xy, radius, sigma, trusted, template_xy
+        As for `column_tests`.
+
+    Returns
+    -------
+    evidence : list of Evidence or None
+        None where nothing can be tested.
+    """
     trusted = np.ones(np.shape(counts), dtype=bool) if trusted is None else trusted
     image = np.asarray(image, dtype=np.float64)
-    tests = np.full((len(xy), len(_COLUMNS)), np.nan)
+    evidence = [None] * len(xy)
     total = image[trusted].sum()
     if not (len(xy) and total > 0):  # an image of zeros has no scale
-        return pd.DataFrame(tests, columns=_COLUMNS)
+        return evidence
     image = image * (counts[trusted].sum(dtype=np.float64) / total)
     windows = [_Window(x, y, radius, trusted) for x, y in xy]
     if template_xy is None:
@@ -94,8 +176,44 @@ def column_tests(counts, image, xy, radius, sigma, trusted=None, template_xy=Non
         if roundness[k] < _RIDGE:
             away = window.dx * np.cos(across[k]) + window.dy * np.sin(across[k])
             nuisance.append(np.exp(-(away**2) / (2 * sigma**2)))
-        tests[k] = _test(counts, image, window, profile, np.column_stack(nuisance))
-    return pd.DataFrame(tests, columns=_COLUMNS)
+        evidence[k] = _measure(counts, image, window, profile, np.column_stack(nuisance))
+    return evidence
+
+
+def height_tail(evidence, heights, *, at_least):
+    """P-value of a hypothesis on the height of one column, on several independent counts together.
+
+    Parameters
+    ----------
+    evidence : sequence of Evidence
+        Of one column, on one or more counts.
+    heights : sequence of float
+        Boundary of the hypothesis in each of them, in counts/px.
+    at_least : bool
+        Whether the hypothesis is that the column has at least these heights (or at most).
+
+    Returns
+    -------
+    p : float
+        NaN if there is no evidence, or a height does not have the sign of the columns.
+
+    Notes
+    -----
+    The statistics are added with the weights of the likelihood's derivative by the common ratio of
+    height to boundary, so that each counts as much as it knows.
+    """
+    sign = -1.0 if at_least else 1.0
+    excess, weights, rates = 0.0, [], []
+    for column, height in zip(evidence, heights, strict=True):
+        if not height * column.centre > 0:
+            return np.nan
+        amplitude = height / column.centre
+        excess += amplitude * (column.observed - amplitude * column.response)
+        weights.append(amplitude * column.weights)
+        rates.append(column.rate_with(amplitude))
+    if not weights:
+        return np.nan
+    return tail(sign * excess, sign * np.concatenate(weights), np.concatenate(rates))
 
 
 class _Window:
@@ -174,35 +292,38 @@ def principal_curvatures(image, xy, sigma):
     return np.divide(weak, strong, out=np.ones(len(xy)), where=strong > 0), angle
 
 
-def _test(counts, image, window, profile, nuisance):
+def _measure(counts, image, window, profile, nuisance):
     drawn = window.of(image)
     level = drawn.mean()
     column = np.interp(window.distance, np.arange(len(profile)), profile)
     column -= column[window.distance > window.distance.max() - 1].mean()
     if not level > 0 or not column.any():
-        return np.nan
+        return None
     plane = nuisance[:, :3]
-    height = np.linalg.lstsq(np.column_stack([column, plane]), drawn, rcond=None)[0][0]
-    rate = np.maximum(drawn - height * column, _FLOOR * level)
+    amplitude = np.linalg.lstsq(np.column_stack([column, plane]), drawn, rcond=None)[0][0]
+    floor = _FLOOR * level
+    rate = np.maximum(drawn - amplitude * column, floor)
 
     # Least squares with weights 1/rate: a projection on the complement of the nuisance terms.
     root = 1 / np.sqrt(rate)
     basis, _ = np.linalg.qr(nuisance * root[:, np.newaxis])
     residual = column * root
     weights = root * (residual - basis @ (basis.T @ residual))
-    deviation = np.sqrt(weights**2 @ rate)
     observed, predicted = weights @ window.of(counts), weights @ drawn
-
-    with_half = np.maximum(rate + height / 2 * column, _FLOOR * level)
-    response = weights @ column
     centre = column[window.distance.argmin()]
+    return Evidence(weights, rate, column, floor, observed, predicted, amplitude, centre)
+
+
+def _test(column):
+    deviation = np.sqrt(column.weights**2 @ column.rate)
+    half = column.amplitude / 2
     return (
-        tail(observed, weights, rate),
-        tail(height / 2 * response - observed, -weights, with_half),
-        observed / deviation,
-        predicted / deviation,
-        height * centre,
-        observed / response * centre,
+        tail(column.observed, column.weights, column.rate),
+        tail(half * column.response - column.observed, -column.weights, column.rate_with(half)),
+        column.observed / deviation,
+        column.predicted / deviation,
+        column.height,
+        column.observed / column.response * column.centre,
     )
 
 

@@ -17,7 +17,8 @@ from temdenoise._lengths import check_length, check_pixel_size
 from temdenoise._one_image import check_one_image
 from temdenoise._validation import check_images
 from temdenoise.atoms._evidence import column_tests, principal_curvatures
-from temdenoise.atoms.confirm_halves import PIXEL_SIZE, Lengths, regions_of
+from temdenoise.atoms._lattice import Lattice
+from temdenoise.atoms.confirm_halves import MIN_SHARE, PIXEL_SIZE, Lengths, regions_of
 from temdenoise.atoms.find import THRESHOLD, column_polarity, find_atoms
 from temdenoise.atoms.match import match_atoms
 from temdenoise.images import settle_pixel_size
@@ -31,8 +32,8 @@ FORMAT = 2
 
 # Columns are neighbours up to this distance: the first shell of Pt and that of CeO2.
 _SHELL_PM = 400.0
-# A column is real if the clean image has a maximum at its position. The threshold for this maximum
-# is this share of the usual one.
+# A column is real if the clean image has a maximum at its position, and no mere remainder of a
+# missing column. The threshold for this maximum is this share of the usual one.
 _REAL = 0.25
 # The model is of second order in the features, which are clipped at this many standard deviations.
 _OUTLIER = 4.0
@@ -42,11 +43,12 @@ class AtomClassifier(BaseEstimator):
     """Probability that a column is real, learnt from simulated images.
 
     Clean simulated images get noise and are denoised. For each column found in them it is known
-    whether it is real. A logistic regression on a few features of each column learns the
-    difference. Its probabilities use all electrons, so they separate weak columns and phantoms
-    better than `temdenoise.atoms.confirm_atoms`. But they are valid only for this denoiser, and
-    only if specimen, microscope and dose are those of the simulation. There is no warning if these
-    differ.
+    whether it is real. (The faint maximum that is left where a column is missing is not, as for
+    `temdenoise.atoms.confirm_atoms`.) A logistic regression on a few features of each column
+    learns the difference. Its probabilities use all electrons, so they separate weak columns and
+    phantoms better than `temdenoise.atoms.confirm_atoms`. But they are valid only for this
+    denoiser, and only if specimen, microscope and dose are those of the simulation. There is no
+    warning if these differ.
 
     Parameters
     ----------
@@ -152,13 +154,7 @@ class AtomClassifier(BaseEstimator):
             noisy, clean = noise.sample(clean, return_clean=True)
             polarity = column_polarity(clean, sigma=lengths.blob)
             atoms = self._measure(noisy, polarity, lengths)
-            real = find_atoms(
-                clean,
-                sigma=lengths.blob,
-                polarity=polarity,
-                threshold=_REAL * self.threshold,
-                exclude_border=False,
-            )
+            real = _real_columns(clean, polarity, _REAL * self.threshold, lengths)
             atoms["real"] = False
             atoms.loc[match_atoms(atoms, real, max_distance=lengths.same)["a"], "real"] = True
             tables.append(atoms)
@@ -341,6 +337,17 @@ class AtomClassifier(BaseEstimator):
         atoms["roundness"] = principal_curvatures(denoised, xy, lengths.column)[0]
         surface = regions_of(atoms, denoised.shape, lengths.pixel_size) == "surface"
         return atoms.assign(surface=surface.astype(np.float64))
+
+
+def _real_columns(clean, polarity, threshold, lengths):
+    """Maxima of a clean image, without those that neighbours leave where a column is missing."""
+    maxima = find_atoms(
+        clean, sigma=lengths.blob, polarity=polarity, threshold=threshold, exclude_border=False
+    )
+    xy = maxima[["x", "y"]].to_numpy()
+    heights = column_tests(clean, clean, xy, lengths.window, lengths.column)["height_drawn"]
+    heights = np.abs(heights.to_numpy())
+    return maxima[~(heights <= MIN_SHARE * Lattice(xy).kind_heights(heights, xy))]
 
 
 def _terms(features, mean, scale):

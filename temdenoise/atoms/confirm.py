@@ -6,7 +6,13 @@ import pandas as pd
 from temdenoise._calls import transform_keywords
 from temdenoise._one_image import check_whole
 from temdenoise._validation import check_images, check_mask, refuse_masked
-from temdenoise.atoms.confirm_halves import Lengths, check_rate, confirm_images
+from temdenoise.atoms.confirm_halves import (
+    MIN_SHARE,
+    Lengths,
+    check_rate,
+    check_share,
+    confirm_images,
+)
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
 from temdenoise.noise import analyze_noise, thin_counts
@@ -22,6 +28,7 @@ def confirm_atoms(
     noisy,
     *,
     fdr=0.05,
+    min_share=MIN_SHARE,
     pixel_size=None,
     sigma=None,
     split="thinning",
@@ -38,8 +45,10 @@ def confirm_atoms(
     microscopy" (Mohan et al., arXiv:2010.12970) leaves this problem open. Here the electrons of a
     frame are split at random into two halves, which are independent of each other if the counts are
     Poisson distributed. Columns are found on the denoised first half and tested on the counts of
-    the second half, and vice versa. On average, a share of at most `fdr` of the columns confirmed
-    in a frame is false, for any denoiser.
+    the second half, and vice versa. A column is confirmed if its height exceeds a share
+    (`min_share`) of the height of columns of its kind, not only if there is something: where a
+    column is missing, its neighbours leave a faint maximum. On average, a share of at most `fdr` of
+    the columns confirmed in a frame is false.
 
     Parameters
     ----------
@@ -50,6 +59,10 @@ def confirm_atoms(
         Raw electron counts: whole numbers, Poisson distributed, pixels independent.
     fdr : float, default=0.05
         False discovery rate: allowed share of false columns among the confirmed columns of a frame.
+    min_share : float, default=0.3
+        A column is confirmed if its height exceeds this share of the height of its kind, between 0
+        and 1. With a smaller share more columns are confirmed, and more vacancies that the
+        denoiser filled.
     pixel_size : float, optional
         Pixel size in pm, from which all lengths follow. By default that of `noisy`, if it is a
         `temdenoise.images.ImageStack` that knows it, otherwise 6.22 pm (and 8 px for `sigma`). It
@@ -89,10 +102,18 @@ def confirm_atoms(
         - ``height_drawn``, ``height_counted``: height of the column over its surroundings in
           counts/px of the frame, mean over the tests; the first as drawn in the denoised halves,
           the second as measured on the counts that are independent of them;
-        - ``p_value``: probability of counts that favour the column this much if there is none;
+        - ``height_kind``: height that a column of its kind has there, mean over the tests: the
+          median as drawn at the columns that the lattice relates to it, or ``height_drawn``,
+          whichever is higher;
+        - ``p_value``: probability of counts that favour the column this much if there is nothing;
           twice the smaller value of the two halves;
-        - ``q_value``: smallest `fdr` at which it is confirmed;
-        - ``verdict`` (categorical): "confirmed", "detected, not confirmed", or "rejected".
+        - ``q_value``: smallest `fdr` at which something is there;
+        - ``p_share``: probability of counts that favour the column this much if it has `min_share`
+          of the height of its kind; both halves together;
+        - ``q_share``: smallest `fdr` at which its height exceeds this share;
+        - ``present``: whether something is there, ``q_value <= fdr`` (bool);
+        - ``verdict`` (categorical): "confirmed", "weaker than drawn", "detected, not confirmed", or
+          "rejected".
 
         Columns are float64 and have no unit unless stated. NaN where nothing was tested.
 
@@ -116,10 +137,15 @@ def confirm_atoms(
     -----
     The verdicts:
 
-    - *confirmed*: ``q_value <= fdr``.
-    - *rejected*: not confirmed, and one of two reasons. Either the counts of the other half
-      contradict a column of even half the drawn height (one-sided p-value, twice the smaller of
-      two, at most `fdr`). Or the column is only in a denoised half and not in the denoised frame.
+    - *confirmed*: something is there (``q_value <= fdr``), its height exceeds `min_share` of the
+      height of its kind (``q_share <= fdr``), and the counts do not contradict 75 % of the drawn
+      height (one-sided p-value of both halves, at most `fdr`).
+    - *weaker than drawn*: something is there, but it is not confirmed: the remainder of a missing
+      column, a partly filled column, or a column with too few electrons to tell it from these.
+    - *rejected*: nothing is shown to be there, and one of two reasons. Either the counts of the
+      other half contradict a column of even half the drawn height (one-sided p-value, twice the
+      smaller of two, at most `fdr`). Or the column is only in a denoised half and not in the
+      denoised frame.
     - *detected, not confirmed*: all other columns; the counts do not decide. A column that is too
       weak to be found at half the dose is one of them, with NaN for its p-value.
 
@@ -133,12 +159,20 @@ def confirm_atoms(
     `temdenoise.atoms.split_surface_bulk`). Surface columns and all others are two families. Each
     family is tested with the procedure of Benjamini and Hochberg with Storey's estimate of the
     share of false columns, at ``fdr / 2`` in either direction. A test with a p-value above 0.1
-    never passes. A column that is confirmed in one direction is confirmed: the rates of the two
-    directions add up to at most `fdr`, even if they depend on each other.
+    never passes. Something is there if one direction says so: the rates of the two directions add
+    up to at most `fdr`, even if they depend on each other, for any denoiser.
+
+    The height is tested on both halves together, each with the weights that follow from the other:
+    all electrons count. The hypothesis is that the column has at most `min_share` of the height of
+    its kind, and a column passes only if its ``p_share`` is at most `fdr`, too. So a given vacancy
+    is confirmed with a probability of at most `fdr`, however strong the columns around it are. That
+    a column was found in both halves can favour it in this test (not in that for something), if
+    the denoiser draws it because of the noise and not because of the crystal.
 
     See Also
     --------
     confirm_atoms_from_halves : For halves that are split and denoised already.
+    missing_columns : Sites of the lattice where the counts reject a column.
     AtomClassifier : A probability for each column, learnt from simulations.
     temdenoise.plotting.AtomVerdictDisplay : Picture of the verdicts.
 
@@ -156,9 +190,51 @@ def confirm_atoms(
     >>> (atoms["verdict"] == "confirmed").sum()
     np.int64(25)
     """
-    fdr = check_rate(fdr)
+    fdr, min_share = check_rate(fdr), check_share("min_share", min_share)
     pixel_size = settle_pixel_size(noisy, pixel_size)
     transform_keywords(denoiser)  # refuses an object that cannot denoise, before any work
+    lengths = Lengths(pixel_size, sigma)
+    options = {"threshold": threshold, "polarity": polarity}
+    tables = []
+    frames = denoised_halves(
+        denoiser,
+        noisy,
+        pixel_size=pixel_size,
+        split=split,
+        mask=mask,
+        transform_params=transform_params,
+        random_state=random_state,
+        name="confirm_atoms",
+    )
+    for k, (images, hidden) in enumerate(frames):
+        table = confirm_images(images, fdr, min_share, lengths, hidden, **options)
+        if k == 0 and sigma is None:
+            frame = table[table["in_frame"]]
+            warn_if_pairs(images["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
+        table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def denoised_halves(
+    denoiser, noisy, *, pixel_size, split, mask, transform_params, random_state, name
+):
+    """Split each frame into two independent images of counts, and denoise these and the frame.
+
+    Parameters
+    ----------
+    denoiser, noisy, pixel_size, split, mask, transform_params, random_state
+        As for `confirm_atoms`.
+    name : str
+        Function that was called, for error messages.
+
+    Yields
+    ------
+    images : dict
+        Images of shape (height, width): ``a``, ``b``, ``denoised_a``, ``denoised_b``, ``denoised``.
+    mask : bool ndarray of shape (height, width) or None
+        That of the frame.
+    """
     if split not in ("thinning", "frames"):
         raise ValueError(f'split must be "thinning" or "frames", got {split!r}.')
     refuse_masked(noisy, "noisy")
@@ -167,7 +243,7 @@ def confirm_atoms(
     if mask is not None and noisy.ndim == 3:  # the error for another shape is about noisy
         mask = check_mask(mask, noisy.shape)
         noisy = noisy if mask is None else np.where(mask, 0, noisy)  # masked pixels may be NaN
-    counts = _check_poisson(noisy, mask)
+    counts = _check_poisson(noisy, mask, name)
     if split == "frames":
         after = [(k, k + 1) for k in range(len(counts) - 1)]
         refuse_dependent("noisy", counts, after, mask)
@@ -179,21 +255,11 @@ def confirm_atoms(
         )
         return denoiser.transform(images, **keywords)
 
-    lengths = Lengths(pixel_size, sigma)
-    options = {"threshold": threshold, "polarity": polarity}
     names = ("a", "b", "denoised_a", "denoised_b", "denoised")
     find = _halves_by_thinning if split == "thinning" else _halves_by_frames
-    tables = []
     for k, (halves, images) in enumerate(find(counts, denoise, random_state)):
         hidden = None if mask is None else mask[k]
-        named = dict(zip(names, (*halves, *images), strict=True))
-        table = confirm_images(named, fdr, lengths, hidden, **options)
-        if k == 0 and sigma is None:
-            frame = table[table["in_frame"]]
-            warn_if_pairs(named["denoised"], frame, lengths.blob, polarity=polarity, mask=hidden)
-        table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        yield dict(zip(names, (*halves, *images), strict=True)), hidden
 
 
 def _halves_by_thinning(counts, denoise, random_state):
@@ -225,28 +291,11 @@ def _halves_by_frames(counts, denoise, random_state):
         yield (counts[k], counts[other]), (images[k], images[other], images[k])
 
 
-def _check_poisson(noisy, mask):
+def _check_poisson(noisy, mask, name):
     """Refuse values that are not Poisson counts; return counts as float32."""
-    counts = check_images(
-        noisy, estimator_name="confirm_atoms", counts=True, min_size=MIN_SIZE, name="noisy"
-    )
+    counts = check_images(noisy, estimator_name=name, counts=True, min_size=MIN_SIZE, name="noisy")
     check_whole(counts, "noisy")
     _check_frames(counts, mask)
-    step = max(1, len(counts) // _N_CHECKED)
-    some = slice(None, step * _N_CHECKED, step)
-    # Each frame is tested alone, so drift and changes of the dose do not matter.
-    try:
-        analysis = analyze_noise(
-            counts[some], mask=None if mask is None else mask[some], method="spatial"
-        )
-    except ValueError as error:  # its message speaks of a movie, but the argument is noisy
-        raise ValueError(f"noisy cannot be tested for Poisson scatter. {error}") from error
-    if not analysis.is_poisson():
-        raise ValueError(
-            "noisy does not scatter like Poisson counts of electrons, so its halves would not be "
-            f"independent:\n{analysis.summary()}\nUse raw counts; "
-            "temdenoise.to_counts undoes a known gain and offset."
-        )
     refuse_unless_counts("noisy", counts, mask)
     return counts
 

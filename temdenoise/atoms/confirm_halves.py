@@ -8,8 +8,9 @@ import pandas as pd
 from temdenoise._lengths import check_length
 from temdenoise._one_image import check_finite, check_one_image, check_whole
 from temdenoise._validation import check_mask
-from temdenoise.atoms._evidence import column_tests
+from temdenoise.atoms._evidence import gather_evidence, height_tail, tests_of
 from temdenoise.atoms._false_discovery import q_values
+from temdenoise.atoms._lattice import Lattice
 from temdenoise.atoms.find import (
     COLUMN_SIGMA,
     THRESHOLD,
@@ -23,8 +24,15 @@ from temdenoise.atoms.surface import split_surface_bulk
 from temdenoise.images import first_with_pixel_size, settle_pixel_size
 from temdenoise.noise._gate import refuse_dependent, refuse_unless_counts
 
-VERDICTS = ("confirmed", "detected, not confirmed", "rejected")
+VERDICTS = ("confirmed", "weaker than drawn", "detected, not confirmed", "rejected")
 """The possible verdicts of `confirm_atoms` on a column."""
+
+MIN_SHARE = 0.3
+"""Default share of the height of its kind that a column must exceed.
+``benchmarks/fdr_calibration.py`` measured it."""
+
+# A column is weaker than drawn if the counts contradict this share of the drawn height.
+_AS_DRAWN = 0.75
 
 PIXEL_SIZE = 6.22
 """Pixel size in pm if none is given: the paper's."""
@@ -38,7 +46,8 @@ SAME_PM = 62.2
 BORDER_PM = 350.0
 """An outline nearer to the border of the image than this is the end of the image, no surface."""
 
-_TESTED = ["p_value", "p_contradicted", "q_value", "height_drawn", "height_counted"]
+_HEIGHTS = ["height_drawn", "height_counted", "height_kind"]
+_TESTED = ["p_value", "p_contradicted", "q_value", *_HEIGHTS]
 _COLUMNS = {
     "x": "float64",
     "y": "float64",
@@ -48,8 +57,12 @@ _COLUMNS = {
     "n_halves": "int64",
     "height_drawn": "float64",
     "height_counted": "float64",
+    "height_kind": "float64",
     "p_value": "float64",
     "q_value": "float64",
+    "p_share": "float64",
+    "q_share": "float64",
+    "present": "bool",
 }
 
 
@@ -61,6 +74,7 @@ def confirm_atoms_from_halves(
     denoised=None,
     *,
     fdr=0.05,
+    min_share=MIN_SHARE,
     pixel_size=None,
     sigma=None,
     threshold=THRESHOLD,
@@ -79,7 +93,7 @@ def confirm_atoms_from_halves(
     denoised : array-like of shape (height, width), optional
         Denoised image whose columns are judged, made from one or both images of counts. By default
         the sum of `denoised_a` and `denoised_b`.
-    fdr, pixel_size, sigma, threshold, polarity
+    fdr, min_share, pixel_size, sigma, threshold, polarity
         As for `confirm_atoms`. The pixel size is by default that of the first image that knows it.
     mask : bool array-like of shape (height, width), optional
         True marks pixels not to trust; they may be NaN.
@@ -116,14 +130,14 @@ def confirm_atoms_from_halves(
     >>> table.sort_values("x")["verdict"].tolist()
     ['confirmed', 'rejected']
     """
-    fdr = check_rate(fdr)
+    fdr, min_share = check_rate(fdr), check_share("min_share", min_share)
     images = {"a": a, "b": b, "denoised_a": denoised_a, "denoised_b": denoised_b}
     if denoised is not None:
         images["denoised"] = denoised
     pixel_size = settle_pixel_size(first_with_pixel_size(*images.values()), pixel_size)
     lengths = Lengths(pixel_size, sigma)
     options = {"threshold": threshold, "polarity": polarity}
-    table = confirm_images(images, fdr, lengths, mask, **options)
+    table = confirm_images(images, fdr, min_share, lengths, mask, **options)
     _check_independent(images, mask)
     if sigma is None:
         drawn = denoised_a if denoised is None else denoised
@@ -179,14 +193,14 @@ class Lengths:
         )
 
 
-def confirm_images(images, fdr, lengths, mask, *, polarity, threshold):
+def confirm_images(images, fdr, min_share, lengths, mask, *, polarity, threshold):
     """Do the work of `confirm_atoms_from_halves`.
 
     Parameters
     ----------
     images : dict
         Its first arguments, by name; without ``denoised`` that is the sum of the two.
-    fdr : float
+    fdr, min_share : float
         As there, checked.
     lengths : Lengths
     mask, polarity, threshold
@@ -196,34 +210,102 @@ def confirm_images(images, fdr, lengths, mask, *, polarity, threshold):
     -------
     atoms : pandas.DataFrame
     """
-    images = _checked_halves(images)
-    trusted = _check_values(images, mask)
-    images = {name: np.where(trusted, image, 0) for name, image in images.items()}
-    if "denoised" not in images:
-        images["denoised"] = images["denoised_a"] + images["denoised_b"]
-    find = {"sigma": lengths.blob, "mask": ~trusted}
-    if polarity == "auto":
-        polarity = column_polarity(images["denoised"], **find)
-    find |= {"polarity": polarity, "threshold": threshold}
-
-    total = images["denoised"].sum()
-    found = find_atoms(images["denoised"], **find)
-    halves = []
-    for mine, other in (("a", "b"), ("b", "a")):
-        image, counts = images[f"denoised_{mine}"], images[other]
-        half = find_atoms(image, **find)
-        half["region"] = regions_of(half, trusted.shape, lengths.pixel_size)
-        xy = half[["x", "y"]].to_numpy()
-        tests = column_tests(counts, image, xy, lengths.window, lengths.column, trusted)
-        tests[["height_drawn", "height_counted"]] *= total / counts.sum()
-        half = pd.concat([half, tests], axis=1)
-        half["q_value"] = q_values(half["p_value"], half["region"])
-        halves.append(half)
-    found["region"] = regions_of(found, trusted.shape, lengths.pixel_size)
-    table = _judge(found, halves, lengths.same, fdr)
+    halves = Halves(images, lengths, mask, polarity=polarity, threshold=threshold)
+    found = halves.found
+    found["region"] = regions_of(found, halves.trusted.shape, lengths.pixel_size)
+    tables, evidence = [], []
+    for half in halves:
+        table = half.columns
+        table["region"] = regions_of(table, halves.trusted.shape, lengths.pixel_size)
+        xy = table[["x", "y"]].to_numpy()
+        evidence.append(half.gather_evidence(xy))
+        tests = tests_of(evidence[-1])
+        drawn = tests["height_drawn"].to_numpy()
+        # A neighbourhood may show a column of another kind. What was drawn is claimed in any case.
+        kind = halves.sign * Lattice(xy).kind_heights(drawn, xy)
+        tests["height_kind"] = halves.sign * np.fmax(kind, halves.sign * drawn)
+        tests[_HEIGHTS] *= half.scale
+        table = pd.concat([table, tests], axis=1)
+        table["q_value"] = q_values(table["p_value"], table["region"])
+        tables.append(table)
+    scales = [half.scale for half in halves]
+    table = _judge(found, tables, evidence, scales, lengths.same, fdr, min_share)
     if lengths.pixel_size is not None:
         table.attrs["pixel_size"] = lengths.pixel_size
     return table
+
+
+class Halves:
+    """Two independent images of counts, denoised: columns found in one, counts of the other.
+
+    Parameters
+    ----------
+    images, lengths, mask, polarity, threshold
+        As for `confirm_images`.
+
+    Attributes
+    ----------
+    found : pandas.DataFrame
+        Columns of the denoised frame.
+    trusted : bool ndarray of shape (height, width)
+        Pixels that count.
+    sign : {1.0, -1.0}
+        Sign of the heights of columns.
+    reach, margin : float
+        Columns up to this distance are the same, and columns nearer to the border are not found.
+    """
+
+    def __init__(self, images, lengths, mask, *, polarity, threshold):
+        images = _checked_halves(images)
+        self.trusted = _check_values(images, mask)
+        images = {name: np.where(self.trusted, image, 0) for name, image in images.items()}
+        if "denoised" not in images:
+            images["denoised"] = images["denoised_a"] + images["denoised_b"]
+        find = {"sigma": lengths.blob, "mask": ~self.trusted}
+        if polarity == "auto":
+            polarity = column_polarity(images["denoised"], **find)
+        find |= {"polarity": polarity, "threshold": threshold}
+        self.reach = lengths.same
+        self.margin = 2 * lengths.blob  # nearer to the border, no columns are found
+        self.sign = -1.0 if polarity == "dark" else 1.0
+        self.found = find_atoms(images["denoised"], **find)
+        total = images["denoised"].sum()
+        self._halves = [
+            _Half(images[f"denoised_{mine}"], images[other], total, self.trusted, lengths, find)
+            for mine, other in (("a", "b"), ("b", "a"))
+        ]
+
+    def __iter__(self):
+        return iter(self._halves)
+
+
+class _Half:
+    """A denoised half with its columns, and the counts of the other half.
+
+    Attributes
+    ----------
+    columns : pandas.DataFrame
+        Columns of the denoised half.
+    scale : float
+        Turns heights in the counts into heights in the denoised frame.
+    """
+
+    def __init__(self, image, counts, total, trusted, lengths, find):
+        self._image, self._counts, self._trusted, self._lengths = image, counts, trusted, lengths
+        self.columns = find_atoms(image, **find)
+        self.scale = total / counts.sum()
+
+    def gather_evidence(self, xy):
+        """Evidence of the counts for columns of the mean profile at these positions."""
+        return gather_evidence(
+            self._counts,
+            self._image,
+            xy,
+            self._lengths.window,
+            self._lengths.column,
+            self._trusted,
+            self.columns[["x", "y"]].to_numpy(),
+        )
 
 
 def regions_of(atoms, shape, pixel_size=None):
@@ -250,7 +332,7 @@ def regions_of(atoms, shape, pixel_size=None):
     return np.where(atoms.index.isin(surface.index) & inside, "surface", "bulk").astype(object)
 
 
-def _judge(found, halves, reach, fdr):
+def _judge(found, halves, evidence, scales, reach, fdr, min_share):
     """Merge the tests of the two halves into the table of columns, and give the verdicts."""
     table = found.assign(in_frame=True)
     rows = []
@@ -273,14 +355,31 @@ def _judge(found, halves, reach, fdr):
     with np.errstate(invalid="ignore"):  # both are NaN if there was no test
         for name in ("p_value", "p_contradicted", "q_value"):
             table[name] = np.minimum(2 * np.fmin(*both[name]), 1)
-    for name in ("height_drawn", "height_counted"):
+    for name in _HEIGHTS:
         tested = np.isfinite(both[name])
         n_tests = tested.sum(axis=0)
         total = np.where(tested, both[name], 0).sum(axis=0)
         table[name] = np.divide(total, n_tests, out=np.full(len(table), np.nan), where=n_tests > 0)
-    confirmed = table["q_value"] <= fdr
-    rejected = ~confirmed & (~table["in_frame"] | (table["p_contradicted"] <= fdr))
-    verdict = np.select([confirmed, rejected], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])
+    gathered = [[] for _ in range(len(table))]
+    for half, columns, row, scale in zip(halves, evidence, rows, scales, strict=True):
+        kinds = half["height_kind"].to_numpy() / scale
+        for k, column, kind in zip(row, columns, kinds, strict=True):
+            if column is not None:
+                gathered[k].append((column, kind))
+    p_share, p_as_drawn = np.full((2, len(table)), np.nan)
+    for k, known in enumerate(gathered):
+        columns = [column for column, _ in known]
+        p_share[k] = height_tail(columns, [min_share * kind for _, kind in known], at_least=False)
+        drawn = [_AS_DRAWN * column.height for column in columns]
+        p_as_drawn[k] = height_tail(columns, drawn, at_least=True)
+    table["p_share"] = p_share
+    # However many others are certain, no column is confirmed with a larger chance of error.
+    table["q_share"] = np.maximum(q_values(p_share, table["region"]), p_share)
+    table["present"] = table["q_value"] <= fdr
+    weaker = ~(table["q_share"] <= fdr) | (p_as_drawn <= fdr)
+    rejected = ~table["in_frame"] | (table["p_contradicted"] <= fdr)
+    conditions = [table["present"] & ~weaker, table["present"], ~rejected]
+    verdict = np.select(conditions, VERDICTS[:3], VERDICTS[3])
     table = table[list(_COLUMNS)].astype(_COLUMNS)
     table["verdict"] = pd.Categorical(verdict, categories=VERDICTS)
     return table
@@ -328,3 +427,15 @@ def check_rate(fdr):
             f"fdr must be a false discovery rate above 0 and below 1, such as 0.05; got {fdr!r}."
         )
     return float(fdr)
+
+
+def check_share(name, share):
+    """Return a share of the height of a column as a float; raise an error if it is not valid."""
+    if not isinstance(share, Real) or isinstance(share, bool):
+        raise TypeError(f"{name} must be a number between 0 and 1, got {share!r}.")
+    if not 0 < share < 1:
+        raise ValueError(
+            f"{name} must be a share of the height of a column, above 0 and below 1, such as 0.3; "
+            f"got {share!r}."
+        )
+    return float(share)

@@ -17,6 +17,7 @@ from temdenoise.plotting._axes import (
 # Marker and colour of each verdict. The markers differ, so that colours are not needed.
 _STYLES = {
     "confirmed": {"marker": "o", "edgecolors": "tab:green", "facecolors": "none"},
+    "weaker than drawn": {"marker": "^", "edgecolors": "tab:blue", "facecolors": "none"},
     "detected, not confirmed": {"marker": "s", "edgecolors": "orange", "facecolors": "none"},
     "rejected": {"marker": "x", "color": "tab:red"},
 }
@@ -199,5 +200,5 @@ class AtomVerdictDisplay(Display):
         counts.set_title("counts")
         estimate.set_title("denoised")
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
-        estimate.legend(**below, ncols=3, fontsize="small", columnspacing=1)
+        estimate.legend(**below, ncols=2, fontsize="small", columnspacing=1)
         return self
