@@ -15,12 +15,11 @@ from temdenoise.atoms.confirm_halves import (
 )
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
-from temdenoise.noise import analyze_noise, thin_counts
+from temdenoise.noise import thin_counts
 from temdenoise.noise._gate import refuse_dependent, refuse_unless_counts
 from temdenoise.noise.analysis import MIN_SIZE
 
 # Number of frames of a movie on which the counts are tested for Poisson scatter.
-_N_CHECKED = 4
 
 
 def confirm_atoms(
