@@ -7,8 +7,9 @@ import numpy as np
 from temdenoise._bad_pixels import warn_of_bad_pixels
 from temdenoise._calls import level_outside
 from temdenoise._correlated_noise import noise_correlation
-from temdenoise._frames import independent_frames
+from temdenoise._frames import FramesWarning, independent_frames
 from temdenoise.binning import bin_counts
+from temdenoise.noise import CountsWarning
 
 # Independent noise of 324 simulated stacks (0.1 to 3 counts/px, pixels of 6 to 25 pm) lost 0.29 at
 # most, and its correlation in time was 0.11 at most. A shift by half a pixel loses 0.96, one by a
@@ -42,9 +43,11 @@ def frames_to_learn(X, trusted, *, alone=True):
     Warns
     -----
     FramesWarning
-        If there are copies, or frames without electrons.
+        If there are copies, frames without electrons, or frames that share their noise.
+    CountsWarning
+        If neighbouring pixels share their noise.
     UserWarning
-        If there are hot or dead pixels, or the noise is correlated.
+        If there are hot or dead pixels.
     """
     distinct = np.unique(independent_frames(X, stacklevel=level_outside()))
     distinct = distinct[distinct >= 0]
@@ -67,7 +70,7 @@ def _warn_of_correlated_noise(X, alone):
             f"or enlarged (its power falls by {loss:.0%} towards the highest frequencies): noise "
             "would be learned as if it were the scene. Give the frames as they were counted, or "
             "take BlindSpotDenoiser(blind_spot=3).",
-            UserWarning,
+            CountsWarning,
             stacklevel=level_outside(),
         )
     if in_time > _IN_TIME:
@@ -76,7 +79,7 @@ def _warn_of_correlated_noise(X, alone):
             f"({in_time:.2f}), as if frames were averaged or interpolated in time: neighbouring "
             "frames, and frames that are held out, are not independent. Give the frames as they "
             "were recorded.",
-            UserWarning,
+            FramesWarning,
             stacklevel=level_outside(),
         )
 
