@@ -19,6 +19,9 @@ _HIGH, _LOWER = 0.42, (0.25, 0.33)
 _QUIET = 0.3
 # The spectrum of smaller images, or of fewer electrons, is not looked at.
 _LEAST_SIDE, _LEAST_COUNTS = 32, 200
+# Share of the mean below which the middle of an image, which the window of the spectrum shows, is
+# too dark to stand for all of it.
+_DARK = 0.3
 
 
 class Scatter(NamedTuple):
@@ -201,6 +204,8 @@ def _spectrum(frame, trusted):
             return None
         frame = np.where(trusted, frame, np.mean(frame, where=trusted))
         window = np.where(trusted, window, 0)
+    if np.sum(window**2 * frame) < _DARK * np.sum(window**2) * frame.mean():
+        window = (window > 0) * 1.0  # the middle is a hole
     total = float(np.sum(window**2 * frame))
     mean = float(np.sum(window * frame) / np.sum(window))
     if total < _LEAST_COUNTS / 4:
