@@ -19,6 +19,9 @@ _HIGH, _LOWER = 0.42, (0.25, 0.33)
 _QUIET = 0.3
 # The spectrum of smaller images, or of fewer electrons, is not looked at.
 _LEAST_SIDE, _LEAST_COUNTS = 32, 200
+# Share of the mean below which the middle of an image, which the window of the spectrum shows, is
+# too dark to stand for all of it.
+_DARK = 0.3
 
 
 class Scatter(NamedTuple):
@@ -54,8 +57,8 @@ def measure_scatter(frames, trusted, pairs):
     spectra = [_spectrum(frame, _of(trusted, k)) for k, frame in enumerate(frames)]
     spectra = [s for s in spectra if s is not None]
     if spectra:
-        high, lower = (np.concatenate(parts) for parts in zip(*spectra, strict=True))
-        ratio, error = _of_spectrum(high)
+        high, lower = (np.concatenate([s[k] for s in spectra]) for k in (0, 1))
+        ratio, error = _of_spectrum(high, np.mean([s[2] for s in spectra]))
         lows.append((ratio, error, 0.15))
         highs.append((ratio, error))
         loss = 1 - ratio / max(_of_spectrum(lower)[0], 1e-12)
@@ -192,7 +195,7 @@ def _in_blocks(d, total, known):
 
 
 def _spectrum(frame, trusted):
-    """Power over that of counts, at the highest frequencies and at lower ones."""
+    """Power over that of counts, at the highest frequencies and at lower ones; the lit share."""
     if min(frame.shape) < _LEAST_SIDE or frame.min() == frame.max():
         return None
     window = np.hanning(frame.shape[0] + 2)[1:-1, None] * np.hanning(frame.shape[1] + 2)[1:-1]
@@ -201,6 +204,8 @@ def _spectrum(frame, trusted):
             return None
         frame = np.where(trusted, frame, np.mean(frame, where=trusted))
         window = np.where(trusted, window, 0)
+    if np.sum(window**2 * frame) < _DARK * np.sum(window**2) * frame.mean():
+        window = (window > 0) * 1.0  # the middle is a hole
     total = float(np.sum(window**2 * frame))
     mean = float(np.sum(window * frame) / np.sum(window))
     if total < _LEAST_COUNTS / 4:
@@ -209,11 +214,20 @@ def _spectrum(frame, trusted):
     power = (spectrum.real**2 + spectrum.imag**2) / total
     y = np.abs(np.fft.fftfreq(frame.shape[0]))[:, None]
     f = np.maximum(y, np.fft.rfftfreq(frame.shape[1]))
-    return power[f >= _HIGH], power[(f >= _LOWER[0]) & (f <= _LOWER[1])]
+    return power[f >= _HIGH], power[(f >= _LOWER[0]) & (f <= _LOWER[1])], _lit(frame)
 
 
-def _of_spectrum(power):
+def _lit(frame):
+    """Share of the area in which there are electrons."""
+    n = _BLOCK // 2
+    rows, columns = (m // n for m in frame.shape)
+    blocks = frame[: rows * n, : columns * n].reshape(rows, n, columns, n)
+    return float(blocks.any(axis=(1, 3)).mean())
+
+
+def _of_spectrum(power, lit=1.0):
     """Mean of exponentially distributed power, from the weakest of it, and its standard error."""
     ratio = float(np.quantile(power, _QUIET) / -np.log(1 - _QUIET))
-    n = len(power) / 2.5  # neighbours share power because of the window
+    # Neighbours share power because of the window, and more of them where little is lit.
+    n = len(power) / 2.5 * max(lit, 1e-3)
     return ratio, float(ratio * np.sqrt(_QUIET / (1 - _QUIET) / n) / -np.log(1 - _QUIET))

@@ -31,8 +31,9 @@ _LEAST_COUNTS = 100
 # Pairs of frames whose noise is compared.
 _PAIRS = 6
 # Counts have a variance over mean of one. It may be this far off: a detector that counts loses some
-# of the electrons that arrive together, and is not quite even.
-_LOW, _HIGH = 0.75, 1.5
+# of the electrons that arrive together, and is not quite even. Where a few bright pixels hold all
+# electrons, a sharp image raises all measures.
+_LOW, _HIGH = 0.75, 2.0
 # And by so many standard errors.
 _CLEAR_LOW, _CLEAR_HIGH = 5.5, 6.0
 # Beyond these an estimate is wrong without doubt.

@@ -6,8 +6,9 @@ import numpy as np
 
 from temdenoise._calls import level_outside
 from temdenoise._correlated_noise import noise_correlation
-from temdenoise._frames import independent_frames
+from temdenoise._frames import FramesWarning, independent_frames
 from temdenoise.binning import bin_counts
+from temdenoise.noise import CountsWarning
 
 # Independent noise of 324 simulated stacks (0.1 to 3 counts/px, pixels of 6 to 25 pm) lost 0.29 at
 # most, and its correlation in time was 0.11 at most. A shift by half a pixel loses 0.96, one by a
@@ -41,9 +42,9 @@ def frames_to_learn(X, trusted, *, alone=True):
     Warns
     -----
     FramesWarning
-        If there are copies, or frames without electrons.
-    UserWarning
-        If the noise is correlated.
+        If there are copies, frames without electrons, or frames that share their noise.
+    CountsWarning
+        If neighbouring pixels share their noise.
     """
     distinct = np.unique(independent_frames(X, stacklevel=level_outside()))
     distinct = distinct[distinct >= 0]
@@ -65,7 +66,7 @@ def _warn_of_correlated_noise(X, alone):
             f"or enlarged (its power falls by {loss:.0%} towards the highest frequencies): noise "
             "would be learned as if it were the scene. Give the frames as they were counted, or "
             "take BlindSpotDenoiser(blind_spot=3).",
-            UserWarning,
+            CountsWarning,
             stacklevel=level_outside(),
         )
     if in_time > _IN_TIME:
@@ -74,7 +75,7 @@ def _warn_of_correlated_noise(X, alone):
             f"({in_time:.2f}), as if frames were averaged or interpolated in time: neighbouring "
             "frames, and frames that are held out, are not independent. Give the frames as they "
             "were recorded.",
-            UserWarning,
+            FramesWarning,
             stacklevel=level_outside(),
         )
 
