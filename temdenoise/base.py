@@ -143,8 +143,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         NotFittedError
             If `fit` was not called.
         ValueError
-            If the images are not a valid stack, `mask` does not fit them, or values are so large
-            that the estimate is not finite.
+            If the images are not a valid stack, or `mask` does not fit them.
 
         Warns
         -----
@@ -152,6 +151,8 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If pixels are masked because no count of electrons explains them.
         CountsWarning
             If the method needs counts and the values are none, see `temdenoise.noise.check_counts`.
+        UserWarning
+            If the estimate is not finite.
         """
         X, mask, pixel_size = self._check_call(X, mask, bad_pixels)
         return self._as_output(self._transform(self._filled(X, mask), mask), X, pixel_size)
@@ -333,10 +334,14 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 f"{type(self).__name__}._transform returned shape {denoised.shape} for images of "
                 f"shape {X.shape}. It must return one estimate per pixel."
             )
-        if not np.isfinite(denoised.sum(dtype=np.float64)) and not np.isfinite(denoised).all():
-            raise ValueError(
-                f"The estimate of {type(self).__name__} is not finite. The largest value of the "
-                f"images is {X.max():.3g}. If that is no count of electrons, hide it with mask=."
+        finite = np.isfinite(denoised.sum(axis=(1, 2), dtype=np.float64))
+        if not finite.all() and not np.isfinite(denoised).all():
+            warnings.warn(
+                f"The estimate of {type(self).__name__} is not finite, first that of image "
+                f"{int(finite.argmin())}. The largest value of X is {X.max():.3g}. If that is "
+                "no count of electrons, hide it with mask=.",
+                UserWarning,
+                stacklevel=level_outside(),
             )
         # The checks do not copy float32 input, so the output must not share its memory.
         denoised = denoised.copy() if np.may_share_memory(denoised, X) else denoised

@@ -41,7 +41,7 @@ def test_weights_that_fit_denoise(auto, movie):
     [
         (1, None, "the pixel size is not known"),
         (1, 1.5, "do not fit 1.5 pm/px .*: is it in pm"),
-        (1, 40.0, "do not fit 40 pm/px .*: pixels too coarse"),
+        (4, 40.0, "do not fit 40 pm/px .*: pixels too coarse"),
         (50, 6.22, r"do not fit 2\d.* electrons/px \(0.04 to 6 at this"),
         # the electrons of a bin count: of smaller pixels each may hold fewer
         (8, 3.11, r"do not fit 3\.\d+ electrons/px \(0.01 to 1.5 at this"),

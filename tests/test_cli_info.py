@@ -27,11 +27,12 @@ def test_counts_and_their_method(tmp_path, capsys, counts):
     out = told(capsys, tmp_path / "a.tif")
     assert "3 x 96 x 96 pixels, float32, 6.22 pm/px" in out
     assert "axes TYX" in out and 'says of itself: {"kV": 300}' in out
-    assert re.search(r"counts of electrons: nothing speaks against it; 2\.\d+ electrons/px", out)
-    assert "hot pixels: 1, (row, column) (20, 30)" in out
-    assert "method: sbd, for the weights 'general' fit" in out
+    assert re.search(r"counts of electrons: nothing speaks against it; 1\.99\d electrons/px", out)
+    assert "bad pixels, which are masked: 1 hot pixel: (row, column) (20, 30)" in out
+    assert "method: windowed-fourier, for the weights 'general' fit" in out
     out = told(capsys, tmp_path / "a.tif", "--pixel-size", "90")
-    assert "90 pm/px as given" in out and "method: windowed-fourier, for" in out
+    assert "90 pm/px as given" in out
+    assert "do not fit 90 pm/px" in out
 
 
 def test_what_is_no_counts(tmp_path, capsys, counts):

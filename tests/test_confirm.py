@@ -9,6 +9,7 @@ from scipy.stats import norm
 from temdenoise import SBDDenoiser, WienerDenoiser, load_sample_movie, thin_counts
 from temdenoise.atoms import confirm_atoms, confirm_atoms_from_halves, find_atoms
 from temdenoise.images import ImageStack, PixelSizeWarning
+from temdenoise.noise import CountsWarning
 from temdenoise.plotting import AtomVerdictDisplay
 
 PIXEL_SIZE = 6.0
@@ -316,17 +317,24 @@ def test_mask_and_keywords_reach_the_denoiser(counts):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x: 12 * x + 50, "does not scatter like Poisson"),
-        (lambda x: 2 * x, "does not scatter like Poisson"),
+        (lambda x: 12 * x + 50, "noisy must hold counts of electrons: the values are all 12 apart"),
         (lambda x: x * 0.37, "not whole numbers"),
         (lambda x: x - 3, "cannot be negative"),
         (lambda x: np.where(x > 4, np.nan, x), "NaN"),
-        (lambda x: np.round(scene(TRUE) * 40 + x), "does not scatter like Poisson|no noise"),
+        (
+            lambda x: np.round(scene(TRUE) * 40 + x),
+            "noisy must hold counts of electrons: the noise has 0.02",
+        ),
     ],
 )
 def test_what_is_not_poisson_counts_is_refused(counts, spoil, message):
     with pytest.raises(ValueError, match=message):
         confirm_atoms(Dreamer(), spoil(counts), pixel_size=PIXEL_SIZE)
+
+
+def test_a_small_gain_is_doubtful(counts):
+    with pytest.warns(CountsWarning, match="the values are all 2 apart"):
+        confirm_atoms(Dreamer(), 2 * counts, pixel_size=PIXEL_SIZE)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def test_keywords_of_transform(clean, noisy):
     )
 
 
+@pytest.mark.filterwarnings("ignore:The estimate of .* is not finite")
 def test_an_image_that_cannot_be_scored_shows(identity):
     class Broken(Identity):
         def _transform(self, X, mask):

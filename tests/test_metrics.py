@@ -472,6 +472,7 @@ def refuse_below_zero(clean, denoised):
 WORST = {"psnr": -20 * np.log10(np.finfo(np.float32).max), "ssim": -1.0, "atom_f1": 0.0}
 
 
+@pytest.mark.filterwarnings("ignore:The estimate of .* is not finite")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_an_estimate_that_is_not_finite_scores_worst(columns, value):
     denoiser = SpoiltDenoiser(value=value).fit(columns)
@@ -496,6 +497,7 @@ def test_any_finite_estimate_can_be_scored(columns, value):
     assert scores["atom_f1"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:The estimate of .* is not finite")
 def test_a_metric_that_refuses_an_estimate_scores_it_worst(noisy, clean):
     lowest = -float(np.finfo(np.float32).max)
     denoiser = SpoiltDenoiser(value=-1.0).fit(noisy)

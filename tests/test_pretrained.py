@@ -75,6 +75,7 @@ def replace_weights(folder, state):
 
 
 @pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # clean images
+@pytest.mark.filterwarnings("ignore::temdenoise.denoisers.DoseWarning")
 @pytest.mark.parametrize(
     "options",
     [

@@ -245,6 +245,7 @@ def test_surface_and_bulk_are_all(points, alpha):
 # --- metrics and inspection -----------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # it is made from X
 @many
 @given(X=counts(least=11), shift=st.floats(0.01, 5), factor=st.floats(0.1, 10))
 def test_errors_are_what_they_are_called(X, shift, factor):

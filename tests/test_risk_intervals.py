@@ -43,6 +43,7 @@ def test_errors_in_the_band_are_unbiased_and_their_intervals_hold_the_truth(name
     assert spreads[0] < spreads[1] / 2
 
 
+@pytest.mark.filterwarnings("ignore::temdenoise.noise.CountsWarning")  # counts against themselves
 def test_all_frequencies_are_the_plain_formula():
     other = np.random.default_rng(0).poisson(CLEAN)
     estimate = ESTIMATES["low-pass"]

@@ -15,11 +15,9 @@ from temdenoise.atoms.confirm_halves import (
 )
 from temdenoise.atoms.find import THRESHOLD, warn_if_pairs
 from temdenoise.images import settle_pixel_size
-from temdenoise.noise import thin_counts
+from temdenoise.noise import analyze_noise, thin_counts
 from temdenoise.noise._gate import refuse_dependent, refuse_unless_counts
 from temdenoise.noise.analysis import MIN_SIZE
-
-# Number of frames of a movie on which the counts are tested for Poisson scatter.
 
 
 def confirm_atoms(
@@ -296,6 +294,10 @@ def _check_poisson(noisy, mask, name):
     check_whole(counts, "noisy")
     _check_frames(counts, mask)
     refuse_unless_counts("noisy", counts, mask)
+    try:
+        analyze_noise(counts[:1], mask=None if mask is None else mask[:1], method="spatial")
+    except ValueError as error:  # its message speaks of a movie, but the argument is noisy
+        raise ValueError(f"noisy cannot be tested for Poisson scatter. {error}") from error
     return counts
 
 

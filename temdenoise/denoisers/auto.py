@@ -232,8 +232,8 @@ class AutoDenoiser(ScaledDenoiser):
             else LowPassDenoiser(cutoff=_CUTOFF * pixel_size)
         )
         filters = {
-            "lowpass": low_pass.fit(X[:1]),
             self._fallback_name(): self.fallback_,
+            "lowpass": low_pass.fit(X[:1]),
             **self.candidates_,
         }
         if self.fallback is not None:

@@ -7,6 +7,8 @@ from scipy import ndimage
 _CERTAIN = 25.0
 # An area is empty if one of this share of the mean rate would have counts.
 _DARK = 0.1
+# Smallest area that is looked for, in px: single pixels are dead or not, whatever is beside them.
+_LEAST_AREA = 25
 # Narrowest frame of which a row of one value is no accident.
 _LEAST_WIDTH = 32
 # Widest band of dead or hot rows, and by how much their sums differ from those beside them.
@@ -187,7 +189,7 @@ def _bands(lines, known):
 
 def _empty_areas(lit, inside, rate):
     """Rectangles, and areas at the border, in which no pixel is lit."""
-    area = _CERTAIN / max(_DARK * rate, 1e-12)
+    area = max(_CERTAIN / max(_DARK * rate, 1e-12), _LEAST_AREA)
     lit = lit | ~inside
     if area > lit.size / 8 or not _may_be_empty(lit, area):
         return
