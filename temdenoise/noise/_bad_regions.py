@@ -168,7 +168,7 @@ def _bands(lines, known):
         low, high = np.fmin(*beside), np.fmax(*beside)
         # Lattice planes are bright, or dark between them, too. But so are many rows near them.
         low = np.fmin(low, low_ones[: len(band)])
-        dead = (band.max(axis=1) < _DARK * low) & (low >= 4 * _CERTAIN)
+        dead = (band.max(axis=1) < _DARK * low) & (width * low >= 4 * _CERTAIN)
         high = np.fmax(high, usual[: len(band)])
         bright = np.maximum(_TIMES * high, high + _SIGMAS * np.sqrt(np.fmax(high, 4)))
         hot = (band.min(axis=1) > bright) & ((width == 1) | np.isfinite(beside).all(axis=0))

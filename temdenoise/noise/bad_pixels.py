@@ -18,8 +18,8 @@ _CHANCE = 1e-12
 # More pixels than these in a frame are no accidents, and are not looked at one by one.
 _MOST_HOT = 2000
 # A dead pixel counts less than this share of its surroundings, of so many counts at least.
-_SHARE, _ENOUGH = 0.1, 30.0
-_MOST_DEAD = 0.02
+_SHARE, _ENOUGH = 0.03, 30.0
+_MOST_DEAD = 0.005
 # A frame of which more is bad is another kind of image.
 _MOST_BAD = 0.6
 # Side in pixels of the surroundings that candidates are compared with.
@@ -269,6 +269,6 @@ def dead(total, gain, known):
 
 def _gain(total):
     """Variance over mean of neighbouring values, 1 at least: they may be counts times a gain."""
-    difference = total[:-1:2, ::2] - total[1::2, ::2]
-    scatter = 1.4826 * np.median(np.abs(difference)) / np.sqrt(2)
-    return max(1.0, scatter**2 / max(float(np.median(total)), 1e-12)) if scatter else 1.0
+    values = np.minimum(total, np.quantile(total, 0.995))  # without hot pixels
+    difference = values[:-1:2, ::2] - values[1::2, ::2]
+    return max(1.0, float(np.mean(difference**2) / 2 / max(values.mean(), 1e-12)))
