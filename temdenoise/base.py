@@ -14,7 +14,7 @@ from temdenoise.images import ImageStack, PixelSizeWarning, pixel_size_of, settl
 from temdenoise.metrics._against_constant import WorseThanConstantWarning, worse_than_constant
 from temdenoise.metrics.image_quality import psnr
 from temdenoise.noise import PoissonNoise, draw_noise
-from temdenoise.noise._gate import warn_unless_counts
+from temdenoise.noise._gate import is_passed, warn_unless_counts
 from temdenoise.noise.bad_pixels import BadPixelsWarning
 from temdenoise.noise.bad_pixels import bad_pixels as find_bad_in
 
@@ -291,7 +291,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Return the mask with the pixels that no count of electrons explains."""
         if bad_pixels not in ("mask", "keep"):
             raise ValueError(f'bad_pixels must be "mask" or "keep", got {bad_pixels!r}.')
-        if bad_pixels == "keep":
+        if bad_pixels == "keep" or is_passed():
             return mask
         bad = find_bad_in(X, mask)
         if not bad:
@@ -410,7 +410,7 @@ class ScaledDenoiser(BaseDenoiser):
         X, mask, known = self._check_call(X, mask, bad_pixels)
         used = self._find_pixel_size(X, mask) if said == "auto" else said
         denoised = self._transform(self._filled(X, mask), mask, used)
-        if self._against_constant:
+        if self._against_constant and not is_passed():
             self._warn_if_worse_than_constant(X, denoised, mask, used)
         # The pixel size that suits a method is not a calibration of the images.
         return self._as_output(denoised, X, known if said == "auto" else used)

@@ -15,6 +15,7 @@ from temdenoise.metrics._held_out import (
 )
 from temdenoise.metrics._scoring import with_pixel_size
 from temdenoise.metrics.paired import risk_table
+from temdenoise.noise._gate import passed
 
 # Share of the electrons held out in a draw. A larger one favours methods for low doses.
 _SHARE = 0.1
@@ -68,7 +69,7 @@ class Comparison:
             keywords = only_taken(transform, mask=self._hidden) | params
             for held_out in self._held_out[len(self._rates[name]) : n_draws]:
                 left = with_pixel_size(self._counts - held_out, params.get("pixel_size"))
-                with warnings.catch_warnings():
+                with passed(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # said of the method chosen, for all images
                     rate = np.asarray(transform(left, **keywords)) / np.float32(1 - _SHARE)
                 self._rates[name].append(rate)

@@ -90,7 +90,7 @@ class AutoDenoiser(ScaledDenoiser):
     >>> print(choice.method, "because", choice.reason)
     sbd because the weights 'general' fit: 6.22 pm/px (1.94 to 33 pm/px) and ... electrons/px ...
     >>> choice.table.index.tolist()
-    ['sbd', 'constant', 'lowpass', 'windowed-fourier']
+    ['sbd', 'constant', 'windowed-fourier', 'lowpass']
     >>> vacuum = np.random.default_rng(0).poisson(0.45, size=(1, 128, 128))
     >>> denoiser.choose(vacuum, pixel_size=6.22).method
     'constant'

@@ -20,6 +20,8 @@ _CLEAR = 3.0
 _SMALL, _LARGE, _OF_BLOCK = 160, 512, 256
 # Most images that are looked at.
 _MOST = 32
+# Fewer pixels than these cannot tell.
+_LEAST = 96**2
 _SEED = 852_031_779
 
 
@@ -54,6 +56,8 @@ def worse_than_constant(denoise, counts, denoised, mask=None, context=0):
         pixel)**2, and its standard error, in the part that was looked at. None if the constant is
         not clearly better, or the values are not whole counts.
     """
+    if counts.size < _LEAST:
+        return None
     if context:
         n = min(len(counts), context + 1)
         first = (len(counts) - n) // 2

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 
 from temdenoise._calls import image_function
 from temdenoise._validation import check_images, refuse_masked
-from temdenoise.noise._gate import refuse_unless_counts
+from temdenoise.noise._gate import passed, refuse_unless_counts
 
 # Step of the difference quotient, in units of the gain or of the read noise (the larger one). It is
 # small compared with the noise, and large compared with the rounding of float32.
@@ -153,7 +153,8 @@ def pure_risk(
 
     def estimate(z):
         """Map images minus the offset to estimates minus the offset."""
-        result = np.asarray(function((z + offset).astype(np.float32)), dtype=np.float64)
+        with passed():  # they were looked at, and are counts no longer
+            result = np.asarray(function((z + offset).astype(np.float32)), dtype=np.float64)
         if result.shape != z.shape or not np.isfinite(result).all():
             raise ValueError(
                 f"The denoiser must return finite images of shape {z.shape}; it returned shape "

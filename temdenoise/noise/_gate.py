@@ -24,6 +24,11 @@ def passed():
         _passed.reset(token)
 
 
+def is_passed():
+    """Whether the values were looked at already."""
+    return _passed.get()
+
+
 def in_words(check, findings):
     """Describe findings, and the gain if it was found.
 
@@ -64,7 +69,7 @@ def warn_unless_counts(name, X, mask, *, gain=1.0, frames=False, but=()):
     -----
     CountsWarning
     """
-    if _passed.get():
+    if is_passed():
         return
     check = inspect(X, mask, gain=gain)
     findings = [f for f in check.matters(frames=frames) if f.kind not in but]
