@@ -67,7 +67,7 @@ from temdenoise.atoms._evidence import column_tests
 from temdenoise.atoms._false_discovery import q_values
 from temdenoise.atoms.confirm_halves import MIN_SHARE, RADIUS_PM, Halves, Lengths, regions_of
 from temdenoise.atoms.find import COLUMN_SIGMA, image_range
-from temdenoise.atoms.missing import MAX_SHARE, test_sites
+from temdenoise.atoms.missing import MAX_SHARE, tested_sites
 from temdenoise.inspection import likelihood_map
 from temdenoise.inspection._regions import RADIUS_PM as DISK_PM
 from temdenoise.inspection._regions import label_disks
@@ -192,7 +192,7 @@ def study_vacancies(sample, k, dose, seed, denoiser):
     atoms = cKDTree(sample.columns[["x", "y"]])
     halves = Halves(images, lengths, None, polarity=polarity, threshold=THRESHOLDS[0])
     for share in MAX_SHARES:
-        sites = test_sites(halves, FDR[1], share)
+        sites = tested_sites(halves, FDR[1], share)
         gone = sites[sites["missing"]]
         vacant = cKDTree(vacancies[["x", "y"]]).query(gone[["x", "y"]])[0] <= lengths.same
         atom = (atoms.query(gone[["x", "y"]])[0] <= lengths.same) & ~vacant

@@ -157,7 +157,7 @@ def missing_columns(
         if k == 0 and sigma is None:
             drawn = images["denoised"]
             warn_if_pairs(drawn, halves.found, lengths.blob, polarity=polarity, mask=hidden)
-        table = test_sites(halves, fdr, max_share)
+        table = tested_sites(halves, fdr, max_share)
         table.insert(0, "frame", np.full(len(table), k, dtype=np.int64))
         tables.append(table)
     sites = pd.concat(tables, ignore_index=True)
@@ -166,7 +166,7 @@ def missing_columns(
     return sites
 
 
-def test_sites(halves, fdr, max_share):
+def tested_sites(halves, fdr, max_share):
     """Table of the predicted sites of one frame.
 
     Parameters
