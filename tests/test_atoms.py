@@ -353,3 +353,16 @@ def test_bad_images(image, error, message):
 def test_bad_parameters(arguments, error, message):
     with pytest.raises(error, match=message):
         find_atoms(np.ones((20, 20)), **arguments)
+
+
+@pytest.mark.parametrize(("n_bright", "height"), [(21, 0.99), (19, 1.01), (40, 0.9)])
+def test_the_twenty_strongest_decide_the_polarity(n_bright, height):
+    # 20 dark blobs of height 1: with 21 strongest the first case would turn, with 19 the second
+    places = [(y, x) for y in range(24, 400, 48) for x in range(24, 400, 48)]
+    y, x = np.indices((400, 400))
+    image = np.zeros((400, 400))
+    for k, (b, a) in enumerate(places[: 20 + n_bright]):
+        spot = np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 4**2))
+        image += -spot if k < 20 else height * spot
+    assert column_polarity(image, sigma=4) == "dark"
+    assert column_polarity(-image, sigma=4) == "bright"
