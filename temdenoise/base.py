@@ -294,12 +294,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if bad_pixels == "keep" or is_passed():
             return mask
         bad = find_bad_in(X, mask)
-        if not bad:
-            return mask
-        hidden = bad.mask if mask is None else mask | bad.mask
-        if hidden.all(axis=(1, 2)).any():
-            return mask
-        if say:
+        if bad and say:
             warnings.warn(
                 f"{type(self).__name__} masks {bad.mask.mean():.2%} of the pixels, as no count of "
                 f"electrons explains them: {bad}. To take them as they are, give "
@@ -307,7 +302,7 @@ class BaseDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 BadPixelsWarning,
                 stacklevel=level_outside(),
             )
-        return hidden
+        return bad.added_to(mask)
 
     def _check_images(self, X, y=None, mask=None):
         """Check a stack, its partner and its mask; return them as float32 and bool."""

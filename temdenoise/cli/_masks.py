@@ -19,10 +19,7 @@ def with_bad_pixels(mask, frames):
     from temdenoise.noise import find_bad_pixels
 
     bad = find_bad_pixels(frames, mask=mask)
-    hidden = bad.mask if mask is None else mask if bad.mask is None else mask | bad.mask
-    if bad and hidden.all(axis=(1, 2)).any():  # then they are another kind of image
-        return mask, bad
-    return hidden, bad
+    return bad.added_to(mask), bad
 
 
 class Masks:

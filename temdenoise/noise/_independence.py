@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from temdenoise._frames import copies
+
 # Differences of independent counts have the variance of their sum. Those of a running sum of two
 # frames have half of it. Copies have none.
 _SHARED = 0.75
@@ -14,8 +16,6 @@ _MADE_FROM = 0.75
 _HIGH = 0.25
 # The middle of images this large is enough. Smaller ones, or fewer electrons, tell nothing.
 _SIDE, _LEAST_SIDE, _LEAST_COUNTS = 256, 24, 100
-# Side of the square by which frames that may be equal are found.
-_KEY = 48
 
 
 def repeated(X):
@@ -31,17 +31,10 @@ def repeated(X):
         The frame and the first one that it equals. Frames of one value are none.
     """
     found, first = [], {}
-    middle = tuple(
-        slice(max(0, (n - _KEY) // 2), max(0, (n - _KEY) // 2) + _KEY) for n in X.shape[1:]
-    )
-    for k, frame in enumerate(X):
-        key = np.ascontiguousarray(frame[middle]).tobytes()
-        for other in first.setdefault(key, []):
-            if np.array_equal(X[other], frame) and frame.min() < frame.max():
-                found.append((k, other))
-                break
-        else:
-            first[key].append(k)
+    for k, other in copies(X, len(X)):
+        first[k] = first.get(other, other)
+        if X[k].min() < X[k].max():
+            found.append((k, first[k]))
     return found
 
 

@@ -20,8 +20,8 @@ _MOST_HOT = 2000
 # A dead pixel counts less than this share of its surroundings, of so many counts at least.
 _SHARE, _ENOUGH = 0.03, 30.0
 _MOST_DEAD = 0.005
-# A frame of which more is bad is another kind of image.
-_MOST_BAD = 0.6
+# A stack, or a frame, of which more is bad is another kind of image.
+_MOST_BAD, _MOST_OF_FRAME = 0.6, 0.95
 # Side in pixels of the surroundings that candidates are compared with.
 _WIDE = 31
 # Pixels that a message names.
@@ -58,6 +58,21 @@ class BadPixels:
 
     def __bool__(self):
         return self.mask is not None
+
+    def added_to(self, mask):
+        """Return a mask, or None, with the bad pixels.
+
+        Parameters
+        ----------
+        mask : None or bool ndarray of shape (n_images, height, width)
+
+        Returns
+        -------
+        mask : None or bool ndarray of the same shape
+        """
+        if mask is None or self.mask is None:
+            return self.mask if mask is None else mask
+        return mask | self.mask
 
     def __str__(self):
         return "; ".join(self.found) if self.found else "no bad pixels"
@@ -144,9 +159,11 @@ def bad_pixels(X, mask=None):
             for words, where in regions.of_frame(image, gain, ~bad[k]):
                 note(k, where, words)
             note(k, hot(image.astype(np.float64), gain, bad[k]), "hot")
-    if not bad.any() or bad.mean() > _MOST_BAD or (bad.mean(axis=(1, 2)) > 0.95).any():
+    found = BadPixels(bad, _in_words(found)) if bad.any() else BadPixels()
+    whole = bad.mean() > _MOST_BAD or (bad.mean(axis=(1, 2)) > _MOST_OF_FRAME).any()
+    if whole or (found and found.added_to(mask).all(axis=(1, 2)).any()):
         return BadPixels()
-    return BadPixels(bad, _in_words(found))
+    return found
 
 
 def _in_words(found):

@@ -196,7 +196,7 @@ def check_counts(X, *, mask=None, gain=1.0):
     return inspect(images, check_mask(mask, images.shape), gain=gain)
 
 
-def inspect(X, mask, *, gain=1.0, find_gain=True):
+def inspect(X, mask, *, gain=1.0):
     """Do the work of `check_counts` on checked images.
 
     Parameters
@@ -204,8 +204,6 @@ def inspect(X, mask, *, gain=1.0, find_gain=True):
     X : ndarray of shape (n_images, height, width), dtype float32
     mask : None or bool ndarray of the same shape
     gain : float
-    find_gain : bool, default=True
-        Whether to measure the gain if the values are not counts.
 
     Returns
     -------
@@ -241,7 +239,7 @@ def inspect(X, mask, *, gain=1.0, find_gain=True):
     step = offset = None
     if grid is not None:
         step, offset = grid
-    elif find_gain and found and found[0].kind in _WITH_GAIN:
+    elif found and found[0].kind in _WITH_GAIN:
         step, offset = _measure_gain(X, mask, gain, counted=found[0].kind not in _ANY_GAIN)
         if step is None and found[0].kind == "steps":
             step = spacing(levels, scatter)
